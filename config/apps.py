@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class ConfigConfig(AppConfig):
+    """Wires the apps together; owns the commands that concern the whole system."""
+
+    name = "config"
+
+    def ready(self) -> None:
+        from metering.grants import grant_after_migrate  # noqa: PLC0415 (after the app registry is ready)
+
+        # post_migrate reaches apps in the order of INSTALLED_APPS: billing is the last that makes tables.
+        post_migrate.connect(grant_after_migrate, sender=self.apps.get_app_config("billing"))
