@@ -1,0 +1,194 @@
+"""The shapes of requests and answers, for the OpenAPI schema."""
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+
+
+class EventErrorDocument(serializers.Serializer):
+    index = serializers.IntegerField(allow_null=True, help_text="Position in the batch, from 0.")
+    code = serializers.CharField()
+    field = serializers.CharField(allow_null=True)
+    detail = serializers.CharField()
+
+
+class ProblemDocument(serializers.Serializer):
+    """RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = EventErrorDocument(many=True, required=False)  # type: ignore[assignment]
+
+
+class EventDocument(serializers.Serializer):
+    """One usage event. Read-only members are the ledger's."""
+
+    id = serializers.CharField(
+        required=False, help_text="The producer's id: recorded once per project and source."
+    )
+    source = serializers.CharField(required=False, help_text="Default: api.")  # type: ignore[assignment]
+    project = serializers.CharField(required=False, help_text="Key of the project.")
+    event_name = serializers.CharField(required=False)
+    metric_key = serializers.CharField(
+        required=False, help_text="Instead of event_name: an event that this metric must count."
+    )
+    subject_type = serializers.CharField(required=False, allow_null=True)
+    subject_id = serializers.CharField(required=False, allow_null=True)
+    quantity = serializers.CharField(required=False, allow_null=True, help_text="Decimal string or number.")
+    occurred_at = serializers.DateTimeField(required=False)
+    labels = serializers.DictField(required=False)
+    surface = serializers.CharField(required=False, allow_null=True)
+    event_id = serializers.CharField(read_only=True)
+    billing_scope = serializers.CharField(read_only=True)
+    recorded_at = serializers.DateTimeField(read_only=True)
+    kind = serializers.CharField(read_only=True)
+    voids = serializers.IntegerField(read_only=True, allow_null=True)
+
+
+class OutcomeDocument(serializers.Serializer):
+    id = serializers.IntegerField(allow_null=True, help_text="The ledger's id of the row.")
+    event_id = serializers.CharField(allow_null=True)
+    outcome = serializers.ChoiceField(choices=["created", "exists", "conflict", "rejected"])
+    code = serializers.CharField(required=False)
+    field = serializers.CharField(required=False, allow_null=True)
+    detail = serializers.CharField(required=False)
+    warnings = serializers.ListField(child=serializers.DictField(), required=False)
+
+
+class RecordedDocument(serializers.Serializer):
+    results = OutcomeDocument(many=True)
+
+
+class EventPage(serializers.Serializer):
+    results = EventDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+class UsageResultDocument(serializers.Serializer):
+    window_start = serializers.DateTimeField(allow_null=True)
+    window_end = serializers.DateTimeField(allow_null=True)
+    value = serializers.CharField(
+        allow_null=True, help_text="Decimal string; null where there is nothing to say."
+    )
+    record_count = serializers.IntegerField()
+    group = serializers.DictField(child=serializers.CharField(allow_null=True))
+
+
+class UsageDocument(serializers.Serializer):
+    metric = serializers.CharField()
+    unit = serializers.CharField()
+    # "from" is a word of Python's own.
+    to = serializers.DateTimeField(allow_null=True)
+    position = serializers.IntegerField(help_text="Every event up to this ledger position is in the answer.")
+    read_from = serializers.ChoiceField(choices=["rollups", "ledger"])
+    results = UsageResultDocument(many=True)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        fields["from"] = serializers.DateTimeField(allow_null=True)
+        return fields
+
+
+class SummaryDocument(serializers.Serializer):
+    id = serializers.CharField(help_text="Natural key.")
+    metric = serializers.CharField()
+    project = serializers.CharField()
+    billing_scope = serializers.CharField()
+    subject_type = serializers.CharField(allow_null=True)
+    subject_id = serializers.CharField(allow_null=True)
+    labels = serializers.DictField(child=serializers.CharField(allow_null=True))
+    period_type = serializers.ChoiceField(choices=["hourly", "daily", "monthly"])
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField()
+    total_quantity = serializers.CharField(allow_null=True)
+    record_count = serializers.IntegerField()
+
+
+class SummaryPage(serializers.Serializer):
+    results = SummaryDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+class ProjectDocument(serializers.Serializer):
+    key = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=["tenant", "organisation", "project"], required=False)
+    parent = serializers.CharField(  # type: ignore[assignment]
+        required=False, allow_null=True, help_text="Key. Default: the key's project."
+    )
+    timezone = serializers.CharField(required=False)
+    billing_scope = serializers.CharField(read_only=True, help_text="Who pays now.")
+    created_at = serializers.DateTimeField(read_only=True)
+
+
+class ProjectPage(serializers.Serializer):
+    results = ProjectDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+class AttributionDocument(serializers.Serializer):
+    billing_attribution_project = serializers.CharField(help_text="Key of the project that pays.")
+    surface = serializers.CharField(required=False, allow_null=True)
+    effective_from = serializers.DateTimeField(required=False, allow_null=True)
+    effective_until = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class AttributionList(serializers.Serializer):
+    results = AttributionDocument(many=True)
+
+
+class MetricDocument(serializers.Serializer):
+    key = serializers.CharField()
+    display_name = serializers.CharField(required=False)
+    description = serializers.CharField(required=False)
+    unit = serializers.CharField(required=False)
+    project = serializers.CharField(
+        required=False, allow_null=True, help_text="Owner. Default: the key's project."
+    )
+    event_name = serializers.CharField(required=False)
+    meter_type = serializers.ChoiceField(choices=["counter", "gauge"], required=False)
+    data_type = serializers.ChoiceField(choices=["INT", "FLOAT", "STRING"], required=False)
+    aggregation = serializers.ChoiceField(
+        choices=["COUNT", "SUM", "AVG", "MAX", "MIN", "LATEST"], required=False
+    )
+    value_property = serializers.CharField(required=False)
+    is_incremental = serializers.BooleanField(required=False)
+    reporting_method = serializers.ChoiceField(choices=["periodic", "total"], required=False)
+    expected_labels = serializers.ListField(child=serializers.CharField(), required=False)
+    primary_labels = serializers.ListField(child=serializers.CharField(), required=False)
+    event_label_filter = serializers.DictField(required=False)
+    reset_period = serializers.ChoiceField(
+        choices=["never", "hourly", "daily", "weekly", "monthly", "yearly"], required=False
+    )
+    counts_from = serializers.IntegerField(required=False)
+    archived_from = serializers.IntegerField(read_only=True, allow_null=True)
+    created_at = serializers.DateTimeField(read_only=True)
+
+
+class MetricPage(serializers.Serializer):
+    results = MetricDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+EVENT_EXAMPLES = [
+    OpenApiExample(
+        "One event",
+        value={
+            "id": "req-1",
+            "project": "acme-chat",
+            "event_name": "llm.request",
+            "subject_type": "user",
+            "subject_id": "u-42",
+            "occurred_at": "2026-11-01T12:00:00Z",
+            "labels": {"prompt_tokens": 374, "generated_tokens": 44},
+        },
+        request_only=True,
+        media_type="application/json",
+    )
+]

@@ -1,0 +1,187 @@
+"""Request bodies and query parameters, read strictly: exact numbers, known names, clear complaints."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+
+from metering.errors import Invalid
+from metering.numbers import MAX_NUMBER_LENGTH
+from metering.timestamps import NotAnInstant, instant_from
+from metering.windows import UnknownTimeZone, first_instant, zone_named
+
+MAX_SMALL_BODY_BYTES = 1024 * 1024  # definitions, quotas, projects: nothing of them is larger
+_CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_LABEL_PARAMETER = re.compile(r"labels\[(.+)\]")
+
+
+def _exact(text: str) -> Decimal:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise ValueError(f"a number has more than {MAX_NUMBER_LENGTH} characters")
+    return Decimal(text)
+
+
+_decode = msgspec.json.Decoder(float_hook=_exact).decode
+
+
+class ExactJSONParser(BaseParser):
+    """JSON whose fractions arrive as `Decimal`; refuses what PostgreSQL can't store."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        body = stream.read(MAX_SMALL_BODY_BYTES + 1)
+        if len(body) > MAX_SMALL_BODY_BYTES:
+            raise Invalid("The body is too large.", code="payload_too_large")
+        try:
+            data = _decode(body)
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+        except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
+            raise ParseError(f"The body isn't valid JSON: {error}.") from None
+        if b"\\u0000" in body:
+            _refuse_nul(data, "body")
+        return data
+
+
+def _refuse_nul(value: Any, field: str) -> None:
+    if isinstance(value, str) and "\x00" in value:
+        raise Invalid("Holds a NUL character.", field=field)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if "\x00" in name:
+                raise Invalid("Holds a NUL character.", field=field)
+            _refuse_nul(inner, str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_nul(inner, field)
+
+
+def snake_case(name: str) -> str:
+    """`resetPeriod` is `reset_period`."""
+    return _CAMEL.sub(lambda match: "_" + match.group(1).lower(), name)
+
+
+def members_of(
+    data: Any, *, known: Iterable[str], aliases: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The members of a JSON object by our names: camelCase and `aliases` resolved, explicit nulls kept.
+
+    Raises `Invalid` for anything but an object, for unknown members and for one sent under two names.
+    """
+    if not isinstance(data, Mapping):
+        raise Invalid("The body must be a JSON object.")
+    names = set(known)
+    members: dict[str, Any] = {}
+    for sent, value in data.items():
+        name = snake_case(sent)
+        if name not in names:
+            name = (aliases or {}).get(name, name)
+        if name not in names:
+            raise Invalid("There is no such member.", field=sent[:100])
+        if name in members:
+            raise Invalid(f"'{sent}' is another name of a member that was sent already.", field=sent)
+        members[name] = value
+    return members
+
+
+def text_of(members: Mapping[str, Any], name: str, *, max_length: int = 255) -> str | None:
+    """A text member, or None where it is absent or null. Raises `Invalid`."""
+    value = members.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Invalid("Must be a text.", field=name)
+    if len(value) > max_length:
+        raise Invalid(f"At most {max_length} characters.", field=name)
+    return value
+
+
+def choice_of(members: Mapping[str, Any], name: str, choices: Iterable[str]) -> str | None:
+    """One of `choices`, in any case; None where it is absent. Raises `Invalid`."""
+    value = text_of(members, name)
+    if value is None:
+        return None
+    by_folded = {choice.casefold(): choice for choice in choices}
+    found = by_folded.get(value.casefold())
+    if found is None:
+        raise Invalid(f"Must be one of {', '.join(by_folded.values())}.", field=name)
+    return found
+
+
+class Query:
+    """The query parameters of one request; every one must be known and given once."""
+
+    def __init__(self, request: Request, *, known: Iterable[str], with_labels: bool = False) -> None:
+        names = set(known)
+        self._values: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
+        for name, values in request.query_params.lists():
+            label = _LABEL_PARAMETER.fullmatch(name) if with_labels else None
+            if label is None and name not in names:
+                raise Invalid("There is no such parameter.", field=name[:100])
+            if len(values) > 1:
+                raise Invalid("Given more than once.", field=name[:100])
+            if "\x00" in values[0] or "\x00" in name:
+                raise Invalid("Holds a NUL character.", field=name[:100].replace("\x00", ""))
+            if label is not None:
+                self.labels[label.group(1)] = values[0]
+            elif values[0] != "":
+                self._values[name] = values[0]
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(name)
+
+    def needed(self, name: str) -> str:
+        value = self._values.get(name)
+        if value is None:
+            raise Invalid("This parameter is needed.", field=name, code="missing_field")
+        return value
+
+    def choice(self, name: str, choices: Iterable[str]) -> str | None:
+        return choice_of(self._values, name, choices)
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        value = self.choice(name, ("true", "false", "1", "0"))
+        return default if value is None else value in {"true", "1"}
+
+    def number(self, name: str, *, default: int, least: int, most: int) -> int:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if not re.fullmatch("[0-9]{1,9}", value, re.ASCII) or not least <= int(value) <= most:
+            raise Invalid(f"Must be a whole number from {least} to {most}.", field=name)
+        return int(value)
+
+    def zone(self, name: str = "timezone") -> ZoneInfo:
+        value = self._values.get(name, "UTC")
+        try:
+            return zone_named(value)
+        except UnknownTimeZone:
+            raise Invalid(f"There is no time zone '{value[:64]}'.", field=name) from None
+
+    def instant(self, name: str, *, zone: ZoneInfo) -> dt.datetime | None:
+        """An RFC 3339 time, or a date: the first instant of that day in `zone`."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if _DATE.fullmatch(value):
+            try:
+                return first_instant(dt.date.fromisoformat(value), zone)
+            except (ValueError, OverflowError):
+                raise Invalid("There is no such date.", field=name) from None
+        try:
+            # An unescaped "+" of an offset arrives as a blank.
+            return instant_from(value[:-6] + value[-6:].replace(" ", "+"))
+        except NotAnInstant as error:
+            raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}.", field=name) from None

@@ -1,0 +1,22 @@
+"""The kernel's routes, below /api/v1/."""
+
+from django.urls import path
+
+from .metrics import MetricsView, MetricView
+from .projects import AttributionView, ProjectsView, ProjectView
+from .usage import UsageSummariesView, UsageView
+from .usage_events import UsageEventsView, UsageEventView
+from .usage_export import UsageExportView
+
+urlpatterns = [
+    path("usage-events/", UsageEventsView.as_view(), name="usage-events"),
+    path("usage-events/<int:event_id>/", UsageEventView.as_view(), name="usage-event"),
+    path("usage/", UsageView.as_view(), name="usage"),
+    path("usage/export/", UsageExportView.as_view(), name="usage-export"),
+    path("usage-summaries/", UsageSummariesView.as_view(), name="usage-summaries"),
+    path("projects/", ProjectsView.as_view(), name="projects"),
+    path("projects/<str:key>/", ProjectView.as_view(), name="project"),
+    path("projects/<str:key>/attribution/", AttributionView.as_view(), name="attribution"),
+    path("metrics/", MetricsView.as_view(), name="metrics"),
+    path("metrics/<str:key>/", MetricView.as_view(), name="metric"),
+]

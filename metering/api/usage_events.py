@@ -1,0 +1,267 @@
+"""`/usage-events/`: recording usage, and reading the ledger back."""
+
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ParseError, PermissionDenied, UnsupportedMediaType
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from metering.catalogue import current
+from metering.errors import Invalid, NotFound
+from metering.event_listing import MAX_PAGE, Cursor, EventFilter, event_of, events_page
+from metering.intake import (
+    MAX_BODY_BYTES,
+    MAX_EVENTS,
+    BatchTooLarge,
+    Item,
+    MalformedBody,
+    parse_binary_cloudevent,
+    parse_cloudevents,
+    parse_native,
+)
+from metering.ledger import Outcome, record_items
+
+from .documents import EVENT_EXAMPLES, EventDocument, EventPage, ProblemDocument, RecordedDocument
+from .parsing import Query
+from .visibility import principal_of_request, visible_node, visible_project_ids
+
+_encode = msgspec.json.Encoder().encode
+_STATUS_OF_OUTCOME = {"created": 201, "exists": 200, "conflict": 409, "rejected": 422}
+
+
+class LengthRequired(ParseError):
+    status_code = 411
+    default_code = "length_required"
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """There is one representation; asking for it costs nothing."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0] if parsers else None
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class UsageEventsView(APIView):
+    """Record usage, one event or a batch; list what was recorded."""
+
+    permissions = {"GET": "read", "POST": "ingest"}
+    content_negotiation_class = AlwaysJSON
+
+    @extend_schema(
+        operation_id="usage_record",
+        summary="Record usage",
+        description=(
+            "One event or an array of at most 10,000 (10 MB). 2xx means committed. A batch is all or nothing "
+            "unless `on_error=skip`. The same (project, source, id) is recorded once, for ever."
+        ),
+        parameters=[
+            OpenApiParameter(
+                "on_error", enum=["reject", "skip"], description="What to do with events that don't fit."
+            ),
+            OpenApiParameter(
+                "enforce", bool, description="`false` records without asking limits; needs `backfill`."
+            ),
+        ],
+        request={
+            "application/json": EventDocument,
+            "application/cloudevents+json": OpenApiTypes.OBJECT,
+            "application/cloudevents-batch+json": OpenApiTypes.OBJECT,
+        },
+        examples=EVENT_EXAMPLES,
+        responses={
+            200: OpenApiResponse(RecordedDocument, description="All events had been recorded before."),
+            201: OpenApiResponse(RecordedDocument, description="Recorded."),
+            400: ProblemDocument,
+            409: ProblemDocument,
+            413: ProblemDocument,
+            415: ProblemDocument,
+            422: ProblemDocument,
+            429: ProblemDocument,
+        },
+    )
+    def post(self, request: Request) -> HttpResponse:
+        query = Query(request, known=("on_error", "enforce"))
+        skips = query.choice("on_error", ("reject", "skip")) == "skip"
+        enforce = query.flag("enforce", default=True)
+        principal = principal_of_request(request)
+        if not enforce and not principal.may("backfill"):
+            raise PermissionDenied("Recording without limits needs the permission 'backfill'.")
+        body = _body_of(request)
+        items, is_single = _items_of(request, body)
+        outcomes = record_items(
+            items,
+            principal=principal,
+            on_error="skip" if skips else "reject",
+            enforce=enforce,
+            may_contain_nul=b"\\u0000" in body or is_single,
+        )
+        return HttpResponse(
+            _encode({"results": [_shown(outcome) for outcome in outcomes]}),
+            status=_status_of(outcomes, is_single=is_single, skips=skips),
+            content_type="application/json",
+        )
+
+    @extend_schema(
+        operation_id="usage_events_list",
+        summary="List recorded events",
+        description="Newest use first. `labels[name]=value` filters by label.",
+        parameters=[
+            OpenApiParameter("project", description="Key; without it, all that the key sees."),
+            OpenApiParameter("event_name"),
+            OpenApiParameter("source"),
+            OpenApiParameter("event_id"),
+            OpenApiParameter("subject_type"),
+            OpenApiParameter("subject_id"),
+            OpenApiParameter("from", description="RFC 3339 time or date, inclusive."),
+            OpenApiParameter("to", description="RFC 3339 time or date, exclusive."),
+            OpenApiParameter("limit", int, description=f"Page size, 1 to {MAX_PAGE}."),
+            OpenApiParameter("cursor"),
+        ],
+        responses={200: EventPage, 404: ProblemDocument, 422: ProblemDocument},
+    )
+    def get(self, request: Request) -> Response:
+        query = Query(
+            request,
+            known=(
+                "project",
+                "event_name",
+                "source",
+                "event_id",
+                "subject_type",
+                "subject_id",
+                "from",
+                "to",
+                "limit",
+                "cursor",
+            ),
+            with_labels=True,
+        )
+        principal = principal_of_request(request)
+        zone = query.zone()
+        project_key = query.text("project")
+        catalogue = current()
+        if project_key is not None:
+            project_ids: list[int] | None = [visible_node(principal, catalogue, project_key).id]
+        else:
+            project_ids = visible_project_ids(principal)
+        event_filter = EventFilter(
+            project_ids=project_ids,
+            event_name=query.text("event_name"),
+            source=query.text("source"),
+            event_id=query.text("event_id"),
+            subject_type=query.text("subject_type"),
+            subject_id=query.text("subject_id"),
+            start=query.instant("from", zone=zone),
+            end=query.instant("to", zone=zone),
+            labels=query.labels,
+        )
+        cursor_text = query.text("cursor")
+        page = events_page(
+            event_filter,
+            catalogue=catalogue,
+            cursor=None if cursor_text is None else Cursor.from_text(cursor_text),
+            limit=query.number("limit", default=100, least=1, most=MAX_PAGE),
+        )
+        return Response(
+            {
+                "results": page.events,
+                "next": _page_url(request, page.following),
+                "previous": _page_url(request, page.preceding),
+            }
+        )
+
+
+class UsageEventView(APIView):
+    """One row of the ledger."""
+
+    permissions = {"GET": "read"}
+
+    @extend_schema(
+        operation_id="usage_events_get",
+        summary="One recorded event",
+        responses={200: EventDocument, 404: ProblemDocument},
+    )
+    def get(self, request: Request, event_id: int) -> Response:
+        event = event_of(event_id, project_ids=visible_project_ids(principal_of_request(request)))
+        if event is None:
+            raise NotFound(f"There is no event {event_id}.")
+        return Response(event)
+
+
+def _body_of(request: Request) -> bytes:
+    """The body within the limit; read only after its announced length was looked at."""
+    meta = request.META
+    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() not in {"", "identity"}:
+        raise UnsupportedMediaType(meta["HTTP_CONTENT_ENCODING"], detail="Compressed bodies aren't taken.")
+    if "CONTENT_LENGTH" not in meta or meta["CONTENT_LENGTH"] == "":
+        if meta.get("HTTP_TRANSFER_ENCODING"):
+            raise LengthRequired("Send the body with a Content-Length.")
+    elif not meta["CONTENT_LENGTH"].isdigit() or int(meta["CONTENT_LENGTH"]) > MAX_BODY_BYTES:
+        raise Invalid(f"A request has at most {MAX_BODY_BYTES} bytes.", code="payload_too_large")
+    body: bytes = request._request.body
+    return body
+
+
+def _items_of(request: Request, body: bytes) -> tuple[list[Item], bool]:
+    """The events of the body by its media type, and whether it was a single one."""
+    media_type = (request.META.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
+    try:
+        if media_type == "application/cloudevents+json":
+            return parse_cloudevents(body, batch=False), True
+        if media_type == "application/cloudevents-batch+json":
+            return parse_cloudevents(body, batch=True), False
+        if media_type != "application/json":
+            raise UnsupportedMediaType(media_type or "none", detail="Send application/json or CloudEvents.")
+        if "HTTP_CE_SPECVERSION" in request.META:
+            attributes = {
+                name.removeprefix("HTTP_CE_").lower().replace("_", ""): value
+                for name, value in request.META.items()
+                if name.startswith("HTTP_CE_")
+            }
+            return parse_binary_cloudevent(attributes, body), True
+        return parse_native(body)
+    except MalformedBody as error:
+        raise ParseError(str(error)) from None
+    except BatchTooLarge:
+        raise Invalid(f"A request has at most {MAX_EVENTS} events.", code="batch_too_large") from None
+
+
+def _shown(outcome: Outcome) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "id": outcome.id,
+        "event_id": outcome.event_id,
+        "outcome": outcome.outcome,
+    }
+    if outcome.code is not None:
+        shown["code"] = outcome.code
+        shown["field"] = outcome.field
+        shown["detail"] = outcome.detail
+    if outcome.facts:
+        shown["facts"] = outcome.facts
+    if outcome.warnings:
+        shown["warnings"] = outcome.warnings
+    return shown
+
+
+def _status_of(outcomes: list[Outcome], *, is_single: bool, skips: bool) -> int:
+    """One event: its own outcome's status. A batch: 201 where anything is new, else 200."""
+    if is_single and not skips:
+        return _STATUS_OF_OUTCOME[outcomes[0].outcome]
+    return 201 if any(outcome.outcome == "created" for outcome in outcomes) else 200
+
+
+def _page_url(request: Request, cursor: Cursor | None) -> str | None:
+    if cursor is None:
+        return None
+    parameters = request.query_params.copy()
+    parameters["cursor"] = cursor.text
+    return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

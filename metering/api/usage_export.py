@@ -1,0 +1,83 @@
+"""`/usage/export/`: events or rollups as a CSV stream."""
+
+from django.http import HttpResponseBase, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from metering.catalogue import current
+from metering.event_listing import EventFilter
+from metering.exports import events_csv, rollups_csv
+
+from .documents import ProblemDocument
+from .parsing import Query
+from .usage import CSVRenderer, metric_and_scope
+from .visibility import principal_of_request, visible_node, visible_project_ids
+
+_COMMON = ("type", "project", "from", "to", "timezone", "format")
+_FOR_EVENTS = ("event_name", "source", "event_id", "subject_type", "subject_id")
+_FOR_ROLLUPS = ("metric", "scope", "granularity")
+
+
+class UsageExportView(APIView):
+    """A consistent snapshot of any size, in flat memory. Text cells can't act as formulas."""
+
+    permissions = {"GET": "read"}
+    renderer_classes = [CSVRenderer, JSONRenderer]
+
+    @extend_schema(
+        operation_id="usage_export",
+        summary="Export events or rollups as CSV",
+        parameters=[
+            OpenApiParameter("type", enum=["events", "rollups"], description="Default: events."),
+            OpenApiParameter("project"),
+            OpenApiParameter("from"),
+            OpenApiParameter("to"),
+            OpenApiParameter("event_name", description="Events only."),
+            OpenApiParameter("metric", description="Rollups only, and needed there."),
+            OpenApiParameter("granularity", enum=["hour", "day", "month"], description="Rollups only."),
+        ],
+        responses={(200, "text/csv"): OpenApiTypes.BINARY, 404: ProblemDocument, 422: ProblemDocument},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        wants_rollups = request.query_params.get("type") == "rollups"
+        query = Query(
+            request,
+            known=(*_COMMON, *(_FOR_ROLLUPS if wants_rollups else _FOR_EVENTS)),
+            with_labels=not wants_rollups,
+        )
+        query.choice("type", ("events", "rollups"))
+        principal = principal_of_request(request)
+        zone = query.zone()
+        start, end = query.instant("from", zone=zone), query.instant("to", zone=zone)
+        catalogue = current()
+        if wants_rollups:
+            meaning, scope = metric_and_scope(query, principal, catalogue)
+            granularity = query.choice("granularity", ("hour", "day", "month")) or "hour"
+            stream = rollups_csv(meaning, scope=scope, granularity=granularity, start=start, end=end)
+            filename = f"rollups-{meaning.key}-{granularity}.csv"
+        else:
+            key = query.text("project")
+            ids = (
+                visible_project_ids(principal)
+                if key is None
+                else [visible_node(principal, catalogue, key).id]
+            )
+            wanted = EventFilter(
+                project_ids=ids,
+                event_name=query.text("event_name"),
+                source=query.text("source"),
+                event_id=query.text("event_id"),
+                subject_type=query.text("subject_type"),
+                subject_id=query.text("subject_id"),
+                start=start,
+                end=end,
+                labels=query.labels,
+            )
+            stream = events_csv(wanted, catalogue=catalogue)
+            filename = "usage-events.csv"
+        response = StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{filename}"'
+        return response

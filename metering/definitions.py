@@ -1,0 +1,187 @@
+"""Defining, changing and archiving metrics. What changes numbers freezes with the first event."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.db.models import Q
+
+from .aggregations import AGGREGATIONS
+from .catalogue import Catalogue, current, move_version
+from .errors import Conflict, Invalid
+from .label_filter import InvalidFilter, Params, filter_from
+from .locks import no_recorder_running
+from .meaning import Meaning
+from .models import MetricDefinition, Project, UsageEvent
+from .rollups import enqueue_history
+
+# Changing one of these changes what recorded numbers mean.
+MEANING_FIELDS = (
+    "event_name",
+    "meter_type",
+    "data_type",
+    "aggregation",
+    "value_property",
+    "is_incremental",
+    "reporting_method",
+    "expected_labels",
+    "primary_labels",
+    "event_label_filter",
+)
+WORDING_FIELDS = ("display_name", "description", "unit", "reset_period")
+MAX_LABEL_NAMES = 20
+
+
+def define_metric(
+    *,
+    key: str,
+    project: Project | None = None,
+    counts_from: int | None = None,
+    **fields: Any,
+) -> MetricDefinition:
+    """Define a metric; it counts from now on, or from all history with `counts_from=0`.
+
+    Other fields as on `MetricDefinition`; `event_name` is the key and `display_name` is too, where absent.
+    Raises `Invalid` naming the field, and `Conflict` when an ancestor, a descendant or a global metric has
+    the key.
+    """
+    metric = MetricDefinition(key=key, project=project, **fields)
+    metric.event_name = metric.event_name or key
+    metric.display_name = metric.display_name or key
+    _ensure_sound(metric)
+    if counts_from not in {None, 0}:
+        raise Invalid("A metric counts from now on, or from 0: all history.", field="counts_from")
+    with no_recorder_running():
+        _ensure_key_is_free(metric)
+        metric.counts_from = ledger_end()
+        metric.save()
+        move_version()
+    if counts_from == 0:
+        # Under the lock everything up to `counts_from` was final, so history needs no lock.
+        enqueue_history(metric)
+        metric.refresh_from_db()
+    return metric
+
+
+def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> MetricDefinition:
+    """Change a metric's fields. Raises `Invalid`, and `Conflict` for a field that is frozen."""
+    unknown = sorted(set(changes) - set(MEANING_FIELDS) - set(WORDING_FIELDS))
+    if unknown:
+        raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
+    touched = [name for name in MEANING_FIELDS if name in changes and changes[name] != getattr(metric, name)]
+    for name, value in changes.items():
+        setattr(metric, name, value)
+    metric.event_name = metric.event_name or metric.key
+    _ensure_sound(metric)
+    with no_recorder_running():
+        if touched:
+            stored = MetricDefinition.objects.get(pk=metric.pk)
+            if stored.is_archived:
+                raise Conflict("An archived metric keeps its meaning.", field=touched[0])
+            if has_counted(stored):
+                raise Conflict(
+                    f"'{touched[0]}' is frozen: the metric has counted events. Define another, archive this.",
+                    field=touched[0],
+                )
+        metric.save()
+        move_version()
+    return metric
+
+
+def archive_metric(metric: MetricDefinition) -> MetricDefinition:
+    """Stop counting from now on; history and rollups stay. Archiving again changes nothing."""
+    with no_recorder_running():
+        metric.refresh_from_db()
+        if metric.archived_from is None:
+            metric.archived_from = ledger_end()
+            metric.save(update_fields=["archived_from"])
+            move_version()
+    return metric
+
+
+def ledger_end() -> int:
+    """The last id drawn so far; final only where no recorder is running."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM metering_usageevent_id_seq"
+        )
+        (position,) = cursor.fetchone()
+    return int(position)
+
+
+def has_counted(metric: MetricDefinition) -> bool:
+    """Whether the ledger holds an event that the metric counts. Index: usage_event_by_project."""
+    from_position = Q(id__gt=metric.counts_from)
+    if metric.archived_from is not None:
+        from_position &= Q(id__lte=metric.archived_from)
+    projects = Project.objects.all() if metric.project is None else Project.objects.below(metric.project)
+    events = UsageEvent.objects.filter(from_position, event_name=metric.event_name)
+    if not metric.event_label_filter:
+        return any(
+            events.filter(project_id=project_id).exists()
+            for project_id in projects.values_list("id", flat=True)
+        )
+    return events.filter(project__in=projects).exists() and _any_matches(metric, projects)
+
+
+def _any_matches(metric: MetricDefinition, projects: Any) -> bool:
+    meaning = Meaning(metric, owner_path=metric.project.path if metric.project else "")
+    params = Params()
+    where = meaning.where_sql(params)
+    ids = params.add(list(projects.values_list("id", flat=True)))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT EXISTS (SELECT FROM metering_usageevent e WHERE e.project_id = ANY ({ids}) AND {where})",  # noqa: S608
+            params,
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
+def _ensure_key_is_free(metric: MetricDefinition) -> None:
+    catalogue: Catalogue = current()
+    path = metric.project.path if metric.project else ""
+    for other in catalogue.metrics_with_key(metric.key):
+        if path.startswith(other.owner_path) or other.owner_path.startswith(path):
+            raise Conflict(
+                f"There is a metric '{metric.key}' along this branch of the tree already.", field="key"
+            )
+
+
+def _ensure_sound(metric: MetricDefinition) -> None:
+    """Each rule of a definition on its own. Raises `Invalid`."""
+    try:
+        filter_from(metric.event_label_filter)
+    except InvalidFilter as error:
+        raise Invalid(str(error), field="event_label_filter") from None
+    for name in ("expected_labels", "primary_labels"):
+        labels = getattr(metric, name)
+        if len(set(labels)) != len(labels):
+            raise Invalid("A label is named twice.", field=name)
+        if len(labels) > MAX_LABEL_NAMES:
+            raise Invalid(f"At most {MAX_LABEL_NAMES} labels.", field=name)
+        if any(not label or "\x00" in label for label in labels):
+            raise Invalid("A label needs a name.", field=name)
+    for name in ("key", "display_name", "description", "unit", "event_name", "value_property"):
+        if "\x00" in getattr(metric, name):
+            raise Invalid("Holds a NUL character.", field=name)
+    try:
+        metric.clean_fields(exclude=["project"])
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise Invalid(messages[0], field=field) from None
+    if metric.aggregation not in AGGREGATIONS:
+        raise Invalid(
+            f"{metric.aggregation} isn't available yet; use {', '.join(AGGREGATIONS)}.", field="aggregation"
+        )
+    if not metric.is_incremental:
+        raise Invalid(
+            "Readings of absolute counters aren't available yet; send amounts.", field="is_incremental"
+        )
+    if metric.reporting_method != MetricDefinition.ReportingMethod.PERIODIC:
+        raise Invalid(
+            "Running totals aren't available yet; send periodic readings.", field="reporting_method"
+        )
+    if metric.data_type == MetricDefinition.DataType.STRING and metric.aggregation != "COUNT":
+        raise Invalid("Texts can only be counted.", field="aggregation")

@@ -1,0 +1,98 @@
+"""What can be wrong, in the kernel's own words. No HTTP here; `config/problems.py` maps kinds to statuses."""
+
+from dataclasses import asdict, dataclass
+
+
+class MeterbookError(Exception):
+    """A state of affairs that stops a verb. `code` is stable; the message is for people."""
+
+    code = "error"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """Further members of the problem document."""
+        return {}
+
+
+class NotFound(MeterbookError):
+    """The thing named doesn't exist, or the caller may not know that it does."""
+
+    code = "not_found"
+
+
+class Invalid(MeterbookError):
+    """The request can't be carried out as worded. `field` names the member at fault."""
+
+    code = "invalid_field"
+
+    def __init__(self, detail: str, *, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
+        if code is not None:
+            self.code = code
+
+
+class Conflict(MeterbookError):
+    """The request contradicts what is there already."""
+
+    code = "conflict"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class Refused(MeterbookError):
+    """A rule of the house forbids it: a limit is reached, a right is missing."""
+
+    code = "refused"
+
+
+class Unavailable(MeterbookError):
+    """The question can't be answered now; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class EventError:
+    """What is wrong with one event of a batch. `code` is one of the contract's reason codes."""
+
+    index: int
+    code: str
+    field: str | None
+    detail: str
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class EventsRejected(Invalid):
+    """Some events of an all-or-nothing batch can't be recorded; nothing was."""
+
+    code = "rejected"
+
+    def __init__(self, errors: list[EventError]) -> None:
+        count = len(errors)
+        noun = "event" if count == 1 else "events"
+        super().__init__(f"{count} {noun} can't be recorded, and nothing was: {errors[0].detail}.")
+        self.errors = errors
+
+
+class EventsConflict(Conflict):
+    """Some events of an all-or-nothing batch reuse an id with other content; nothing was recorded."""
+
+    def __init__(self, errors: list[EventError]) -> None:
+        count = len(errors)
+        noun = "event reuses an id" if count == 1 else "events reuse ids"
+        super().__init__(f"{count} {noun} that the ledger holds with other content. Nothing was recorded.")
+        self.errors = errors
+
+
+class DefinitionsBusy(Unavailable):
+    """Long recorders hold the ledger; a change of definitions waits for them and gave up for now."""
+
+    code = "definitions_busy"
+
+    def __init__(self) -> None:
+        super().__init__("Usage is being recorded by a long import; try the change again in a few seconds.")

@@ -1,0 +1,249 @@
+"""From request bodies to events: native JSON and CloudEvents, one or many. Shape only, no database.
+
+An error in one event doesn't hide those in others: the fast decoder takes the whole body, and when it
+stumbles each item is read on its own to say what is wrong with it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+
+from .errors import EventError
+from .label_filter import Labels
+from .models import EVENT_NAME_MAX_LENGTH, KEY_MAX_LENGTH, NAME_MAX_LENGTH
+from .numbers import MAX_NUMBER_LENGTH
+
+# A request is parsed in memory; these keep one request from crowding out the others.
+MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_EVENTS = 10_000
+MAX_EVENT_BYTES = 64 * 1024
+MAX_LABELS = 100
+MAX_LABEL_DEPTH = 8
+MAX_LABEL_EXPONENT = 300  # far beyond any measurement; jsonb gives up at 131,072 digits
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX_LENGTH)]
+
+
+class MalformedBody(ValueError):
+    """The body isn't JSON of the kind announced."""
+
+
+class BatchTooLarge(ValueError):
+    """More events than one request may carry."""
+
+
+def _label_number(text: str) -> Decimal:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise ValueError(f"a number has more than {MAX_NUMBER_LENGTH} characters")
+    return Decimal(text)
+
+
+class EventInput(msgspec.Struct, forbid_unknown_fields=True):
+    """An event as sent, names resolved to ours. `quantity` keeps its text: it is read exactly later."""
+
+    id: Name | None = None
+    source: Name | None = None
+    project: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_MAX_LENGTH)] | None = None
+    event_name: Annotated[str, msgspec.Meta(min_length=1, max_length=EVENT_NAME_MAX_LENGTH)] | None = None
+    metric_key: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_MAX_LENGTH)] | None = None
+    subject_type: Name | None = None
+    subject_id: Name | None = None
+    quantity: msgspec.Raw = msgspec.Raw(b"null")
+    occurred_at: str | None = None
+    labels: dict[str, Any] | None = None
+    surface: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_MAX_LENGTH)] | None = None
+
+
+Item = EventInput | EventError
+
+ALIASES = {
+    "event_id": "id",
+    "eventId": "id",
+    "eventName": "event_name",
+    "metricKey": "metric_key",
+    "projectId": "project",
+    "project_id": "project",
+    "orgId": "project",
+    "org_id": "project",
+    "subjectType": "subject_type",
+    "subjectId": "subject_id",
+    "occurredAt": "occurred_at",
+    "timestamp": "occurred_at",
+    "metadata": "labels",
+}
+_MEMBERS = frozenset(EventInput.__struct_fields__)
+
+_decode_list = msgspec.json.Decoder(list[EventInput], float_hook=_label_number).decode
+_decode_one = msgspec.json.Decoder(EventInput, float_hook=_label_number).decode
+_decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_encode_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
+
+
+def parse_native(body: bytes) -> tuple[list[Item], bool]:
+    """Events of a native body, and whether it was one object rather than an array.
+
+    Raises `MalformedBody` and `BatchTooLarge`.
+    """
+    if _opens_with(body, b"["):
+        try:
+            items = _decode_list(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError):
+            return _parse_each(body, _native_item), False
+        if len(items) > MAX_EVENTS:
+            raise BatchTooLarge
+        return list(items), False
+    try:
+        return [_decode_one(body)], True
+    except (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError):
+        _ensure_json(body)
+        return [_native_item(0, msgspec.Raw(body))], True
+
+
+def events_from(events: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """Events given in process, as the mappings that the API takes; Decimals and datetimes welcome."""
+    items, _ = parse_native(_encode(list(events)))
+    return items
+
+
+def parse_cloudevents(body: bytes, *, batch: bool) -> list[Item]:
+    """Events of a structured or batched CloudEvents 1.0 body. Raises as `parse_native`."""
+    if batch:
+        if not _opens_with(body, b"["):
+            _ensure_json(body)
+            raise MalformedBody("A CloudEvents batch is a JSON array.")
+        return _parse_each(body, _cloudevent_item)
+    _ensure_json(body)
+    return [_cloudevent_item(0, msgspec.Raw(body))]
+
+
+def parse_binary_cloudevent(attributes: Mapping[str, str], body: bytes) -> list[Item]:
+    """The event of a binary-mode request: `ce-` headers without their prefix, and the data as body."""
+    data = body if body.strip() else b"null"
+    _ensure_json(data)
+    members: dict[str, msgspec.Raw] = {
+        name: msgspec.Raw(_encode(value)) for name, value in attributes.items()
+    }
+    members["data"] = msgspec.Raw(data)
+    return [_cloudevent_members(0, members)]
+
+
+def labels_text(labels: Labels) -> bytes:
+    """Canonical JSON of labels: members sorted, numbers normalised."""
+    return _encode_sorted(labels)
+
+
+def _opens_with(body: bytes, opening: bytes) -> bool:
+    return body[:64].lstrip().startswith(opening) or body.lstrip().startswith(opening)
+
+
+def _ensure_json(body: bytes) -> None:
+    try:
+        msgspec.json.decode(body)
+    except RecursionError:
+        raise MalformedBody("The JSON is nested too deeply.") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedBody(f"The body isn't valid JSON: {error}.") from None
+
+
+def _parse_each(body: bytes, read: Any) -> list[Item]:
+    _ensure_json(body)
+    raws: Sequence[msgspec.Raw] = _decode_raw_list(body)
+    if len(raws) > MAX_EVENTS:
+        raise BatchTooLarge
+    return [read(index, raw) for index, raw in enumerate(raws)]
+
+
+def _native_item(index: int, raw: msgspec.Raw) -> Item:
+    try:
+        members = _decode_raw_object(raw)
+    except msgspec.MsgspecError:
+        return EventError(index, "invalid_field", None, "an event is a JSON object")
+    renamed: dict[str, msgspec.Raw] = {}
+    sent_as: dict[str, str] = {}
+    for name, value in members.items():
+        member = ALIASES.get(name, name)
+        if member not in _MEMBERS:
+            return EventError(index, "invalid_field", _shown(name), "events have no such member")
+        if bytes(value).strip() == b"null":
+            continue
+        if member in sent_as:
+            return EventError(
+                index,
+                "invalid_field",
+                name,
+                f"'{name}' and '{sent_as[member]}' name the same member; send one",
+            )
+        sent_as[member] = name
+        renamed[member] = value
+    return _convert(index, renamed, sent_as)
+
+
+def _cloudevent_item(index: int, raw: msgspec.Raw) -> Item:
+    try:
+        members = _decode_raw_object(raw)
+    except msgspec.MsgspecError:
+        return EventError(index, "invalid_field", None, "a CloudEvent is a JSON object")
+    return _cloudevent_members(index, members)
+
+
+_CLOUDEVENT_MEMBERS = {
+    "id": "id",
+    "source": "source",
+    "type": "event_name",
+    "subject": "subject_id",
+    "subjecttype": "subject_type",
+    "time": "occurred_at",
+    "data": "labels",
+    "project": "project",
+    "surface": "surface",
+}
+
+
+def _cloudevent_members(index: int, members: Mapping[str, msgspec.Raw]) -> Item:
+    """Required attributes are required; unknown extension attributes are ignored, as the spec asks."""
+    present = {name: value for name, value in members.items() if bytes(value).strip() != b"null"}
+    for name in ("specversion", "id", "source", "type"):
+        if name not in present:
+            return EventError(index, "missing_field", name, f"a CloudEvent needs '{name}'")
+    if bytes(present["specversion"]).strip() != b'"1.0"':
+        return EventError(index, "invalid_field", "specversion", "only CloudEvents 1.0 are understood")
+    if "data_base64" in present:
+        return EventError(index, "invalid_field", "data_base64", "data must be a JSON object")
+    renamed: dict[str, msgspec.Raw] = {}
+    sent_as: dict[str, str] = {}
+    for name, member in _CLOUDEVENT_MEMBERS.items():
+        if name in present:
+            renamed[member] = present[name]
+            sent_as[member] = name
+    return _convert(index, renamed, sent_as)
+
+
+def _convert(index: int, members: Mapping[str, msgspec.Raw], sent_as: Mapping[str, str]) -> Item:
+    """Read each member by its own type, so that the error names it as it was sent."""
+    try:
+        return _decode_one(_encode(members))
+    except (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError):
+        pass
+    for member, value in members.items():
+        try:
+            _decode_one(_encode({member: value}))
+        except RecursionError:
+            return EventError(index, _code_of(member), sent_as[member], "nested too deeply")
+        except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
+            detail = str(error).split(" - at ")[0]
+            return EventError(index, _code_of(member), sent_as[member], detail[:1].lower() + detail[1:])
+    return EventError(index, "invalid_field", None, "the event can't be read")
+
+
+def _code_of(member: str) -> str:
+    if member == "labels":
+        return "invalid_label"
+    return "invalid_timestamp" if member == "occurred_at" else "invalid_field"
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= NAME_MAX_LENGTH else name[:NAME_MAX_LENGTH] + "…"

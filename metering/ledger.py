@@ -1,0 +1,386 @@
+"""Recording usage: the one verb that writes the ledger.
+
+One transaction: the shared recording lock as its first statement; the version row and fresh ids; admission,
+where limits apply; the rows, sorted by their unique key, by COPY; their contributions to the rollups. A new
+key is the common case, so the rows are written first and keys are looked up only when one turns out to exist
+(or when a limit must know which events are new): a unique violation rolls back and goes the careful way.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import localcontext
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+import psycopg
+from django.db import IntegrityError, connection, transaction
+
+from .admission import Request, admission_policy
+from .aggregations import Accumulator
+from .catalogue import Catalogue, catalogue_at
+from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Unavailable
+from .intake import MAX_EVENTS, Item, events_from
+from .locks import TAKE_RECORDING_LOCK_SHARED
+from .numbers import EXACT
+from .principal import EVERYBODY_INSIDE, Principal
+from .recording import Candidate, Resolver
+from .streams import stream_of
+
+# Each retry follows a rival's commit of one of our keys, so it sees more than the one before.
+MAX_ATTEMPTS = 50
+RECORDED_ONCE = "usage_event_recorded_once"
+
+_READ_VERSION_AND_DRAW_IDS = """
+    SELECT version, clock_timestamp(),
+           ARRAY(SELECT nextval('metering_usageevent_id_seq') FROM generate_series(1, %s))
+      FROM metering_catalogueversion
+"""
+_FIND_KEYS = """
+    SELECT event_id, id, digest
+      FROM metering_usageevent
+     WHERE project_id = %s
+       AND source = %s
+       AND event_id = ANY (%s)
+"""
+_COPY_EVENTS = """
+    COPY metering_usageevent
+        (id, project_id, billing_scope_id, surface_id, source, event_id, event_name, subject_type, subject_id,
+         quantity, labels, occurred_at, kind, digest)
+    FROM STDIN
+"""
+_COPY_PENDING = """
+    COPY metering_pendingcontribution
+        (metric_id, project_id, billing_scope_id, hour_start, stream, subject_type, subject_id, "group",
+         record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id)
+    FROM STDIN
+"""
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_encode_json = msgspec.json.Encoder().encode
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What became of one event: created, exists, conflict or rejected (or refused, with a limit's code)."""
+
+    outcome: Literal["created", "exists", "conflict", "rejected"]
+    event_id: str | None
+    id: int | None = None
+    code: str | None = None
+    field: str | None = None
+    detail: str | None = None
+    warnings: list[dict[str, object]] = dataclasses.field(default_factory=list)
+    facts: dict[str, object] = dataclasses.field(default_factory=dict)
+
+
+def record_events(
+    events: Iterable[Mapping[str, Any]],
+    *,
+    principal: Principal = EVERYBODY_INSIDE,
+    source: str = "api",
+    on_error: Literal["reject", "skip"] = "reject",
+    enforce: bool = True,
+) -> list[Outcome]:
+    """Record usage from within Python: mappings with the members that the API takes.
+
+    Returns one outcome per event in the order given; they are committed with the surrounding transaction, or
+    at once without one. All or nothing, unless `on_error="skip"`. Raises `Invalid` (also for over 10,000
+    events), `EventsRejected`, `EventsConflict` and whatever the admission policy refuses with; then nothing
+    was recorded.
+    """
+    try:
+        items = events_from(events)
+    except ValueError as error:
+        raise Invalid(str(error) or f"At most {MAX_EVENTS} events at a time.") from None
+    return record_items(items, principal=principal, source=source, on_error=on_error, enforce=enforce)
+
+
+def record_items(
+    items: Sequence[Item],
+    *,
+    principal: Principal,
+    source: str = "api",
+    on_error: Literal["reject", "skip"] = "reject",
+    enforce: bool = True,
+    may_contain_nul: bool = True,
+) -> list[Outcome]:
+    """`record_events` for parsed items."""
+    looks_first = False
+    with localcontext(EXACT):
+        for _ in range(MAX_ATTEMPTS):
+            batch = _Batch(
+                items, principal=principal, source=source, skips=on_error == "skip", enforce=enforce
+            )
+            try:
+                with transaction.atomic():
+                    batch.record(looks_first=looks_first, may_contain_nul=may_contain_nul)
+            except IntegrityError as error:
+                if _violated(error) != RECORDED_ONCE:
+                    raise
+                looks_first = True
+            else:
+                return batch.outcomes()
+    raise Unavailable("Other writers keep recording the same events; send the batch again.")
+
+
+def _violated(error: IntegrityError) -> str | None:
+    cause = error.__cause__
+    return cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
+
+
+class _Batch:
+    """One attempt at recording one request."""
+
+    def __init__(
+        self, items: Sequence[Item], *, principal: Principal, source: str, skips: bool, enforce: bool
+    ) -> None:
+        self._items = items
+        self._principal = principal
+        self._source = source
+        self._skips = skips
+        self._enforce = enforce
+        self._outcomes: list[Outcome | None] = [None] * len(items)
+        self._conflicts: list[EventError] = []
+
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for outcome in self._outcomes if outcome is not None]
+
+    def record(self, *, looks_first: bool, may_contain_nul: bool) -> None:
+        raw, catalogue, now, ids = self._begin()
+        resolver = Resolver(
+            catalogue,
+            principal=self._principal,
+            now=now,
+            default_source=self._source,
+            may_contain_nul=may_contain_nul,
+        )
+        candidates = self._candidates(resolver)
+        firsts = self._first_of_each_key(candidates)
+        new = list(firsts.values())
+        requests = self._requests(new) if self._enforce else []
+        policy = admission_policy()
+        is_limited = bool(requests) and policy.concerns(requests, catalogue=catalogue)
+        existing: dict[tuple[int, str, str], tuple[int, bytes]] = {}
+        if looks_first or is_limited:
+            existing = _existing(raw, new)
+            new = [candidate for candidate in new if candidate.key not in existing]
+        if is_limited and new:
+            new = self._admitted(new, catalogue=catalogue, now=now)
+        row_ids = {candidate.key: ids[candidate.index] for candidate in new}
+        self._settle(candidates, firsts, existing, row_ids)
+        if self._conflicts and not self._skips:
+            raise EventsConflict(self._conflicts)
+        if new:
+            _copy_events(raw, new, row_ids)
+            _copy_contributions(raw, new, row_ids)
+
+    def _begin(self) -> tuple[psycopg.Connection[Any], Catalogue, dt.datetime, list[int]]:
+        """Take the shared lock, then read the version under it and draw an id for each event."""
+        connection.ensure_connection()
+        raw: psycopg.Connection[Any] = connection.connection
+        with raw.pipeline(), psycopg.Cursor(raw) as cursor:
+            cursor.execute(TAKE_RECORDING_LOCK_SHARED, prepare=True)
+            cursor.execute(_READ_VERSION_AND_DRAW_IDS, [len(self._items)], prepare=True)
+            row = cursor.fetchone()
+        if row is None:
+            raise Unavailable("The catalogue's version row is missing; run migrate.")
+        version, now, ids = row
+        return raw, catalogue_at(version), now.astimezone(dt.UTC), ids
+
+    def _candidates(self, resolver: Resolver) -> list[Candidate]:
+        """The events that can be recorded as worded. Raises `EventsRejected` unless misfits are skipped."""
+        candidates: list[Candidate] = []
+        errors: list[EventError] = []
+        for index, item in enumerate(self._items):
+            if isinstance(item, EventError):
+                errors.append(item)
+                continue
+            candidate = resolver.candidate(index, item)
+            if isinstance(candidate, EventError):
+                errors.append(candidate)
+            else:
+                candidates.append(candidate)
+        self._reject(errors)
+        return candidates
+
+    def _reject(self, errors: list[EventError]) -> None:
+        if errors and not self._skips:
+            raise EventsRejected(sorted(errors, key=lambda error: error.index))
+        for error in errors:
+            item = self._items[error.index]
+            self._outcomes[error.index] = Outcome(
+                "rejected",
+                None if isinstance(item, EventError) else item.id,
+                code=error.code,
+                field=error.field,
+                detail=error.detail,
+            )
+
+    def _first_of_each_key(self, candidates: list[Candidate]) -> dict[tuple[int, str, str], Candidate]:
+        firsts: dict[tuple[int, str, str], Candidate] = {}
+        for candidate in candidates:
+            firsts.setdefault(candidate.key, candidate)
+        return firsts
+
+    @staticmethod
+    def _requests(candidates: Iterable[Candidate]) -> list[Request]:
+        return [
+            Request(c.index, c.project_id, c.billing_scope_id, c.occurred_at, c.readings) for c in candidates
+        ]
+
+    def _admitted(self, new: list[Candidate], *, catalogue: Catalogue, now: dt.datetime) -> list[Candidate]:
+        """The new events that the policy admits; raises its refusal unless refusals are skipped."""
+        verdicts = admission_policy().judge(
+            self._requests(new),
+            catalogue=catalogue,
+            now=now,
+            may_backfill=self._principal.may("backfill"),
+        )
+        self._reject(list(verdicts.rejected.values()))
+        if verdicts.refused and not self._skips:
+            raise verdicts.refused[min(verdicts.refused)]
+        for candidate in new:
+            refusal: MeterbookError | None = verdicts.refused.get(candidate.index)
+            if refusal is not None:
+                self._outcomes[candidate.index] = Outcome(
+                    "rejected",
+                    candidate.event_id,
+                    code=refusal.code,
+                    detail=str(refusal),
+                    facts=refusal.facts,
+                )
+        self._warnings = verdicts.warnings
+        return [
+            candidate
+            for candidate in new
+            if candidate.index not in verdicts.refused and candidate.index not in verdicts.rejected
+        ]
+
+    _warnings: Mapping[int, list[dict[str, object]]] = {}
+
+    def _settle(
+        self,
+        candidates: list[Candidate],
+        firsts: Mapping[tuple[int, str, str], Candidate],
+        existing: Mapping[tuple[int, str, str], tuple[int, bytes]],
+        row_ids: Mapping[tuple[int, str, str], int],
+    ) -> None:
+        """Say what becomes of each event; a repeat in the batch follows the first of its key."""
+        for candidate in candidates:
+            if self._outcomes[candidate.index] is not None:
+                continue
+            first = firsts[candidate.key]
+            found = existing.get(candidate.key)
+            if found is not None:
+                row_id, digest = found
+            else:
+                drawn = row_ids.get(candidate.key)
+                if drawn is None:  # the first of this key was refused, and so is its repeat
+                    self._outcomes[candidate.index] = self._outcomes[first.index]
+                    continue
+                row_id, digest = drawn, first.digest
+            if candidate.digest != digest:
+                detail = "the ledger holds this id with other content"
+                self._conflicts.append(EventError(candidate.index, "conflict", "id", detail))
+                self._outcomes[candidate.index] = Outcome(
+                    "conflict", candidate.event_id, id=row_id, code="conflict", field="id", detail=detail
+                )
+            elif found is None and candidate is first:
+                self._outcomes[candidate.index] = Outcome(
+                    "created",
+                    candidate.event_id,
+                    id=row_id,
+                    warnings=self._warnings.get(candidate.index, []),
+                )
+            else:
+                self._outcomes[candidate.index] = Outcome("exists", candidate.event_id, id=row_id)
+
+
+def _existing(
+    raw: psycopg.Connection[Any], candidates: Iterable[Candidate]
+) -> dict[tuple[int, str, str], tuple[int, bytes]]:
+    """Row id and digest of those keys that the ledger holds. Index: usage_event_recorded_once."""
+    event_ids: dict[tuple[int, str], list[str]] = {}
+    for candidate in candidates:
+        event_ids.setdefault((candidate.project_id, candidate.source), []).append(candidate.event_id)
+    found: dict[tuple[int, str, str], tuple[int, bytes]] = {}
+    with psycopg.Cursor(raw) as cursor:
+        for (project_id, source), wanted in event_ids.items():
+            cursor.execute(_FIND_KEYS, [project_id, source, wanted], prepare=True)
+            for event_id, row_id, digest in cursor:
+                found[(project_id, source, event_id)] = (row_id, bytes(digest))
+    return found
+
+
+def _copy_events(
+    raw: psycopg.Connection[Any], new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]
+) -> None:
+    """Write the rows, sorted by their unique key: unsorted batches deadlock against each other."""
+    escape = _escaped
+    lines = []
+    for c in sorted(new, key=lambda candidate: candidate.key):
+        surface = "\\N" if c.surface_id is None else c.surface_id
+        quantity = "\\N" if c.quantity is None else format(c.quantity, "f")
+        lines.append(
+            f"{row_ids[c.key]}\t{c.project_id}\t{c.billing_scope_id}\t{surface}\t{escape(c.source)}\t"
+            f"{escape(c.event_id)}\t{escape(c.event_name)}\t{escape(c.subject_type)}\t{escape(c.subject_id)}\t"
+            f"{quantity}\t{escape(c.labels.decode())}\t{c.occurred_at.isoformat()}\tusage\t\\\\x{c.digest.hex()}\n"
+        )
+    _copy(raw, _COPY_EVENTS, lines)
+
+
+def _copy_contributions(
+    raw: psycopg.Connection[Any], new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]
+) -> None:
+    """Write what the new events add to each metric, one row per stream and hour."""
+    totals: dict[tuple[Any, ...], Accumulator] = {}
+    for c in new:
+        row_id = row_ids[c.key]
+        for (meaning, value), group in zip(c.readings, c.groups, strict=True):
+            key = (
+                meaning,
+                c.project_id,
+                c.billing_scope_id,
+                c.subject_type,
+                c.subject_id,
+                group,
+                c.hour_start,
+            )
+            total = totals.get(key)
+            if total is None:
+                total = totals[key] = Accumulator()
+            meaning.aggregation.fold(total, value, at=c.occurred_at, event_id=row_id)
+    lines = []
+    for (meaning, project_id, scope_id, subject_type, subject_id, group, hour_start), t in totals.items():
+        stream: UUID = stream_of(subject_type, subject_id, group)
+        labels = _encode_json(dict(zip(meaning.primary_labels, group, strict=True))).decode()
+        lines.append(
+            f"{meaning.metric_id}\t{project_id}\t{scope_id}\t{hour_start.isoformat()}\t{stream}\t"
+            f"{_escaped(subject_type)}\t{_escaped(subject_id)}\t{_escaped(labels)}\t"
+            f"{t.record_count}\t{_number(t.value_sum)}\t{_number(t.value_min)}\t{_number(t.value_max)}\t"
+            f"{_number(t.last_value)}\t{t.last_at.isoformat() if t.last_at else _COPY_NULL}\t"
+            f"{_COPY_NULL if t.last_event_id is None else t.last_event_id}\n"
+        )
+    if lines:
+        _copy(raw, _COPY_PENDING, lines)
+
+
+_COPY_NULL = "\\N"
+
+
+def _number(value: Any) -> str:
+    return _COPY_NULL if value is None else format(value, "f")
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_COPY_ESCAPES) if "\\" in text or not text.isprintable() else text
+
+
+def _copy(raw: psycopg.Connection[Any], statement: str, lines: list[str]) -> None:
+    try:
+        with psycopg.Cursor(raw) as cursor, cursor.copy(statement) as copy:
+            copy.write("".join(lines))
+    except psycopg.IntegrityError as error:
+        # Raw statements pass Django by, and so does its translation of errors.
+        raise IntegrityError(str(error)) from error

@@ -1,0 +1,171 @@
+"""What a metric takes from an event: whether it matches, which value it reads, which group it falls into.
+
+The one place where a definition's fields get their meaning. Python face: recording, where a misfit must be
+refused with its reason. SQL face: everything set-based over recorded events. `tests/metering/test_meaning.py`
+holds the two against each other.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from .aggregations import AGGREGATIONS, Aggregate, Aggregation
+from .label_filter import AllOf, Params, filter_from, is_absent, text_sql, value_at
+from .models import MetricDefinition
+from .numbers import NotANumber, decimal_from, plain
+
+ONE = Decimal(1)
+
+
+class Unreadable(Exception):
+    """The event matches the metric, and the metric can't read it. Carries a reason code of the contract."""
+
+    def __init__(self, code: str, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.field, self.detail = code, field, detail
+
+
+class Meaning:
+    """A metric definition, compiled. Immutable; lives in the catalogue."""
+
+    __slots__ = (
+        "aggregation",
+        "archived_from",
+        "counts_from",
+        "event_name",
+        "expected_labels",
+        "filter",
+        "has_filter",
+        "is_counter",
+        "is_integer",
+        "is_text",
+        "key",
+        "metric_id",
+        "owner_id",
+        "owner_path",
+        "primary_labels",
+        "unit",
+        "value_property",
+    )
+
+    def __init__(self, metric: MetricDefinition, *, owner_path: str) -> None:
+        self.metric_id: int = metric.pk
+        self.key: str = metric.key
+        self.unit: str = metric.unit
+        self.owner_id: int | None = metric.project_id
+        self.owner_path = owner_path  # "" for a global metric: a prefix of every path
+        self.event_name: str = metric.event_name
+        self.aggregation: Aggregation = AGGREGATIONS[metric.aggregation]
+        self.is_counter = metric.meter_type == MetricDefinition.MeterType.COUNTER
+        self.is_integer = metric.data_type == MetricDefinition.DataType.INT
+        self.is_text = metric.data_type == MetricDefinition.DataType.STRING
+        self.value_property: str = metric.value_property
+        self.expected_labels: tuple[str, ...] = tuple(metric.expected_labels)
+        self.primary_labels: tuple[str, ...] = tuple(metric.primary_labels)
+        self.filter: AllOf = filter_from(metric.event_label_filter)
+        self.has_filter = len(self.filter) > 0
+        self.counts_from: int = metric.counts_from
+        self.archived_from: int | None = metric.archived_from
+
+    def matches(self, labels: Mapping[str, Any]) -> bool:
+        return not self.has_filter or self.filter.matches(labels)
+
+    def reading(self, quantity: Decimal | None, labels: Mapping[str, Any]) -> Decimal:
+        """The number that the metric takes from a matching event. Raises `Unreadable`."""
+        for name in self.expected_labels:
+            value = value_at(labels, name)
+            if is_absent(value) or value is None:
+                raise Unreadable(
+                    "missing_label", f"labels.{name}", f"metric '{self.key}' expects label '{name}'"
+                )
+        if self.is_text:
+            return self._text_reading(labels)
+        if self.value_property:
+            number = self._number_at(labels, self.value_property)
+            field = f"labels.{self.value_property}"
+        else:
+            number = ONE if quantity is None else quantity
+            field = "quantity"
+        if self.is_counter and number < 0:
+            raise Unreadable("invalid_value", field, f"metric '{self.key}' is a counter and can't go down")
+        if self.is_integer and number != number.to_integral_value():
+            raise Unreadable("invalid_value", field, f"metric '{self.key}' takes whole numbers")
+        return number
+
+    def _text_reading(self, labels: Mapping[str, Any]) -> Decimal:
+        """A text is only ever counted; it must be one where a label is named."""
+        if self.value_property and not isinstance(value_at(labels, self.value_property), str):
+            raise Unreadable(
+                "invalid_value",
+                f"labels.{self.value_property}",
+                f"metric '{self.key}' takes a text from label '{self.value_property}'",
+            )
+        return ONE
+
+    def _number_at(self, labels: Mapping[str, Any], path: str) -> Decimal:
+        value = value_at(labels, path)
+        field = f"labels.{path}"
+        if is_absent(value) or value is None:
+            raise Unreadable(
+                "missing_label", field, f"metric '{self.key}' reads its value from label '{path}'"
+            )
+        if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+            raise Unreadable(
+                "invalid_value", field, f"metric '{self.key}' can't read a number from this label"
+            )
+        try:
+            return decimal_from(str(value))
+        except NotANumber as error:
+            raise Unreadable("invalid_value", field, f"{error} (read by metric '{self.key}')") from None
+
+    def group(self, labels: Mapping[str, Any]) -> tuple[str | None, ...]:
+        """The texts of the primary labels, in order; None where a label is absent. Raises `Unreadable`."""
+        return tuple(self._label_text(labels, name) for name in self.primary_labels)
+
+    def _label_text(self, labels: Mapping[str, Any], name: str) -> str | None:
+        value = value_at(labels, name)
+        if is_absent(value) or value is None:
+            return None
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | Decimal):
+            return plain(Decimal(value))
+        raise Unreadable(
+            "invalid_label",
+            f"labels.{name}",
+            f"metric '{self.key}' groups by label '{name}': it must be one value",
+        )
+
+    def empty_answer(self) -> tuple[Aggregate, Decimal | None]:
+        """What the metric says of a time without events."""
+        nothing = Aggregate()
+        return nothing, self.aggregation.value(nothing)
+
+    # -- SQL face, over rows `e` of the ledger -----------------------------------------------------------
+
+    def where_sql(self, params: Params) -> str:
+        """Condition under which a usage event of a project under the owner counts."""
+        clauses = [
+            f"e.event_name = {params.add(self.event_name)}",
+            "e.kind = 'usage'",
+            f"e.id > {params.add(self.counts_from)}",
+        ]
+        if self.archived_from is not None:
+            clauses.append(f"e.id <= {params.add(self.archived_from)}")
+        if self.has_filter:
+            clauses.append(self.filter.sql("e.labels", params))
+        return " AND ".join(clauses)
+
+    def value_sql(self, params: Params) -> str:
+        """The reading. Recorded events were read by the Python face before, so casts can't fail."""
+        if self.is_text:
+            return "1::numeric"
+        if self.value_property:
+            return f"({text_sql('e.labels', self.value_property, params)})::numeric"
+        return "COALESCE(e.quantity, 1)"
+
+    def group_sql(self, params: Params) -> list[str]:
+        """Text expressions of the primary labels, in order."""
+        return [f"({text_sql('e.labels', name, params)})" for name in self.primary_labels]

@@ -1,0 +1,36 @@
+"""The kernel's tables. Other apps import from here, never from the files behind it."""
+
+from .api_key import ApiKey
+from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
+from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
+from .project import (
+    KEY_MAX_LENGTH,
+    MAX_TREE_DEPTH,
+    AttributionRule,
+    Project,
+    SurfaceInstallation,
+    key_validator,
+)
+from .rollup import PendingContribution, UsageMeterRollup
+from .system import CatalogueVersion, Fence, Heartbeat
+
+__all__ = [
+    "EVENT_NAME_MAX_LENGTH",
+    "KEY_MAX_LENGTH",
+    "MAX_TREE_DEPTH",
+    "NAME_MAX_LENGTH",
+    "QUANTITY_DIGITS",
+    "QUANTITY_SCALE",
+    "ApiKey",
+    "AttributionRule",
+    "CatalogueVersion",
+    "Fence",
+    "Heartbeat",
+    "MetricDefinition",
+    "PendingContribution",
+    "Project",
+    "SurfaceInstallation",
+    "UsageEvent",
+    "UsageMeterRollup",
+    "key_validator",
+]

@@ -1,0 +1,57 @@
+"""Exact numbers from untrusted text, and back. Pure."""
+
+import re
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+# Enough for sums of ten thousand numbers of 38 digits; results beyond it would raise, not round.
+EXACT = Context(prec=200)
+
+MAX_NUMBER_LENGTH = 100
+INTEGER_DIGITS = 26  # numeric(38,12): 38 digits, 12 of them after the point
+SCALE = 12
+AVERAGE_QUANTUM = Decimal(1).scaleb(-SCALE)
+
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_SHORT_INTEGER = re.compile(r"(?:0|[1-9][0-9]{0,17})", re.ASCII)
+
+
+class NotANumber(ValueError):
+    """The text is no number that the ledger can hold; the message says why."""
+
+
+def decimal_from(text: str) -> Decimal:
+    """The exact value of a plain decimal number: ASCII digits, optional fraction and exponent.
+
+    Raises `NotANumber` for anything else (NaN, infinity, "1_000", other scripts' digits), for more than 26
+    digits before or 12 after the point, and for texts over 100 characters.
+    """
+    if _SHORT_INTEGER.fullmatch(text):
+        return Decimal(text)
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise NotANumber(f"the number has more than {MAX_NUMBER_LENGTH} characters")
+    if not _NUMBER.fullmatch(text):
+        raise NotANumber("not a decimal number")
+    value = Decimal(text)
+    if not value:
+        return Decimal(0)
+    if value.adjusted() >= INTEGER_DIGITS:
+        raise NotANumber(f"more than {INTEGER_DIGITS} digits before the decimal point")
+    value = EXACT.normalize(value)
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > SCALE:
+        raise NotANumber(f"more than {SCALE} digits after the decimal point")
+    return value
+
+
+def plain(value: Decimal) -> str:
+    """`value` without exponent and trailing zeros: 1E+2 is "100", 1.50 is "1.5"."""
+    if not value:
+        return "0"
+    return format(EXACT.normalize(value), "f")
+
+
+def average(total: Decimal, count: int) -> Decimal:
+    """total / count at 12 decimals, half away from zero."""
+    return EXACT.divide(total, Decimal(count)).quantize(
+        AVERAGE_QUANTUM, rounding=ROUND_HALF_UP, context=EXACT
+    )

@@ -1,0 +1,33 @@
+"""Who is asking, and what they may see and do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An API key or a signed-in member of staff. Sees one project and everything below it, or all.
+
+    `project_path` is the path of the key's project; None means the whole tree (staff).
+    """
+
+    name: str
+    permissions: frozenset[str]
+    project_id: int | None = None
+    project_path: str | None = None
+
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
+
+    def sees(self, path: str) -> bool:
+        """Whether the project at `path` lies within what this principal may know of."""
+        return self.project_path is None or path.startswith(self.project_path)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """DRF asks its user objects."""
+        return True
+
+
+EVERYBODY_INSIDE = Principal(
+    name="in-process", permissions=frozenset({"ingest", "read", "manage", "backfill"})
+)

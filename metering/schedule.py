@@ -1,0 +1,39 @@
+"""The recurring jobs, as rows that staff may edit. Re-created after each migrate where they are missing."""
+
+from typing import Any
+
+from django.apps import apps as installed_apps
+
+JOBS = (
+    {
+        "name": "Roll up usage",
+        "task": "metering.roll_up",
+        "seconds": 5,
+        "description": "Merges what was recorded since the last tick into hourly, daily and monthly rollups.",
+    },
+    {
+        "name": "Fence the ledger",
+        "task": "metering.raise_fence",
+        "seconds": 60,
+        "description": "Stores a ledger position up to which everything is committed and final.",
+    },
+)
+
+
+def seed_schedule(apps: Any = installed_apps) -> None:
+    """Add the jobs that are missing; an edited or disabled one stays as staff left it."""
+    interval_model = apps.get_model("django_celery_beat", "IntervalSchedule")
+    task_model = apps.get_model("django_celery_beat", "PeriodicTask")
+    for job in JOBS:
+        if task_model.objects.filter(name=job["name"]).exists():
+            continue
+        interval = interval_model.objects.filter(every=job["seconds"], period="seconds").first()
+        if interval is None:
+            interval = interval_model.objects.create(every=job["seconds"], period="seconds")
+        task_model.objects.create(
+            name=job["name"],
+            task=job["task"],
+            interval=interval,
+            description=job["description"],
+            expire_seconds=60,  # a tick that waited a minute is overtaken by the next
+        )
