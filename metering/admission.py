@@ -15,9 +15,24 @@ from .errors import EventError, MeterbookError
 from .meaning import Meaning
 
 
+class Asking(Protocol):
+    """One new event that asks to be recorded, and what each metric would read from it."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def project_id(self) -> int: ...
+    @property
+    def billing_scope_id(self) -> int: ...
+    @property
+    def occurred_at(self) -> dt.datetime: ...
+    @property
+    def readings(self) -> Sequence[tuple[Meaning, Decimal]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One new event that asks to be recorded, and what each metric would read from it."""
+    """An event asking on paper: what a check is made of, where nothing will be recorded."""
 
     index: int
     project_id: int
@@ -38,12 +53,12 @@ class Verdicts:
 class AdmissionPolicy(Protocol):
     """Decides inside the recording transaction. Must not write."""
 
-    def concerns(self, requests: Sequence[Request], *, catalogue: Catalogue) -> bool:
+    def concerns(self, requests: Sequence[Asking], *, catalogue: Catalogue) -> bool:
         """Whether any limit applies, without asking the database when nothing changed."""
 
     def judge(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[Asking],
         *,
         catalogue: Catalogue,
         now: dt.datetime,

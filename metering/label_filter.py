@@ -33,9 +33,11 @@ class Params(dict[str, Any]):
 
 def value_at(labels: Labels, path: str) -> Any:
     """The value under a dotted path, or the module's marker for absence. See `is_absent`."""
+    if "." not in path:
+        return labels.get(path, _ABSENT)
     value: Any = labels
     for part in path.split("."):
-        if not isinstance(value, Mapping) or part not in value:
+        if type(value) is not dict or part not in value:
             return _ABSENT
         value = value[part]
     return value

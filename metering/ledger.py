@@ -9,21 +9,23 @@ key is the common case, so the rows are written first and keys are looked up onl
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import localcontext
+from decimal import Decimal, localcontext
+from functools import cache
+from itertools import count
 from typing import Any, Literal
-from uuid import UUID
 
 import msgspec
 import psycopg
 from django.db import IntegrityError, connection, transaction
 
-from .admission import Request, admission_policy
+from .admission import admission_policy
 from .aggregations import Accumulator
 from .catalogue import Catalogue, catalogue_at
 from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Unavailable
 from .intake import MAX_EVENTS, Item, events_from
-from .locks import TAKE_RECORDING_LOCK_SHARED
+from .locks import LOCK_CLASS, RECORDING_LOCK
 from .numbers import EXACT
+from .prepared import raw_connection
 from .principal import EVERYBODY_INSIDE, Principal
 from .recording import Candidate, Resolver
 from .streams import stream_of
@@ -32,9 +34,12 @@ from .streams import stream_of
 MAX_ATTEMPTS = 50
 RECORDED_ONCE = "usage_event_recorded_once"
 
-_READ_VERSION_AND_DRAW_IDS = """
+# Two statements in one round trip, without parameters so that they may travel together; each has a snapshot
+# of its own, so the version is read after the lock is held.
+_BEGIN = """
+    SELECT pg_advisory_xact_lock_shared({lock_class}, {lock});
     SELECT version, clock_timestamp(),
-           ARRAY(SELECT nextval('metering_usageevent_id_seq') FROM generate_series(1, %s))
+           ARRAY(SELECT nextval('metering_usageevent_id_seq') FROM generate_series(1, {count:d}))
       FROM metering_catalogueversion
 """
 _FIND_KEYS = """
@@ -44,18 +49,16 @@ _FIND_KEYS = """
        AND source = %s
        AND event_id = ANY (%s)
 """
-_COPY_EVENTS = """
-    COPY metering_usageevent
-        (id, project_id, billing_scope_id, surface_id, source, event_id, event_name, subject_type, subject_id,
-         quantity, labels, occurred_at, kind, digest)
-    FROM STDIN
-"""
-_COPY_PENDING = """
-    COPY metering_pendingcontribution
-        (metric_id, project_id, billing_scope_id, hour_start, stream, subject_type, subject_id, "group",
-         record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id)
-    FROM STDIN
-"""
+_EVENT_COLUMNS = (
+    "id, project_id, billing_scope_id, surface_id, source, event_id, event_name, subject_type, subject_id,"
+    " quantity, labels, occurred_at, kind, digest"
+)
+_PENDING_COLUMNS = (
+    "metric_id, project_id, billing_scope_id, hour_start, stream, subject_type, subject_id,"
+    ' "group", record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id'
+)
+FEW_ROWS = 12  # above this, two COPYs are cheaper than binding each column
+Row = tuple[str | None, ...]
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _encode_json = msgspec.json.Encoder().encode
 
@@ -158,9 +161,7 @@ class _Batch:
         candidates = self._candidates(resolver)
         firsts = self._first_of_each_key(candidates)
         new = list(firsts.values())
-        requests = self._requests(new) if self._enforce else []
-        policy = admission_policy()
-        is_limited = bool(requests) and policy.concerns(requests, catalogue=catalogue)
+        is_limited = self._enforce and admission_policy().concerns(new, catalogue=catalogue)
         existing: dict[tuple[int, str, str], tuple[int, bytes]] = {}
         if looks_first or is_limited:
             existing = _existing(raw, new)
@@ -172,16 +173,14 @@ class _Batch:
         if self._conflicts and not self._skips:
             raise EventsConflict(self._conflicts)
         if new:
-            _copy_events(raw, new, row_ids)
-            _copy_contributions(raw, new, row_ids)
+            _write(raw, _event_rows(new, row_ids), _pending_rows(new, row_ids))
 
     def _begin(self) -> tuple[psycopg.Connection[Any], Catalogue, dt.datetime, list[int]]:
         """Take the shared lock, then read the version under it and draw an id for each event."""
-        connection.ensure_connection()
-        raw: psycopg.Connection[Any] = connection.connection
-        with raw.pipeline(), psycopg.Cursor(raw) as cursor:
-            cursor.execute(TAKE_RECORDING_LOCK_SHARED, prepare=True)
-            cursor.execute(_READ_VERSION_AND_DRAW_IDS, [len(self._items)], prepare=True)
+        raw = raw_connection()
+        with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+            cursor.execute(_BEGIN.format(lock_class=LOCK_CLASS, lock=RECORDING_LOCK, count=len(self._items)))
+            cursor.nextset()
             row = cursor.fetchone()
         if row is None:
             raise Unavailable("The catalogue's version row is missing; run migrate.")
@@ -223,16 +222,10 @@ class _Batch:
             firsts.setdefault(candidate.key, candidate)
         return firsts
 
-    @staticmethod
-    def _requests(candidates: Iterable[Candidate]) -> list[Request]:
-        return [
-            Request(c.index, c.project_id, c.billing_scope_id, c.occurred_at, c.readings) for c in candidates
-        ]
-
     def _admitted(self, new: list[Candidate], *, catalogue: Catalogue, now: dt.datetime) -> list[Candidate]:
         """The new events that the policy admits; raises its refusal unless refusals are skipped."""
         verdicts = admission_policy().judge(
-            self._requests(new),
+            new,
             catalogue=catalogue,
             now=now,
             may_backfill=self._principal.may("backfill"),
@@ -305,7 +298,7 @@ def _existing(
     for candidate in candidates:
         event_ids.setdefault((candidate.project_id, candidate.source), []).append(candidate.event_id)
     found: dict[tuple[int, str, str], tuple[int, bytes]] = {}
-    with psycopg.Cursor(raw) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         for (project_id, source), wanted in event_ids.items():
             cursor.execute(_FIND_KEYS, [project_id, source, wanted], prepare=True)
             for event_id, row_id, digest in cursor:
@@ -313,27 +306,31 @@ def _existing(
     return found
 
 
-def _copy_events(
-    raw: psycopg.Connection[Any], new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]
-) -> None:
-    """Write the rows, sorted by their unique key: unsorted batches deadlock against each other."""
-    escape = _escaped
-    lines = []
-    for c in sorted(new, key=lambda candidate: candidate.key):
-        surface = "\\N" if c.surface_id is None else c.surface_id
-        quantity = "\\N" if c.quantity is None else format(c.quantity, "f")
-        lines.append(
-            f"{row_ids[c.key]}\t{c.project_id}\t{c.billing_scope_id}\t{surface}\t{escape(c.source)}\t"
-            f"{escape(c.event_id)}\t{escape(c.event_name)}\t{escape(c.subject_type)}\t{escape(c.subject_id)}\t"
-            f"{quantity}\t{escape(c.labels.decode())}\t{c.occurred_at.isoformat()}\tusage\t\\\\x{c.digest.hex()}\n"
+def _event_rows(new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]) -> list[Row]:
+    """Rows of the ledger, sorted by their unique key: unsorted batches deadlock against each other."""
+    return [
+        (
+            str(row_ids[c.key]),
+            str(c.project_id),
+            str(c.billing_scope_id),
+            None if c.surface_id is None else str(c.surface_id),
+            c.source,
+            c.event_id,
+            c.event_name,
+            c.subject_type,
+            c.subject_id,
+            None if c.quantity is None else format(c.quantity, "f"),
+            c.labels.decode(),
+            c.occurred_at.isoformat(),
+            "usage",
+            f"\\x{c.digest.hex()}",
         )
-    _copy(raw, _COPY_EVENTS, lines)
+        for c in sorted(new, key=lambda candidate: candidate.key)
+    ]
 
 
-def _copy_contributions(
-    raw: psycopg.Connection[Any], new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]
-) -> None:
-    """Write what the new events add to each metric, one row per stream and hour."""
+def _pending_rows(new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]) -> list[Row]:
+    """What the new events add to each metric, one row per stream and hour."""
     totals: dict[tuple[Any, ...], Accumulator] = {}
     for c in new:
         row_id = row_ids[c.key]
@@ -351,36 +348,75 @@ def _copy_contributions(
             if total is None:
                 total = totals[key] = Accumulator()
             meaning.aggregation.fold(total, value, at=c.occurred_at, event_id=row_id)
-    lines = []
-    for (meaning, project_id, scope_id, subject_type, subject_id, group, hour_start), t in totals.items():
-        stream: UUID = stream_of(subject_type, subject_id, group)
-        labels = _encode_json(dict(zip(meaning.primary_labels, group, strict=True))).decode()
-        lines.append(
-            f"{meaning.metric_id}\t{project_id}\t{scope_id}\t{hour_start.isoformat()}\t{stream}\t"
-            f"{_escaped(subject_type)}\t{_escaped(subject_id)}\t{_escaped(labels)}\t"
-            f"{t.record_count}\t{_number(t.value_sum)}\t{_number(t.value_min)}\t{_number(t.value_max)}\t"
-            f"{_number(t.last_value)}\t{t.last_at.isoformat() if t.last_at else _COPY_NULL}\t"
-            f"{_COPY_NULL if t.last_event_id is None else t.last_event_id}\n"
+    return [
+        (
+            str(meaning.metric_id),
+            str(project_id),
+            str(scope_id),
+            hour_start.isoformat(),
+            str(stream_of(subject_type, subject_id, group)),
+            subject_type,
+            subject_id,
+            _encode_json(dict(zip(meaning.primary_labels, group, strict=True))).decode(),
+            str(t.record_count),
+            _number(t.value_sum),
+            _number(t.value_min),
+            _number(t.value_max),
+            _number(t.last_value),
+            None if t.last_at is None else t.last_at.isoformat(),
+            None if t.last_event_id is None else str(t.last_event_id),
         )
-    if lines:
-        _copy(raw, _COPY_PENDING, lines)
+        for (meaning, project_id, scope_id, subject_type, subject_id, group, hour_start), t in totals.items()
+    ]
 
 
-_COPY_NULL = "\\N"
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
 
 
-def _number(value: Any) -> str:
-    return _COPY_NULL if value is None else format(value, "f")
+def _write(raw: psycopg.Connection[Any], events: Sequence[Row], pending: Sequence[Row]) -> None:
+    """Add rows of texts to both tables: a few by one prepared statement, many by COPY."""
+    with connection.wrap_database_errors, psycopg.RawCursor(raw) as cursor:
+        if pending and len(events) + len(pending) <= FEW_ROWS:
+            cursor.execute(
+                _insert_sql(len(events), len(pending)),
+                [text for row in (*events, *pending) for text in row],
+                prepare=True,
+            )
+            return
+        for table, columns, rows in (
+            ("metering_usageevent", _EVENT_COLUMNS, events),
+            ("metering_pendingcontribution", _PENDING_COLUMNS, pending),
+        ):
+            if rows:
+                with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                    copy.write("".join(map(_copy_line, rows)))
+
+
+@cache
+def _insert_sql(event_count: int, pending_count: int) -> str:
+    """With PostgreSQL's own placeholders: translating the driver's costs more than the statement."""
+    numbers = count(1)
+
+    def places(columns: str, rows: int) -> str:
+        width = columns.count(",") + 1
+        return ", ".join(
+            "(" + ", ".join(f"${next(numbers)}" for _ in range(width)) + ")" for _ in range(rows)
+        )
+
+    return f"""
+        WITH recorded AS (
+            INSERT INTO metering_usageevent ({_EVENT_COLUMNS})
+            VALUES {places(_EVENT_COLUMNS, event_count)}
+        )
+        INSERT INTO metering_pendingcontribution ({_PENDING_COLUMNS})
+        VALUES {places(_PENDING_COLUMNS, pending_count)}
+    """  # noqa: S608 (names and places only)
+
+
+def _copy_line(row: Row) -> str:
+    return "\t".join(["\\N" if text is None else _escaped(text) for text in row]) + "\n"
 
 
 def _escaped(text: str) -> str:
     return text.translate(_COPY_ESCAPES) if "\\" in text or not text.isprintable() else text
-
-
-def _copy(raw: psycopg.Connection[Any], statement: str, lines: list[str]) -> None:
-    try:
-        with psycopg.Cursor(raw) as cursor, cursor.copy(statement) as copy:
-            copy.write("".join(lines))
-    except psycopg.IntegrityError as error:
-        # Raw statements pass Django by, and so does its translation of errors.
-        raise IntegrityError(str(error)) from error

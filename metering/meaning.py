@@ -12,7 +12,7 @@ from typing import Any
 from .aggregations import AGGREGATIONS, Aggregate, Aggregation
 from .label_filter import AllOf, Params, filter_from, is_absent, text_sql, value_at
 from .models import MetricDefinition
-from .numbers import NotANumber, decimal_from, plain
+from .numbers import NotANumber, decimal_from, decimal_from_integer, plain
 
 ONE = Decimal(1)
 
@@ -72,12 +72,8 @@ class Meaning:
 
     def reading(self, quantity: Decimal | None, labels: Mapping[str, Any]) -> Decimal:
         """The number that the metric takes from a matching event. Raises `Unreadable`."""
-        for name in self.expected_labels:
-            value = value_at(labels, name)
-            if is_absent(value) or value is None:
-                raise Unreadable(
-                    "missing_label", f"labels.{name}", f"metric '{self.key}' expects label '{name}'"
-                )
+        if self.expected_labels:
+            self._ensure_expected(labels)
         if self.is_text:
             return self._text_reading(labels)
         if self.value_property:
@@ -92,6 +88,14 @@ class Meaning:
             raise Unreadable("invalid_value", field, f"metric '{self.key}' takes whole numbers")
         return number
 
+    def _ensure_expected(self, labels: Mapping[str, Any]) -> None:
+        for name in self.expected_labels:
+            value = value_at(labels, name)
+            if is_absent(value) or value is None:
+                raise Unreadable(
+                    "missing_label", f"labels.{name}", f"metric '{self.key}' expects label '{name}'"
+                )
+
     def _text_reading(self, labels: Mapping[str, Any]) -> Decimal:
         """A text is only ever counted; it must be one where a label is named."""
         if self.value_property and not isinstance(value_at(labels, self.value_property), str):
@@ -105,29 +109,32 @@ class Meaning:
     def _number_at(self, labels: Mapping[str, Any], path: str) -> Decimal:
         value = value_at(labels, path)
         field = f"labels.{path}"
+        kind = type(value)
+        try:
+            if kind is int:
+                return decimal_from_integer(value)
+            if kind is Decimal or kind is str:
+                return decimal_from(str(value))
+        except NotANumber as error:
+            raise Unreadable("invalid_value", field, f"{error} (read by metric '{self.key}')") from None
         if is_absent(value) or value is None:
             raise Unreadable(
                 "missing_label", field, f"metric '{self.key}' reads its value from label '{path}'"
             )
-        if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-            raise Unreadable(
-                "invalid_value", field, f"metric '{self.key}' can't read a number from this label"
-            )
-        try:
-            return decimal_from(str(value))
-        except NotANumber as error:
-            raise Unreadable("invalid_value", field, f"{error} (read by metric '{self.key}')") from None
+        raise Unreadable("invalid_value", field, f"metric '{self.key}' can't read a number from this label")
 
     def group(self, labels: Mapping[str, Any]) -> tuple[str | None, ...]:
         """The texts of the primary labels, in order; None where a label is absent. Raises `Unreadable`."""
-        return tuple(self._label_text(labels, name) for name in self.primary_labels)
+        if not self.primary_labels:
+            return ()
+        return tuple([self._label_text(labels, name) for name in self.primary_labels])
 
     def _label_text(self, labels: Mapping[str, Any], name: str) -> str | None:
         value = value_at(labels, name)
+        if type(value) is str:
+            return value
         if is_absent(value) or value is None:
             return None
-        if isinstance(value, str):
-            return value
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | Decimal):

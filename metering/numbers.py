@@ -8,6 +8,7 @@ EXACT = Context(prec=200)
 
 MAX_NUMBER_LENGTH = 100
 INTEGER_DIGITS = 26  # numeric(38,12): 38 digits, 12 of them after the point
+LARGEST_INTEGER = 10**INTEGER_DIGITS - 1
 SCALE = 12
 AVERAGE_QUANTUM = Decimal(1).scaleb(-SCALE)
 
@@ -41,6 +42,13 @@ def decimal_from(text: str) -> Decimal:
     if isinstance(exponent, int) and -exponent > SCALE:
         raise NotANumber(f"more than {SCALE} digits after the decimal point")
     return value
+
+
+def decimal_from_integer(number: int) -> Decimal:
+    """The same for an integer."""
+    if -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
+        return Decimal(number)
+    raise NotANumber(f"more than {INTEGER_DIGITS} digits before the decimal point")
 
 
 def plain(value: Decimal) -> str:

@@ -38,6 +38,7 @@ class Candidate:
         "groups",
         "hour_start",
         "index",
+        "key",
         "labels",
         "occurred_at",
         "project_id",
@@ -50,6 +51,7 @@ class Candidate:
     )
 
     index: int
+    key: tuple[int, str, str]  # project, source, event id: what identifies the event for ever
     project_id: int
     billing_scope_id: int
     surface_id: int | None
@@ -65,11 +67,6 @@ class Candidate:
     digest: bytes
     readings: list[tuple[Meaning, Decimal]]
     groups: list[tuple[str | None, ...]]
-
-    @property
-    def key(self) -> tuple[int, str, str]:
-        """What identifies the event for ever."""
-        return (self.project_id, self.source, self.event_id)
 
 
 class Misfit(Exception):
@@ -125,6 +122,7 @@ class Resolver:
         result.event_id = event.id or uuid.uuid4().hex
         result.subject_type = event.subject_type or ""
         result.subject_id = event.subject_id or ""
+        result.key = (project.id, result.source, result.event_id)
         if result.source.startswith("meterbook:"):
             raise Misfit("invalid_field", "source", "sources beginning with 'meterbook:' are reserved")
 
