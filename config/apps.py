@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
 
@@ -11,4 +11,4 @@ class ConfigConfig(AppConfig):
         from metering.grants import grant_after_migrate  # noqa: PLC0415 (after the app registry is ready)
 
         # post_migrate reaches apps in the order of INSTALLED_APPS: billing is the last that makes tables.
-        post_migrate.connect(grant_after_migrate, sender=self.apps.get_app_config("billing"))
+        post_migrate.connect(grant_after_migrate, sender=apps.get_app_config("billing"))

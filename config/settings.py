@@ -4,6 +4,8 @@ from pathlib import Path
 
 import environ
 
+from config.admin_theme import UNFOLD  # noqa: F401 (a setting)
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
@@ -184,5 +186,3 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
 }
-
-UNFOLD: dict[str, object] = {}

@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Iterable
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from .errors import Invalid
 from .models import ApiKey, Project
-from .prepared import prepared_cursor
+from .prepared import first_row
 from .principal import Principal
 
 KEY_PREFIX = "mbk_"
@@ -80,19 +81,18 @@ def principal_of(key: str) -> Principal | None:
     if len(key) > KEY_MAX_LENGTH or not key.isascii() or not key.startswith(KEY_PREFIX) or "\x00" in key:
         return None
     key_id, _, secret = key.removeprefix(KEY_PREFIX).partition(".")
-    with prepared_cursor() as cursor:
-        cursor.execute(_FIND_KEY, [LAST_USED_PRECISION_SECONDS, key_id], prepare=True)
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        row_id, name, digest, pepper_number, permissions, project_id, path, is_use_unnoted = row
-        if pepper_number not in settings.API_KEY_PEPPERS:
-            return None
-        if not hmac.compare_digest(_digest(secret, pepper_number=pepper_number), bytes(digest)):
-            return None
-        if is_use_unnoted:
+    row = first_row(_FIND_KEY, [LAST_USED_PRECISION_SECONDS, key_id])
+    if row is None:
+        return None
+    row_id, name, digest, pepper_number, permissions, project_id, path, is_use_unnoted = row
+    if pepper_number not in settings.API_KEY_PEPPERS:
+        return None
+    if not hmac.compare_digest(_digest(secret, pepper_number=pepper_number), bytes(digest)):
+        return None
+    if is_use_unnoted:
+        with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE metering_apikey SET last_used_at = clock_timestamp() WHERE id = %s", (row_id,)
+                "UPDATE metering_apikey SET last_used_at = clock_timestamp() WHERE id = %s", [row_id]
             )
     return Principal(name=name, permissions=frozenset(permissions), project_id=project_id, project_path=path)
 

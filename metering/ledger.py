@@ -6,7 +6,6 @@ key is the common case, so the rows are written first and keys are looked up onl
 (or when a limit must know which events are new): a unique violation rolls back and goes the careful way.
 """
 
-import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
@@ -63,18 +62,20 @@ _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\
 _encode_json = msgspec.json.Encoder().encode
 
 
-@dataclasses.dataclass(slots=True)
-class Outcome:
-    """What became of one event: created, exists, conflict or rejected (or refused, with a limit's code)."""
+class Outcome(msgspec.Struct, omit_defaults=True):
+    """What became of one event; `code` says why it was not recorded, `facts` what a limit knows of it.
 
-    outcome: Literal["created", "exists", "conflict", "rejected"]
+    `id` is the ledger's, None where there is no row; `event_id` the producer's or the one given to it.
+    """
+
+    id: int | None
     event_id: str | None
-    id: int | None = None
+    outcome: Literal["created", "exists", "conflict", "rejected"]
     code: str | None = None
     field: str | None = None
     detail: str | None = None
-    warnings: list[dict[str, object]] = dataclasses.field(default_factory=list)
-    facts: dict[str, object] = dataclasses.field(default_factory=dict)
+    warnings: Sequence[Mapping[str, object]] = ()
+    facts: Mapping[str, object] | None = None
 
 
 def record_events(
@@ -159,8 +160,8 @@ class _Batch:
             may_contain_nul=may_contain_nul,
         )
         candidates = self._candidates(resolver)
-        firsts = self._first_of_each_key(candidates)
-        new = list(firsts.values())
+        firsts = {candidate.key: candidate for candidate in reversed(candidates)}
+        new = [candidate for candidate in candidates if firsts[candidate.key] is candidate]
         is_limited = self._enforce and admission_policy().concerns(new, catalogue=catalogue)
         existing: dict[tuple[int, str, str], tuple[int, bytes]] = {}
         if looks_first or is_limited:
@@ -209,18 +210,13 @@ class _Batch:
         for error in errors:
             item = self._items[error.index]
             self._outcomes[error.index] = Outcome(
-                "rejected",
+                None,
                 None if isinstance(item, EventError) else item.id,
+                "rejected",
                 code=error.code,
                 field=error.field,
                 detail=error.detail,
             )
-
-    def _first_of_each_key(self, candidates: list[Candidate]) -> dict[tuple[int, str, str], Candidate]:
-        firsts: dict[tuple[int, str, str], Candidate] = {}
-        for candidate in candidates:
-            firsts.setdefault(candidate.key, candidate)
-        return firsts
 
     def _admitted(self, new: list[Candidate], *, catalogue: Catalogue, now: dt.datetime) -> list[Candidate]:
         """The new events that the policy admits; raises its refusal unless refusals are skipped."""
@@ -237,8 +233,9 @@ class _Batch:
             refusal: MeterbookError | None = verdicts.refused.get(candidate.index)
             if refusal is not None:
                 self._outcomes[candidate.index] = Outcome(
-                    "rejected",
+                    None,
                     candidate.event_id,
+                    "rejected",
                     code=refusal.code,
                     detail=str(refusal),
                     facts=refusal.facts,
@@ -277,17 +274,14 @@ class _Batch:
                 detail = "the ledger holds this id with other content"
                 self._conflicts.append(EventError(candidate.index, "conflict", "id", detail))
                 self._outcomes[candidate.index] = Outcome(
-                    "conflict", candidate.event_id, id=row_id, code="conflict", field="id", detail=detail
+                    row_id, candidate.event_id, "conflict", code="conflict", field="id", detail=detail
                 )
             elif found is None and candidate is first:
                 self._outcomes[candidate.index] = Outcome(
-                    "created",
-                    candidate.event_id,
-                    id=row_id,
-                    warnings=self._warnings.get(candidate.index, []),
+                    row_id, candidate.event_id, "created", warnings=self._warnings.get(candidate.index, ())
                 )
             else:
-                self._outcomes[candidate.index] = Outcome("exists", candidate.event_id, id=row_id)
+                self._outcomes[candidate.index] = Outcome(row_id, candidate.event_id, "exists")
 
 
 def _existing(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -21,20 +22,30 @@ STAFF_RIGHTS = {
 }
 
 
+CHALLENGE = 'Bearer realm="meterbook"'
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer mbk_....` identifies the holder of a key."""
 
     def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
-        scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
+        if "HTTP_AUTHORIZATION" not in request.META:
             return None
-        principal = principal_of(key.strip())
-        if principal is None:
-            raise AuthenticationFailed("This key is unknown, expired or revoked.")
+        principal = self.principal(request._request)
         return principal, principal
 
+    def principal(self, request: HttpRequest) -> Principal:
+        """The holder of the request's key. Raises `AuthenticationFailed`."""
+        scheme, _, key = request.META["HTTP_AUTHORIZATION"].partition(" ")
+        principal = principal_of(key.strip()) if scheme.lower() == "bearer" else None
+        if principal is None:
+            failure = AuthenticationFailed("This key is unknown, expired or revoked.")
+            failure.auth_header = CHALLENGE  # type: ignore[attr-defined]
+            raise failure
+        return principal
+
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="meterbook"'
+        return CHALLENGE
 
 
 class StaffSessionAuthentication(SessionAuthentication):

@@ -56,7 +56,7 @@ class MetricsView(APIView):
         responses={200: MetricPage, 404: ProblemDocument},
     )
     def get(self, request: Request) -> Response:
-        query = Query(request, known=("project", "event_name", "archived", "limit", "cursor"))
+        query = Query(request.query_params, known=("project", "event_name", "archived", "limit", "cursor"))
         principal = principal_of_request(request)
         project_key = query.text("project")
         if project_key is not None:
@@ -155,7 +155,7 @@ def _seen_from(path: str | None, *, below: bool) -> Any:
 
 def _metric(request: Request, key: str, *, to_change: bool = False) -> MetricDefinition:
     """The metric by key. To change it, its owner must lie within what the caller sees: else not found."""
-    query = Query(request, known=("project",))
+    query = Query(request.query_params, known=("project",))
     principal = principal_of_request(request)
     path = principal.project_path
     project_key = query.text("project")

@@ -8,9 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from django.http import QueryDict
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
-from rest_framework.request import Request
 
 from metering.errors import Invalid
 from metering.numbers import MAX_NUMBER_LENGTH
@@ -122,11 +122,11 @@ def choice_of(members: Mapping[str, Any], name: str, choices: Iterable[str]) -> 
 class Query:
     """The query parameters of one request; every one must be known and given once."""
 
-    def __init__(self, request: Request, *, known: Iterable[str], with_labels: bool = False) -> None:
+    def __init__(self, parameters: QueryDict, *, known: Iterable[str], with_labels: bool = False) -> None:
         names = set(known)
         self._values: dict[str, str] = {}
         self.labels: dict[str, str] = {}
-        for name, values in request.query_params.lists():
+        for name, values in parameters.lists():
             label = _LABEL_PARAMETER.fullmatch(name) if with_labels else None
             if label is None and name not in names:
                 raise Invalid("There is no such parameter.", field=name[:100])

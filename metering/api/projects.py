@@ -41,7 +41,7 @@ class ProjectsView(APIView):
         responses={200: ProjectPage, 404: ProblemDocument},
     )
     def get(self, request: Request) -> Response:
-        query = Query(request, known=("parent", "kind", "limit", "cursor"))
+        query = Query(request.query_params, known=("parent", "kind", "limit", "cursor"))
         principal = principal_of_request(request)
         projects = Project.objects.select_related("parent")
         if principal.project_path is not None:

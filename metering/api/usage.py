@@ -88,7 +88,7 @@ class UsageView(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         query = Query(
-            request,
+            request.query_params,
             known=(
                 "metric",
                 "project",
@@ -172,7 +172,7 @@ class UsageSummariesView(APIView):
     )
     def get(self, request: Request) -> Response:
         query = Query(
-            request,
+            request.query_params,
             known=(
                 "metric",
                 "project",

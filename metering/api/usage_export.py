@@ -44,7 +44,7 @@ class UsageExportView(APIView):
     def get(self, request: Request) -> HttpResponseBase:
         wants_rollups = request.query_params.get("type") == "rollups"
         query = Query(
-            request,
+            request.query_params,
             known=(*_COMMON, *(_FOR_ROLLUPS if wants_rollups else _FOR_EVENTS)),
             with_labels=not wants_rollups,
         )

@@ -359,7 +359,7 @@ class Command(BaseCommand):
     def children(self, var: Path, environment: dict[str, str], port: int) -> list[Child]:
         python, directory = [sys.executable, "-m"], Path(settings.BASE_DIR)
         web = (
-            "gunicorn config.wsgi --worker-class gthread --workers 2 --threads 4 --graceful-timeout 3 "
+            "gunicorn config.wsgi --worker-class gthread --workers 2 --threads 8 --graceful-timeout 3 "
             f"--no-control-socket --bind 127.0.0.1:{port}"
         )
         celery = "celery -A config.celery"
