@@ -10,14 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import F
 
 from .errors import Invalid, NotFound
 from .meaning import Meaning
 from .models import (
     MAX_TREE_DEPTH,
     AttributionRule,
-    CatalogueVersion,
     MetricDefinition,
     Project,
     SurfaceInstallation,
@@ -125,11 +123,7 @@ class Catalogue:
         """
         payer = project_id
         if surface_id is not None:
-            payer = self._ruled(self._surface_rules.get(surface_id), instant, default=-1)
-            if payer == -1:
-                payer = project_id
-            elif payer == project_id:
-                return payer
+            payer = self._ruled(self._surface_rules.get(surface_id), instant, default=project_id)
         for _ in range(MAX_TREE_DEPTH + 1):
             following = self._ruled(self._project_rules.get(payer), instant, default=payer)
             if following == payer:
@@ -218,7 +212,11 @@ def current() -> Catalogue:
 
 def move_version() -> None:
     """Tell every process that something it holds has changed; takes effect with the caller's commit."""
-    CatalogueVersion.objects.filter(pk=1).update(version=F("version") + 1)
+    with connection.cursor() as cursor:
+        # From a sequence, which no rollback turns back: a number never stands for two different contents.
+        cursor.execute(
+            "UPDATE metering_catalogueversion SET version = nextval('metering_catalogue_version_seq')"
+        )
 
 
 def forget() -> None:

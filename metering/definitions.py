@@ -1,6 +1,7 @@
 """Defining, changing and archiving metrics. What changes numbers freezes with the first event."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -139,6 +140,17 @@ def _any_matches(metric: MetricDefinition, projects: Any) -> bool:
     return bool(found)
 
 
+def _storable(value: Any) -> Any:
+    """The filter as JSON can hold it: exact fractions as floats that read back to the same number."""
+    if isinstance(value, Decimal):
+        if Decimal(repr(float(value))) != value:
+            raise InvalidFilter(f"The number {value} has more digits than a filter can keep.")
+        return float(value)
+    if isinstance(value, Mapping):
+        return {name: _storable(inner) for name, inner in value.items()}
+    return [_storable(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _ensure_key_is_free(metric: MetricDefinition) -> None:
     catalogue: Catalogue = current()
     path = metric.project.path if metric.project else ""
@@ -153,6 +165,7 @@ def _ensure_sound(metric: MetricDefinition) -> None:
     """Each rule of a definition on its own. Raises `Invalid`."""
     try:
         filter_from(metric.event_label_filter)
+        metric.event_label_filter = _storable(metric.event_label_filter)
     except InvalidFilter as error:
         raise Invalid(str(error), field="event_label_filter") from None
     for name in ("expected_labels", "primary_labels"):

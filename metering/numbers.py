@@ -1,10 +1,11 @@
 """Exact numbers from untrusted text, and back. Pure."""
 
 import re
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 
-# Enough for sums of ten thousand numbers of 38 digits; results beyond it would raise, not round.
-EXACT = Context(prec=200)
+# Enough for sums of ten thousand numbers of 38 digits; a result that doesn't fit raises, it isn't rounded.
+EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+_DIVIDING = Context(prec=100)
 
 MAX_NUMBER_LENGTH = 100
 INTEGER_DIGITS = 26  # numeric(38,12): 38 digits, 12 of them after the point
@@ -60,6 +61,6 @@ def plain(value: Decimal) -> str:
 
 def average(total: Decimal, count: int) -> Decimal:
     """total / count at 12 decimals, half away from zero."""
-    return EXACT.divide(total, Decimal(count)).quantize(
-        AVERAGE_QUANTUM, rounding=ROUND_HALF_UP, context=EXACT
+    return _DIVIDING.divide(total, Decimal(count)).quantize(
+        AVERAGE_QUANTUM, rounding=ROUND_HALF_UP, context=_DIVIDING
     )

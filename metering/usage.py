@@ -89,10 +89,13 @@ class Usage:
 Interval = tuple[dt.datetime | None, dt.datetime | None]
 
 
-def usage_in(meaning: Meaning, intervals: Sequence[Interval], *, slice: Slice = Slice()) -> list[Usage]:
+def usage_in(
+    meaning: Meaning, intervals: Sequence[Interval], *, slice: Slice = Slice(), limit: int | None = None
+) -> list[Usage]:
     """Usage of one metric in each of several half-open UTC intervals (None is open-ended).
 
-    Results are ordered by window, then group; windows and groups without events are absent.
+    Results are ordered by window, then group, at most `limit` of them; windows and groups without events are
+    absent.
     """
     params = Params()
     from_ledger = slice.needs_ledger(meaning)
@@ -128,6 +131,7 @@ def usage_in(meaning: Meaning, intervals: Sequence[Interval], *, slice: Slice = 
           FROM parts
          GROUP BY {grouped}
          ORDER BY {grouped}
+         LIMIT {params.add(limit)}
     """  # noqa: S608 (values are bound; the text is ours)
     with connection.cursor() as cursor:
         cursor.execute(statement, params)

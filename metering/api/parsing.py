@@ -14,12 +14,15 @@ from rest_framework.parsers import BaseParser
 
 from metering.errors import Invalid
 from metering.numbers import MAX_NUMBER_LENGTH
-from metering.timestamps import NotAnInstant, instant_from
+from metering.timestamps import EARLIEST, NotAnInstant, instant_from
 from metering.windows import UnknownTimeZone, first_instant, zone_named
 
 MAX_SMALL_BODY_BYTES = 1024 * 1024  # definitions, quotas, projects: nothing of them is larger
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_PARAMETER_ALIASES = {"metric_key": "metric", "project_id": "project", "org_id": "project"}
+# Beyond any usage, and far enough from the calendar's end for arithmetic on windows.
+_LATEST_YEAR = 9000
 _LABEL_PARAMETER = re.compile(r"labels\[(.+)\]")
 
 
@@ -126,11 +129,14 @@ class Query:
         names = set(known)
         self._values: dict[str, str] = {}
         self.labels: dict[str, str] = {}
-        for name, values in parameters.lists():
-            label = _LABEL_PARAMETER.fullmatch(name) if with_labels else None
+        for sent, values in parameters.lists():
+            label = _LABEL_PARAMETER.fullmatch(sent) if with_labels else None
+            name = sent if label is not None or sent in names else snake_case(sent)
+            if label is None and name not in names:
+                name = _PARAMETER_ALIASES.get(name, sent)
             if label is None and name not in names:
                 raise Invalid("There is no such parameter.", field=name[:100])
-            if len(values) > 1:
+            if len(values) > 1 or name in self._values:
                 raise Invalid("Given more than once.", field=name[:100])
             if "\x00" in values[0] or "\x00" in name:
                 raise Invalid("Holds a NUL character.", field=name[:100].replace("\x00", ""))
@@ -177,11 +183,17 @@ class Query:
             return None
         if _DATE.fullmatch(value):
             try:
-                return first_instant(dt.date.fromisoformat(value), zone)
-            except (ValueError, OverflowError):
+                day = dt.date.fromisoformat(value)
+            except ValueError:
                 raise Invalid("There is no such date.", field=name) from None
+            if not EARLIEST.year <= day.year < _LATEST_YEAR:
+                raise Invalid(f"Must lie between {EARLIEST.year} and {_LATEST_YEAR}.", field=name)
+            return first_instant(day, zone)
         try:
             # An unescaped "+" of an offset arrives as a blank.
-            return instant_from(value[:-6] + value[-6:].replace(" ", "+"))
+            instant = instant_from(value[:-6] + value[-6:].replace(" ", "+"))
         except NotAnInstant as error:
             raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}.", field=name) from None
+        if instant.year >= _LATEST_YEAR:
+            raise Invalid(f"Must lie before the year {_LATEST_YEAR}.", field=name)
+        return instant

@@ -39,6 +39,7 @@ from .parsing import Query
 from .visibility import principal_of_request, visible_node, visible_project_ids
 
 MAX_WINDOWS = 10_000
+MAX_RESULTS = 100_000
 WINDOWS = ("hour", "day", "week", "month")
 
 
@@ -122,7 +123,12 @@ class UsageView(APIView):
         window = query.choice("window", WINDOWS)
         position = last_position()  # read first: everything up to it is in the snapshot that follows
         intervals = [(start, end)] if window is None else _windows(meaning, wanted, start, end, window, zone)
-        usages = usage_in(meaning, intervals, slice=wanted)
+        usages = usage_in(meaning, intervals, slice=wanted, limit=MAX_RESULTS + 1)
+        if len(usages) > MAX_RESULTS:
+            raise Invalid(
+                f"More than {MAX_RESULTS} results; ask for a shorter time, fewer groups, or the export.",
+                field="group_by" if wanted.group_by else "window",
+            )
         if (window is None and not wanted.group_by) or query.flag("fill"):
             usages = _filled(meaning, wanted, intervals, usages)
         results = [
@@ -179,7 +185,6 @@ class UsageSummariesView(APIView):
                 "subject_type",
                 "subject_id",
                 "period_type",
-                "periodType",
                 "period_start",
                 "limit",
                 "cursor",
@@ -187,7 +192,7 @@ class UsageSummariesView(APIView):
         )
         principal = principal_of_request(request)
         meaning, scope = metric_and_scope(query, principal, current())
-        period_type = query.choice("period_type", PERIODS) or query.choice("periodType", PERIODS) or "daily"
+        period_type = query.choice("period_type", PERIODS) or "daily"
         cursor_text = query.text("cursor")
         page = summaries_page(
             meaning,
@@ -288,6 +293,8 @@ def _filled(meaning: Meaning, wanted: Slice, intervals: list[Interval], usages: 
     groups = list(dict.fromkeys(tuple(usage.group.items()) for usage in usages))
     if not wanted.group_by:
         groups = [()]
+    if len(groups) * len(intervals) > MAX_RESULTS:
+        raise Invalid(f"More than {MAX_RESULTS} results when filled; ask for a shorter time.", field="fill")
     filled = []
     for window in range(len(intervals)):
         for group in groups:

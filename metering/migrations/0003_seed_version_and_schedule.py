@@ -1,4 +1,4 @@
-"""The catalogue's version row, and the recurring jobs as editable rows."""
+"""The catalogue's version row with the sequence that moves it, and the recurring jobs as editable rows."""
 
 from django.db import migrations
 
@@ -15,4 +15,10 @@ class Migration(migrations.Migration):
         ("metering", "0002_guard_the_ledger"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
-    operations = [migrations.RunPython(seed, migrations.RunPython.noop)]
+    operations = [
+        migrations.RunSQL(
+            sql="CREATE SEQUENCE metering_catalogue_version_seq AS bigint START 2",
+            reverse_sql="DROP SEQUENCE metering_catalogue_version_seq",
+        ),
+        migrations.RunPython(seed, migrations.RunPython.noop),
+    ]

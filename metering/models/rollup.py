@@ -108,6 +108,8 @@ class PendingContribution(Aggregate):
 
     class Meta:
         db_table_comment = "Contributions of recorded events that are not merged into rollups yet."
+        # What is pending is read by every question; while ticks lag, by index.
+        indexes = [models.Index(fields=["metric", "project", "hour_start"], name="pending_by_metric")]
         verbose_name = _("pending contribution")
         verbose_name_plural = _("pending contributions")
 

@@ -1,0 +1,37 @@
+"""What a quota can answer instead of admitting."""
+
+from collections.abc import Mapping
+
+from metering.errors import Refused, Unavailable
+
+
+class QuotaExceeded(Refused):
+    """The request would take a metric above a hard limit. `facts` say which, by how much, and until when."""
+
+    code = "quota_exceeded"
+    problem_type = "quota-exceeded"
+
+    def __init__(self, facts: Mapping[str, object]) -> None:
+        resets_at = facts["resets_at"]
+        until = f" It starts anew at {resets_at}." if resets_at else ""
+        super().__init__(
+            f"Project '{facts['project']}' may use {facts['limit']} of '{facts['metric']}': "
+            f"{facts['used']} used, {facts['requested']} requested, {facts['remaining']} left.{until}"
+        )
+        self._facts = dict(facts)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return dict(self._facts)
+
+
+class QuotaUnavailable(Unavailable):
+    """A quota couldn't be evaluated, so nothing was admitted. The same request may succeed later."""
+
+    code = "quota-unavailable"
+    problem_type = "quota-unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A quota can't be evaluated right now, so nothing was recorded; send it again later."
+        )
