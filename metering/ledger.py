@@ -3,11 +3,12 @@
 One transaction: the shared recording lock as its first statement; the version row and fresh ids; admission,
 where limits apply; the rows, sorted by their unique key, by COPY; their contributions to the rollups. A new
 key is the common case, so the rows are written first and keys are looked up only when one turns out to exist
-(or when a limit must know which events are new): a unique violation rolls back and goes the careful way.
+(or when a limit must know which events are new): a unique violation rolls back and goes the careful way,
+which adds only what is absent and can't meet another.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import localcontext
 from typing import Any, Literal
 
@@ -17,15 +18,13 @@ from django.db import IntegrityError
 
 from .admission import admission_policy
 from .catalogue import Catalogue, catalogue_at
-from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Unavailable
+from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError
 from .intake import MAX_EVENTS, Item, events_from
 from .numbers import EXACT
 from .principal import EVERYBODY_INSIDE, Principal
 from .recording import Candidate, Resolver
 from .writing import Page, recording
 
-# Each retry follows a rival's commit of one of our keys, so it sees more than the one before.
-MAX_ATTEMPTS = 50
 RECORDED_ONCE = "usage_event_recorded_once"
 
 
@@ -75,24 +74,29 @@ def record_items(
     on_error: Literal["reject", "skip"] = "reject",
     enforce: bool = True,
     may_contain_nul: bool = True,
+    confirm: Callable[[int, dt.datetime], None] | None = None,
 ) -> list[Outcome]:
-    """`record_events` for parsed items."""
-    looks_first = False
+    """`record_events` for parsed items.
+
+    `confirm` is called with the catalogue's version and the database's time as the transaction sees them;
+    what it raises ends the transaction.
+    """
+
+    def attempt(*, looks_first: bool) -> list[Outcome]:
+        batch = _Batch(items, principal=principal, source=source, skips=on_error == "skip", enforce=enforce)
+        with recording(draws=len(items)) as page:
+            if confirm is not None:
+                confirm(page.version, page.now)
+            batch.record(page, looks_first=looks_first, may_contain_nul=may_contain_nul)
+        return batch.outcomes()
+
     with localcontext(EXACT):
-        for _ in range(MAX_ATTEMPTS):
-            batch = _Batch(
-                items, principal=principal, source=source, skips=on_error == "skip", enforce=enforce
-            )
-            try:
-                with recording(draws=len(items)) as page:
-                    batch.record(page, looks_first=looks_first, may_contain_nul=may_contain_nul)
-            except IntegrityError as error:
-                if _violated(error) != RECORDED_ONCE:
-                    raise
-                looks_first = True
-            else:
-                return batch.outcomes()
-    raise Unavailable("Other writers keep recording the same events; send the batch again.")
+        try:
+            return attempt(looks_first=False)
+        except IntegrityError as error:
+            if _violated(error) != RECORDED_ONCE:
+                raise
+        return attempt(looks_first=True)
 
 
 def _violated(error: IntegrityError) -> str | None:
@@ -137,10 +141,17 @@ class _Batch:
         if is_limited and new:
             new = self._admitted(new, catalogue=catalogue, now=now)
         row_ids = {candidate.key: page.ids[candidate.index] for candidate in new}
+        if looks_first and new:
+            # Rivals are at the same keys: what they commit while we wait for them exists, and isn't ours.
+            written = page.write_absent(new, row_ids)
+            lost = [candidate for candidate in new if candidate.key not in written]
+            if lost:
+                existing.update(page.existing(lost))
+                row_ids = {key: row_ids[key] for key in written}
         self._settle(candidates, firsts, existing, row_ids)
         if self._conflicts and not self._skips:
             raise EventsConflict(self._conflicts)
-        if new:
+        if new and not looks_first:
             page.write(new, row_ids)
 
     def _candidates(self, resolver: Resolver) -> list[Candidate]:

@@ -12,11 +12,10 @@ from django.db import OperationalError, connection, transaction
 
 from .errors import DefinitionsBusy
 
-# A two-part advisory lock (class, object) in a class of our own, so that pg_locks shows who holds it.
+# A two-part advisory lock (class, object) in a class of our own, so that pg_locks shows who holds it. The SQL
+# function metering_open_page (migration 0003) spells the same numbers.
 LOCK_CLASS = 77_001
 RECORDING_LOCK = 1
-
-TAKE_RECORDING_LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, {RECORDING_LOCK})"
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5

@@ -28,13 +28,14 @@ HEARTBEAT = "roll_up"
 _MERGE = f"""
 WITH taken AS (
     DELETE FROM metering_pendingcontribution
-     WHERE id IN (
+     WHERE id = ANY (ARRAY(
+               -- An array, so that the locking question is asked once whatever the statistics say.
                SELECT id
                  FROM metering_pendingcontribution
                 ORDER BY id
                 LIMIT %(chunk)s
                   FOR UPDATE SKIP LOCKED
-           )
+           ))
     RETURNING *
 ),
 spread AS (

@@ -19,28 +19,26 @@ from psycopg.pq import TransactionStatus
 
 from .aggregations import Accumulator
 from .errors import Unavailable
-from .locks import LOCK_CLASS, RECORDING_LOCK
 from .prepared import raw_connection
 from .recording import Candidate
 from .streams import stream_of
 
 Key = tuple[int, str, str]
 
-# Two statements in one round trip, without parameters so that they may travel together; each has a snapshot
-# of its own, so the version is read after the lock is held.
-_OPEN = """
-    {begin}
-    SELECT pg_advisory_xact_lock_shared({lock_class}, {lock});
-    SELECT version, clock_timestamp(),
-           ARRAY(SELECT nextval('metering_usageevent_id_seq') FROM generate_series(1, {count:d}))
-      FROM metering_catalogueversion
-"""
+# One round trip. `metering_open_page` (migration 0003) takes the shared recording lock and only then, with a
+# snapshot of its own, reads the version.
+_OPEN = "{begin} SELECT version, opened_at, ids FROM metering_open_page({draws:d})"
 _FIND_KEYS = """
-    SELECT event_id, id, digest
-      FROM metering_usageevent
-     WHERE project_id = %s
-       AND source = %s
-       AND event_id = ANY (%s)
+    SELECT found.event_id, found.id, found.digest
+      FROM unnest(%s::text[]) AS wanted (event_id)
+     CROSS JOIN LATERAL (
+           SELECT e.event_id, e.id, e.digest
+             FROM metering_usageevent e
+            WHERE e.project_id = %s
+              AND e.source = %s
+              AND e.event_id = wanted.event_id
+            LIMIT 1
+           ) found
 """
 _EVENT_COLUMNS = (
     "id, project_id, billing_scope_id, surface_id, source, event_id, event_name, subject_type, subject_id,"
@@ -50,6 +48,15 @@ _PENDING_COLUMNS = (
     "metric_id, project_id, billing_scope_id, hour_start, stream, subject_type, subject_id,"
     ' "group", record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id'
 )
+_EVENT_TYPES = (*["bigint"] * 4, *["text"] * 5, "numeric", "jsonb", "timestamptz", "text", "bytea")
+_INSERT_ABSENT = f"""
+    INSERT INTO metering_usageevent ({_EVENT_COLUMNS})
+    SELECT {", ".join(f"c{n}::{kind}" for n, kind in enumerate(_EVENT_TYPES))}
+      FROM unnest({", ".join(["%s::text[]"] * len(_EVENT_TYPES))})
+           AS r ({", ".join(f"c{n}" for n in range(len(_EVENT_TYPES)))})
+    ON CONFLICT (project_id, source, event_id) DO NOTHING
+    RETURNING id
+"""  # noqa: S608 (names, types and places only)
 FEW_ROWS = 12  # above this, two COPYs are cheaper than binding each column
 Row = tuple[str | None, ...]
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -87,14 +94,14 @@ def _opened(begin: str, *, draws: int, may_commit: bool) -> "Page":
     """Take the shared lock, then read the version under it and draw the ids."""
     raw = raw_connection()
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(_OPEN.format(begin=begin, lock_class=LOCK_CLASS, lock=RECORDING_LOCK, count=draws))
+        cursor.execute(_OPEN.format(begin=begin, draws=draws))
         while cursor.nextset():
             pass
         row = cursor.fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         raise Unavailable("The catalogue's version row is missing; run migrate.")
     version, now, ids = row
-    return Page(raw, version=version, now=now.astimezone(dt.UTC), ids=ids, may_commit=may_commit)
+    return Page(raw, version=version, now=now.astimezone(dt.UTC), ids=ids or [], may_commit=may_commit)
 
 
 class Page:
@@ -124,10 +131,24 @@ class Page:
         found: dict[Key, tuple[int, bytes]] = {}
         with connection.wrap_database_errors, psycopg.Cursor(self._raw) as cursor:
             for (project_id, source), wanted in event_ids.items():
-                cursor.execute(_FIND_KEYS, [project_id, source, wanted], prepare=True)
+                cursor.execute(_FIND_KEYS, [wanted, project_id, source], prepare=True)
                 for event_id, row_id, digest in cursor:
                     found[(project_id, source, event_id)] = (row_id, bytes(digest))
         return found
+
+    def write_absent(self, new: list[Candidate], row_ids: Mapping[Key, int]) -> set[Key]:
+        """Add those events whose keys nobody else recorded, with their contributions; returns their keys.
+
+        Waits for rivals that are at the same keys: their order is ours, so nobody waits in a circle.
+        """
+        rows = _event_rows(new, row_ids)
+        with connection.wrap_database_errors, psycopg.Cursor(self._raw) as cursor:
+            cursor.execute(_INSERT_ABSENT, [list(column) for column in zip(*rows, strict=True)])
+            ids = {row_id for (row_id,) in cursor}
+        written = [candidate for candidate in new if row_ids[candidate.key] in ids]
+        with connection.wrap_database_errors:
+            self._copy("metering_pendingcontribution", _PENDING_COLUMNS, _pending_rows(written, row_ids))
+        return {candidate.key for candidate in written}
 
     def write(self, new: list[Candidate], row_ids: Mapping[Key, int]) -> None:
         """Add the events and their contributions: the last thing that happens on a page.

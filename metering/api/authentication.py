@@ -31,21 +31,26 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Principal, Principal] | None:
         if "HTTP_AUTHORIZATION" not in request.META:
             return None
-        principal = self.principal(request._request)
-        return principal, principal
-
-    def principal(self, request: HttpRequest) -> Principal:
-        """The holder of the request's key. Raises `AuthenticationFailed`."""
-        scheme, _, key = request.META["HTTP_AUTHORIZATION"].partition(" ")
-        principal = principal_of(key.strip()) if scheme.lower() == "bearer" else None
+        principal = principal_of(bearer_key(request._request))
         if principal is None:
-            failure = AuthenticationFailed("This key is unknown, expired or revoked.")
-            failure.auth_header = CHALLENGE  # type: ignore[attr-defined]
-            raise failure
-        return principal
+            raise unknown_key()
+        return principal, principal
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+def bearer_key(request: HttpRequest) -> str:
+    """The key in the Authorization header; an empty text, which is nobody's, for other schemes."""
+    scheme, _, key = request.META["HTTP_AUTHORIZATION"].partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def unknown_key() -> AuthenticationFailed:
+    """One refusal for all keys that don't work, with the challenge that a 401 needs."""
+    failure = AuthenticationFailed("This key is unknown, expired or revoked.")
+    failure.auth_header = CHALLENGE  # type: ignore[attr-defined]
+    return failure
 
 
 class StaffSessionAuthentication(SessionAuthentication):

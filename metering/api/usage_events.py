@@ -1,5 +1,7 @@
 """`/usage-events/`: recording usage, and reading the ledger back."""
 
+import datetime as dt
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -25,10 +27,11 @@ from metering.intake import (
     parse_cloudevents,
     parse_native,
 )
+from metering.keys import presumed_holder, principal_of
 from metering.ledger import Outcome, record_items
 from metering.principal import Principal
 
-from .authentication import ApiKeyAuthentication
+from .authentication import bearer_key, unknown_key
 from .documents import EVENT_EXAMPLES, EventDocument, EventPage, ProblemDocument, RecordedDocument
 from .parsing import Query
 from .visibility import principal_of_request, visible_node, visible_project_ids
@@ -98,10 +101,7 @@ class UsageEventsView(APIView):
         if request.method != "POST" or "HTTP_AUTHORIZATION" not in request.META:
             return super().dispatch(request, *args, **kwargs)
         try:
-            principal = ApiKeyAuthentication().principal(request)
-            if not principal.may("ingest"):
-                raise PermissionDenied("This needs the permission 'ingest'.")
-            return _recorded(request, principal)
+            return _recorded_with_key(request)
         except Exception as error:
             response = self.get_exception_handler()(error, {"view": self})
             if response is None:
@@ -195,7 +195,36 @@ class UsageEventView(APIView):
         return Response(event)
 
 
-def _recorded(request: HttpRequest, principal: Principal) -> HttpResponse:
+def _recorded_with_key(request: HttpRequest) -> HttpResponse:
+    """`_recorded` for the holder of the request's key, whom the recording transaction confirms.
+
+    Nobody whose key is dead learns anything else, so a complaint from before that transaction is only passed
+    on to a holder whom the database confirms.
+    """
+    holder = presumed_holder(bearer_key(request))
+    if holder is None:
+        raise unknown_key()
+    confirmed = False
+
+    def confirm(version: int, now: dt.datetime) -> None:
+        nonlocal confirmed
+        if not holder.holds_at(version, now):
+            raise unknown_key()
+        confirmed = True
+
+    try:
+        if not holder.principal.may("ingest"):
+            raise PermissionDenied("This needs the permission 'ingest'.")
+        return _recorded(request, holder.principal, confirm=confirm)
+    except Exception:
+        if not confirmed and principal_of(holder.key) != holder.principal:
+            raise unknown_key() from None
+        raise
+
+
+def _recorded(
+    request: HttpRequest, principal: Principal, *, confirm: Callable[[int, dt.datetime], None] | None = None
+) -> HttpResponse:
     """Record the body's events and say what became of each."""
     query = Query(request.GET, known=("on_error", "enforce"))
     skips = query.choice("on_error", ("reject", "skip")) == "skip"
@@ -210,6 +239,7 @@ def _recorded(request: HttpRequest, principal: Principal) -> HttpResponse:
         on_error="skip" if skips else "reject",
         enforce=enforce,
         may_contain_nul=b"\\u0000" in body or is_single,
+        confirm=confirm,
     )
     return HttpResponse(
         _encode({"results": outcomes}),

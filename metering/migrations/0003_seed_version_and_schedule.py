@@ -1,8 +1,13 @@
-"""The catalogue's version row with the sequence that moves it, and the recurring jobs as editable rows."""
+"""The catalogue's version and what moves it, what recorders begin with, the recurring jobs as editable rows."""
+
+from pathlib import Path
 
 from django.db import migrations
 
 from metering.schedule import seed_schedule
+
+
+HERE = Path(__file__).parent
 
 
 def seed(apps, schema_editor):
@@ -17,8 +22,8 @@ class Migration(migrations.Migration):
     ]
     operations = [
         migrations.RunSQL(
-            sql="CREATE SEQUENCE metering_catalogue_version_seq AS bigint START 2",
-            reverse_sql="DROP SEQUENCE metering_catalogue_version_seq",
+            sql=(HERE / "0003_seed_version_and_schedule.sql").read_text(),
+            reverse_sql=(HERE / "0003_seed_version_and_schedule_reverse.sql").read_text(),
         ),
         migrations.RunPython(seed, migrations.RunPython.noop),
     ]
