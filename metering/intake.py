@@ -131,6 +131,14 @@ def parse_binary_cloudevent(attributes: Mapping[str, str], body: bytes) -> list[
     return [_cloudevent_members(0, members)]
 
 
+def cloudevent_field(field: str | None) -> str | None:
+    """Our name of a member as its CloudEvent spells it: `labels.region` is `data.region`."""
+    if field is None:
+        return None
+    head, dot, rest = field.partition(".")
+    return _CLOUDEVENT_NAMES.get(head, head) + dot + rest
+
+
 def labels_text(labels: Labels) -> bytes:
     """Canonical JSON of labels: members sorted, numbers normalised."""
     return _encode_sorted(labels)
@@ -142,7 +150,7 @@ def _opens_with(body: bytes, opening: bytes) -> bool:
 
 def _ensure_json(body: bytes) -> None:
     try:
-        msgspec.json.decode(body)
+        msgspec.json.decode(body, type=msgspec.Raw)  # the grammar alone: a number beyond all limits is one
     except RecursionError:
         raise MalformedBody("The JSON is nested too deeply.") from None
     except (msgspec.MsgspecError, ValueError) as error:
@@ -201,6 +209,9 @@ _CLOUDEVENT_MEMBERS = {
     "project": "project",
     "surface": "surface",
 }
+
+
+_CLOUDEVENT_NAMES = {member: name for name, member in _CLOUDEVENT_MEMBERS.items()}
 
 
 def _cloudevent_members(index: int, members: Mapping[str, msgspec.Raw]) -> Item:

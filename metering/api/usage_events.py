@@ -1,8 +1,11 @@
 """`/usage-events/`: recording usage, and reading the ledger back."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import unquote
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -15,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from metering.catalogue import current
-from metering.errors import Invalid, NotFound
+from metering.errors import EventsConflict, EventsRejected, Invalid, NotFound
 from metering.event_listing import MAX_PAGE, Cursor, EventFilter, event_of, events_page
 from metering.intake import (
     MAX_BODY_BYTES,
@@ -23,6 +26,7 @@ from metering.intake import (
     BatchTooLarge,
     Item,
     MalformedBody,
+    cloudevent_field,
     parse_binary_cloudevent,
     parse_cloudevents,
     parse_native,
@@ -38,6 +42,9 @@ from .visibility import principal_of_request, visible_node, visible_project_ids
 
 _encode = msgspec.json.Encoder().encode
 _STATUS_OF_OUTCOME = {"created": 201, "exists": 200, "conflict": 409, "rejected": 422}
+
+
+_LENGTH = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 class LengthRequired(ParseError):
@@ -233,14 +240,22 @@ def _recorded(
         raise PermissionDenied("Recording without limits needs the permission 'backfill'.")
     body = _body_of(request)
     items, is_single = _items_of(request, body)
-    outcomes = record_items(
-        items,
-        principal=principal,
-        on_error="skip" if skips else "reject",
-        enforce=enforce,
-        may_contain_nul=b"\\u0000" in body or is_single,
-        confirm=confirm,
-    )
+    try:
+        outcomes = record_items(
+            items,
+            principal=principal,
+            on_error="skip" if skips else "reject",
+            enforce=enforce,
+            may_contain_nul=b"\\u0000" in body or is_single,
+            confirm=confirm,
+        )
+    except (EventsRejected, EventsConflict) as error:
+        if _is_cloudevents(request):
+            error.errors = [replace(each, field=cloudevent_field(each.field)) for each in error.errors]
+        raise
+    if _is_cloudevents(request):
+        for outcome in outcomes:
+            outcome.field = cloudevent_field(outcome.field)
     return HttpResponse(
         _encode({"results": outcomes}),
         status=_status_of(outcomes, is_single=is_single, skips=skips),
@@ -256,9 +271,13 @@ def _body_of(request: HttpRequest) -> bytes:
     if "CONTENT_LENGTH" not in meta or meta["CONTENT_LENGTH"] == "":
         if meta.get("HTTP_TRANSFER_ENCODING"):
             raise LengthRequired("Send the body with a Content-Length.")
-    elif not meta["CONTENT_LENGTH"].isdigit() or int(meta["CONTENT_LENGTH"]) > MAX_BODY_BYTES:
+    elif not _LENGTH.fullmatch(meta["CONTENT_LENGTH"]) or int(meta["CONTENT_LENGTH"]) > MAX_BODY_BYTES:
         raise Invalid(f"A request has at most {MAX_BODY_BYTES} bytes.", code="payload_too_large")
     return request.body
+
+
+def _is_cloudevents(request: HttpRequest) -> bool:
+    return "HTTP_CE_SPECVERSION" in request.META or "cloudevents" in request.META.get("CONTENT_TYPE", "")
 
 
 def _items_of(request: HttpRequest, body: bytes) -> tuple[list[Item], bool]:
@@ -273,7 +292,7 @@ def _items_of(request: HttpRequest, body: bytes) -> tuple[list[Item], bool]:
             raise UnsupportedMediaType(media_type or "none", detail="Send application/json or CloudEvents.")
         if "HTTP_CE_SPECVERSION" in request.META:
             attributes = {
-                name.removeprefix("HTTP_CE_").lower().replace("_", ""): value
+                name.removeprefix("HTTP_CE_").lower().replace("_", ""): unquote(value)
                 for name, value in request.META.items()
                 if name.startswith("HTTP_CE_")
             }

@@ -65,7 +65,9 @@ def furnish() -> str:
             attribute(project, payer=tenant)
     define_metric(key="requests", project=tenant, event_name="llm.request", aggregation="COUNT")
     for name in ("prompt_tokens", "generated_tokens"):
-        define_metric(key=name, project=tenant, event_name="llm.request", aggregation="SUM", value_property=name)
+        define_metric(
+            key=name, project=tenant, event_name="llm.request", aggregation="SUM", value_property=name
+        )
     _, key = create_api_key(project=tenant, name="benchmark", permissions=["ingest", "read"])
     return key
 
@@ -78,8 +80,11 @@ def a_web_server() -> Iterator[int]:
         port = probe.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{Path(__file__).parent}"}
     server = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "config.wsgi", "--worker-class", "gthread", "--workers", "2"]
-        + ["--threads", "8", "--bind", f"127.0.0.1:{port}", "--keep-alive", "60", "--log-level", "warning"],
+        [
+            *(sys.executable, "-m", "gunicorn", "config.wsgi", "--worker-class", "gthread"),
+            *("--workers", "2", "--threads", "8", "--bind", f"127.0.0.1:{port}"),
+            *("--keep-alive", "60", "--log-level", "warning"),
+        ],
         cwd=REPOSITORY,
         env=environment,
     )

@@ -1,4 +1,4 @@
-"""The project's routes and the empty view of Django REST framework that single events are measured against."""
+"""The project's routes and an empty view of Django REST framework, to measure single events against."""
 
 from django.urls import path
 from rest_framework.response import Response
