@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import Q
 
 from .aggregations import AGGREGATIONS
 from .catalogue import Catalogue, current, move_version
@@ -14,7 +13,7 @@ from .errors import Conflict, Invalid
 from .label_filter import InvalidFilter, Params, filter_from
 from .locks import no_recorder_running
 from .meaning import Meaning
-from .models import MetricDefinition, Project, UsageEvent
+from .models import MetricDefinition, Project
 from .rollups import enqueue_history
 
 # Changing one of these changes what recorded numbers mean.
@@ -56,10 +55,11 @@ def define_metric(
     with no_recorder_running():
         _ensure_key_is_free(metric)
         metric.counts_from = ledger_end()
+        metric.is_history_due = counts_from == 0
         metric.save()
         move_version()
-    if counts_from == 0:
-        # Under the lock everything up to `counts_from` was final, so history needs no lock.
+    if metric.is_history_due:
+        # Everything up to `counts_from` is final, so history needs no lock; a tick does it if we are killed.
         enqueue_history(metric)
         metric.refresh_from_db()
     return metric
@@ -113,24 +113,11 @@ def ledger_end() -> int:
 
 def has_counted(metric: MetricDefinition) -> bool:
     """Whether the ledger holds an event that the metric counts. Index: usage_event_by_project."""
-    from_position = Q(id__gt=metric.counts_from)
-    if metric.archived_from is not None:
-        from_position &= Q(id__lte=metric.archived_from)
-    projects = Project.objects.all() if metric.project is None else Project.objects.below(metric.project)
-    events = UsageEvent.objects.filter(from_position, event_name=metric.event_name)
-    if not metric.event_label_filter:
-        return any(
-            events.filter(project_id=project_id).exists()
-            for project_id in projects.values_list("id", flat=True)
-        )
-    return events.filter(project__in=projects).exists() and _any_matches(metric, projects)
-
-
-def _any_matches(metric: MetricDefinition, projects: Any) -> bool:
     meaning = Meaning(metric, owner_path=metric.project.path if metric.project else "")
     params = Params()
     where = meaning.where_sql(params)
-    ids = params.add(list(projects.values_list("id", flat=True)))
+    below = Project.objects.filter(path__startswith=meaning.owner_path).values_list("id", flat=True)
+    ids = params.add(list(below))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT EXISTS (SELECT FROM metering_usageevent e WHERE e.project_id = ANY ({ids}) AND {where})",  # noqa: S608

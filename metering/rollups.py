@@ -102,6 +102,8 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
     Commits chunk by chunk; `on_progress` is told the number of pending rows merged so far.
     """
     began = time.monotonic()
+    for metric in MetricDefinition.objects.filter(is_history_due=True).select_related("project"):
+        enqueue_history(metric)
     merged_count = bucket_count = 0
     while True:
         taken, buckets = _merge_chunk(chunk)
@@ -132,8 +134,8 @@ def _merge_chunk(chunk: int) -> tuple[int, int]:
 def enqueue_history(metric: MetricDefinition) -> None:
     """Let a metric that counts from a position on count everything before it too, by pending contributions.
 
-    The events before that position are final, so nothing is locked; contributions and the new `counts_from`
-    commit together.
+    The events before that position are final, so only the definition's row is locked; contributions and the
+    new `counts_from` commit together. Nothing happens where another process was first.
     """
     owner_path = metric.project.path if metric.project else ""
     params = Params()
@@ -167,8 +169,11 @@ def enqueue_history(metric: MetricDefinition) -> None:
          GROUP BY 2, 3, 4, 5, 6, 7, 8
     """  # noqa: S608 (values are bound; the text is ours)
     with transaction.atomic(), connection.cursor() as cursor:
+        due = MetricDefinition.objects.select_for_update().filter(pk=metric.pk, is_history_due=True)
+        if due.values_list("pk").first() is None:
+            return
         cursor.execute(statement, params)
-        MetricDefinition.objects.filter(pk=metric.pk).update(counts_from=0)
+        due.update(counts_from=0, is_history_due=False)
         move_version()
 
 

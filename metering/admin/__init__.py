@@ -1,0 +1,15 @@
+"""The kernel's pages for operators and finance staff, one file per noun."""
+
+from . import api_key, attribution_rule, event, fence, heartbeat, metric, project, rollup, surface
+
+__all__ = [
+    "api_key",
+    "attribution_rule",
+    "event",
+    "fence",
+    "heartbeat",
+    "metric",
+    "project",
+    "rollup",
+    "surface",
+]

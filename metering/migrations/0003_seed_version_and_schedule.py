@@ -6,7 +6,6 @@ from django.db import migrations
 
 from metering.schedule import seed_schedule
 
-
 HERE = Path(__file__).parent
 
 

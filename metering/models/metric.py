@@ -140,6 +140,12 @@ class MetricDefinition(models.Model):
         editable=False,
         help_text=_("Ledger position: events recorded after it count."),
     )
+    is_history_due = models.BooleanField(
+        _("history due"),
+        default=False,
+        editable=False,
+        help_text=_("Events before that position are still to be counted; the next tick does it."),
+    )
     archived_from = models.BigIntegerField(
         _("archived from"),
         null=True,

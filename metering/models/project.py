@@ -61,7 +61,7 @@ class Project(models.Model):
     )
     # Ids of the ancestors and of the node itself, "/1/7/42/": prefix search gives subtrees, ids keep the
     # path under the index limit of 2,704 bytes at depth 32, keys would not.
-    path = models.CharField(max_length=700, editable=False, db_default="", unique=False)
+    path = models.CharField(max_length=700, editable=False, db_default="", db_collation="C")
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     objects = ProjectQuerySet.as_manager()

@@ -1,0 +1,167 @@
+"""Third-party tables on the house's pages: staff accounts and the beat schedule."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from config.celery import app as celery_app
+from metering.admin import cells
+from metering.admin.base import HouseAdmin
+
+for replaced in (
+    Group,
+    User,
+    PeriodicTask,
+    IntervalSchedule,
+    CrontabSchedule,
+    SolarSchedule,
+    ClockedSchedule,
+):
+    if admin.site.is_registered(replaced):
+        admin.site.unregister(replaced)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, HouseAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    intro = _(
+        "People who may sign in here. Give rights by groups; leave an account inactive instead of deleting "
+        "it."
+    )
+    list_display = ("username", "email", "full_name", "is_staff", "is_superuser", "is_active", "signed_in")
+    list_filter = ("is_staff", "is_superuser", "is_active", "groups")
+    warn_unsaved_form = True
+
+    @admin.display(description=_("name"))
+    def full_name(self, user: User) -> str:
+        return user.get_full_name()
+
+    @admin.display(description=_("last signed in"), ordering="last_login")
+    def signed_in(self, user: User) -> SafeString:
+        return cells.moment(user.last_login, empty=gettext("never"))
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
+    intro = _("Sets of rights that people are given together.")
+    empty_text = _("Add one for each kind of work: operators, finance staff, auditors.")
+
+
+def task_choices() -> list[tuple[str, str]]:
+    """The tasks that a worker of ours knows."""
+    celery_app.loader.import_default_modules()
+    return [(name, name) for name in sorted(celery_app.tasks) if not name.startswith("celery.")]
+
+
+class PeriodicTaskForm(forms.ModelForm):
+    task = forms.ChoiceField(
+        label=_("Task"),
+        choices=task_choices,
+        widget=UnfoldAdminSelectWidget(),
+        help_text=_("What is run. It takes no parameters."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stored = self.instance.task
+        choices = task_choices()
+        if stored and (stored, stored) not in choices:
+            choices.append((stored, gettext("%s (no worker knows it)") % stored))
+        if "task" in self.fields:
+            self.fields["task"].choices = choices  # type: ignore[attr-defined]
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(HouseAdmin):
+    form = PeriodicTaskForm
+    intro = _(
+        "What beat starts, and how often. Changes take effect within seconds. Jobs of ours that are deleted "
+        "come back with the next migrate; switch them off instead."
+    )
+    list_display = ("name", "is_on", "pace", "task", "last_sent", "times_sent")
+    list_filter = ("enabled",)
+    list_select_related = ("interval", "crontab", "solar", "clocked")
+    search_fields = ("name", "task")
+    search_help_text = _("Name or task")
+    ordering = ("name",)
+    fieldsets = (
+        (None, {"fields": ("name", "task", "description", "enabled")}),
+        (
+            _("Pace"),
+            {
+                "fields": ("interval", "crontab", "one_off"),
+                "description": _("Either an interval or calendar times, not both."),
+            },
+        ),
+        (_("Last run"), {"fields": ("last_sent", "times_sent")}),
+    )
+    readonly_fields = ("last_sent", "times_sent")
+
+    @admin.display(description=_("state"))
+    def is_on(self, task: PeriodicTask) -> SafeString:
+        return (
+            cells.badge(gettext("On"), "success") if task.enabled else cells.badge(gettext("Off"), "warning")
+        )
+
+    @admin.display(description=_("pace"))
+    def pace(self, task: PeriodicTask) -> str:
+        return str(task.interval or task.crontab or task.solar or task.clocked or cells.DASH)
+
+    @admin.display(description=_("last sent at"))
+    def last_sent(self, task: PeriodicTask) -> SafeString:
+        return cells.two_lines(
+            cells.moment(task.last_run_at, empty=gettext("never")),
+            gettext("written by beat every few minutes"),
+        )
+
+    @admin.display(description=_("times sent"))
+    def times_sent(self, task: PeriodicTask) -> str:
+        return f"{task.total_run_count:,}"
+
+
+class PaceAdmin(HouseAdmin):
+    """A schedule that jobs refer to. One that is in use stays: deleting it would delete its jobs."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is not None and obj.periodictask_set.exists():
+            return False
+        return bool(super().has_delete_permission(request, obj))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {}
+
+
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(PaceAdmin):
+    intro = _("Paces such as “every 5 seconds”. A change holds for every job that uses it.")
+    list_display = ("__str__", "every", "period")
+
+
+@admin.register(CrontabSchedule)
+class CrontabScheduleAdmin(PaceAdmin):
+    intro = _("Calendar times, written like cron: minute, hour, day of month, month, day of week.")
+    empty_text = _("Add one to run a job at fixed times, such as nightly at 2.")
+    list_display = ("human", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
+
+    @admin.display(description=_("when"))
+    def human(self, crontab: CrontabSchedule) -> str:
+        return str(crontab.human_readable)

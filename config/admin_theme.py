@@ -1,0 +1,128 @@
+"""How the admin looks and what its sidebar offers. The theme's own files are local; nothing is fetched."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+
+def _may(*permissions: str) -> Callable[[HttpRequest], bool]:
+    """Whether the signed-in person holds any of the permissions."""
+    return lambda request: any(request.user.has_perm(one) for one in permissions)
+
+
+def _page(title: object, icon: str, model: str) -> dict[str, object]:
+    """The changelist of `app.model`, for those who may see it."""
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": _may(f"{app}.view_{name}", f"{app}.change_{name}"),
+    }
+
+
+def _group(title: object, *items: dict[str, object]) -> dict[str, object]:
+    return {"title": title, "items": list(items)}
+
+
+UNFOLD: dict[str, object] = {
+    "SITE_TITLE": _("Meterbook"),
+    "SITE_HEADER": _("Meterbook"),
+    "SITE_SUBHEADER": _("Usage, limits, billing"),
+    "SITE_SYMBOL": "speed",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("metering/icon.svg"),
+        },
+    ],
+    "SITE_URL": None,
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "6px",
+    "DASHBOARD_CALLBACK": "metering.admin.dashboard.dashboard",
+    "STYLES": [lambda request: static("metering/admin.css")],
+    "COLORS": {
+        # Blue with enough contrast for white text on 600 and for links on white (WCAG AA).
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "items": [
+                    {"title": _("Dashboard"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                ],
+            },
+            _group(
+                _("Usage"),
+                _page(_("Usage events"), "receipt_long", "metering.usageevent"),
+                _page(_("Rollups"), "table_chart", "metering.usagemeterrollup"),
+                _page(_("Metrics"), "straighten", "metering.metricdefinition"),
+            ),
+            _group(
+                _("Scope and keys"),
+                _page(_("Projects"), "account_tree", "metering.project"),
+                _page(_("Who pays"), "payments", "metering.attributionrule"),
+                _page(_("Surfaces"), "extension", "metering.surfaceinstallation"),
+                _page(_("API keys"), "key", "metering.apikey"),
+            ),
+            _group(
+                _("Limits"),
+                _page(_("Quotas"), "data_usage", "quotas.projectquota"),
+            ),
+            _group(
+                _("Operations"),
+                _page(_("Schedule"), "schedule", "django_celery_beat.periodictask"),
+                _page(_("Heartbeats"), "ecg_heart", "metering.heartbeat"),
+                _page(_("Fences"), "fence", "metering.fence"),
+            ),
+            _group(
+                _("Staff"),
+                _page(_("Users"), "person", "auth.user"),
+                _page(_("Groups"), "group", "auth.group"),
+            ),
+        ],
+    },
+    "TABS": [
+        {
+            "models": [
+                "django_celery_beat.periodictask",
+                "django_celery_beat.intervalschedule",
+                "django_celery_beat.crontabschedule",
+            ],
+            "items": [
+                {
+                    "title": _("Jobs"),
+                    "link": reverse_lazy("admin:django_celery_beat_periodictask_changelist"),
+                },
+                {
+                    "title": _("Intervals"),
+                    "link": reverse_lazy("admin:django_celery_beat_intervalschedule_changelist"),
+                },
+                {
+                    "title": _("Calendar times"),
+                    "link": reverse_lazy("admin:django_celery_beat_crontabschedule_changelist"),
+                },
+            ],
+        },
+    ],
+}

@@ -1,0 +1,205 @@
+"""Who pays for whom, from when until when."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget
+
+from metering.clock import database_now
+from metering.errors import MeterbookError
+from metering.models import AttributionRule, Project
+from metering.scope_tree import attribute, end_attribution
+
+from . import cells
+from .base import EditableAdmin, VerbForm
+from .filters import ProjectFilter
+
+IN_FORCE, ENDED, AHEAD = "in force", "ended", "ahead"
+_BADGES = {IN_FORCE: (_("In force"), "success"), ENDED: (_("Ended"), ""), AHEAD: (_("From later on"), "info")}
+
+
+def state_of(rule: AttributionRule, *, at: dt.datetime) -> str:
+    if rule.effective_until is not None and rule.effective_until <= at:
+        return ENDED
+    if rule.effective_from is not None and rule.effective_from > at:
+        return AHEAD
+    return IN_FORCE
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """A rule as the project's page shows it."""
+
+    rule: AttributionRule
+    badge: SafeString
+    since: SafeString
+    until: SafeString
+
+
+def rules_of(project: Project, *, now: dt.datetime) -> list[RuleLine]:
+    """The rules of a project and its surfaces, latest first."""
+    rules = project.attribution_rules.select_related("surface", "billing_attribution_project").order_by(
+        "surface_id", "-effective_from"
+    )
+    return [
+        RuleLine(
+            rule,
+            cells.badge(*_BADGES[state_of(rule, at=now)]),
+            cells.moment(rule.effective_from, empty=gettext("ever")),
+            cells.moment(rule.effective_until, empty=gettext("further notice")),
+        )
+        for rule in rules
+    ]
+
+
+class EndForm(forms.Form):
+    effective_until = forms.SplitDateTimeField(
+        label=_("End at (UTC)"),
+        widget=UnfoldAdminSplitDateTimeWidget(),
+        help_text=_("From this instant on the project pays for itself, unless another rule says otherwise."),
+    )
+
+
+@admin.register(AttributionRule)
+class AttributionRuleAdmin(EditableAdmin):
+    form = VerbForm
+    intro = _(
+        "Who pays for a project's usage, from when until when. Without a rule a project pays for itself. A "
+        "rule decides for usage that is recorded after it was made; recorded events keep their payer."
+    )
+    empty_title = _("No rules yet")
+    empty_text = _("Every project pays for itself. Add a rule to let an organisation pay for its projects.")
+    list_display = ("project_key", "surface_key", "payer", "since", "until", "state")
+    list_display_links = ("project_key",)
+    list_select_related = ("project", "surface", "billing_attribution_project")
+    list_filter = (("project", ProjectFilter),)
+    search_fields = ("project__key", "billing_attribution_project__key")
+    search_help_text = _("Project or payer")
+    sortable_by = ()
+    ordering = ("project__key", "surface_id", "-effective_from")
+    autocomplete_fields = ("project", "surface", "billing_attribution_project")
+    add_fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "project",
+                    "surface",
+                    "billing_attribution_project",
+                    "effective_from",
+                    "effective_until",
+                ),
+                "description": _(
+                    "A running rule without an end is ended where the new one begins. Times are UTC; the end "
+                    "is not included. To say from now on, give the present time, not an empty beginning."
+                ),
+            },
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("project_full", "surface_key", "payer_full", "since", "until", "state")}),
+    )
+    readonly_fields = ("project_full", "surface_key", "payer_full", "since", "until", "state")
+    actions_detail = ("end",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A rule isn't edited: it is ended, and a new one begins."""
+        return False
+
+    def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("metering.change_attributionrule"))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        created = attribute(
+            given["project"],
+            payer=given["billing_attribution_project"],
+            surface=given["surface"],
+            effective_from=given["effective_from"],
+            effective_until=given["effective_until"],
+        )
+        self.adopt(obj, created)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        rule = AttributionRule.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        if rule is None or state_of(rule, at=database_now()) == ENDED:
+            return []
+        return list(super().get_actions_detail(request, object_id))
+
+    @admin.display(description=_("project"))
+    def project_key(self, rule: AttributionRule) -> str:
+        return rule.project.key
+
+    @admin.display(description=_("project"))
+    def project_full(self, rule: AttributionRule) -> SafeString:
+        return cells.two_lines(cells.project_link(rule.project), rule.project.name)
+
+    @admin.display(description=_("paid by"))
+    def payer_full(self, rule: AttributionRule) -> SafeString:
+        payer = rule.billing_attribution_project
+        return cells.two_lines(cells.project_link(payer), payer.name)
+
+    @admin.display(description=_("usage of surface"))
+    def surface_key(self, rule: AttributionRule) -> str:
+        return rule.surface.key if rule.surface else gettext("all other usage")
+
+    @admin.display(description=_("paid by"))
+    def payer(self, rule: AttributionRule) -> SafeString:
+        return cells.project_link(rule.billing_attribution_project)
+
+    @admin.display(description=_("since"))
+    def since(self, rule: AttributionRule) -> SafeString:
+        return cells.moment(rule.effective_from, empty=gettext("ever"))
+
+    @admin.display(description=_("until"))
+    def until(self, rule: AttributionRule) -> SafeString:
+        return cells.moment(rule.effective_until, empty=gettext("further notice"))
+
+    @admin.display(description=_("state"))
+    def state(self, rule: AttributionRule) -> SafeString:
+        return cells.badge(*_BADGES[state_of(rule, at=dt.datetime.now(dt.UTC))])
+
+    @action(
+        description=_("End this rule"),
+        url_path="end",
+        permissions=["end"],
+        icon="event_busy",
+        variant=ActionVariant.DANGER,
+    )
+    def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        rule = get_object_or_404(
+            AttributionRule.objects.select_related("project", "billing_attribution_project"), pk=object_id
+        )
+        now = database_now().replace(microsecond=0)
+        form = EndForm(
+            request.POST if request.method == "POST" else None,
+            initial={"effective_until": now},
+        )
+        if request.method == "POST" and form.is_valid():
+            try:
+                end_attribution(rule, effective_until=form.cleaned_data["effective_until"])
+            except MeterbookError as refusal:
+                form.add_error("effective_until", str(refusal))
+            else:
+                self.log_change(request, rule, [{"changed": {"fields": ["effective until"]}}])
+                return self.done(request, gettext("The rule ends."), url=self.page_url("change", rule.pk))
+        return self.confirmation(
+            request,
+            title=_("End an attribution rule"),
+            subtitle=f"{rule.project.key} → {rule.billing_attribution_project.key}",
+            sentences=[_("Usage that is recorded already keeps its payer, whenever it happened.")],
+            button=_("End the rule"),
+            back_url=self.page_url("change", rule.pk),
+            original=rule,
+            form=form,
+        )

@@ -1,0 +1,179 @@
+"""What every admin page stands on: read-only unless a class says otherwise, and writing through verbs."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_protect
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+
+from metering.errors import MeterbookError
+
+
+class OutermostVerbs(admin.ModelAdmin):
+    """Change forms without Django's surrounding transaction.
+
+    A verb opens its own, which must be the outermost: it may hold the recording lock, and a transaction
+    around it would hold that lock until the page is rendered.
+    """
+
+    @method_decorator(csrf_protect)
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]
+
+
+class HouseAdmin(UnfoldModelAdmin):
+    """The common look. Third-party tables, which have no verbs of ours, stand on it directly."""
+
+    list_per_page: ClassVar[int] = 50
+    show_facets = admin.ShowFacets.NEVER  # each facet is a COUNT
+    list_filter_submit = True
+    warn_unsaved_form = True
+    list_before_template = "admin/includes/list_intro.html"
+
+    intro: ClassVar[Any] = ""  # one or two sentences above the list: what a row says
+    empty_title: ClassVar[Any] = _("Nothing here yet")
+    empty_text: ClassVar[Any] = ""  # what to do about it
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        self.prepare_rows(request, rows)
+        changelist.result_list = rows
+        return changelist
+
+    def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """Ask what the columns need once for the page, and leave it on the rows."""
+
+    def page_url(self, name: str, *args: object) -> str:
+        """The URL of one of this model's pages: changelist, add, change, or an action."""
+        return reverse(
+            f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{name}", args=args
+        )
+
+    def confirmation(
+        self,
+        request: HttpRequest,
+        *,
+        title: Any,
+        subtitle: str,
+        sentences: Sequence[Any],
+        button: Any,
+        back_url: str,
+        original: Model,
+        form: forms.Form | None = None,
+    ) -> TemplateResponse:
+        """A page that says what is about to happen and asks for it."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "subtitle": subtitle,
+            "original": original,
+            "sentences": sentences,
+            "button": button,
+            "back_url": back_url,
+            "form": form,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    def done(self, request: HttpRequest, message: Any, *, url: str) -> HttpResponse:
+        messages.success(request, message)
+        return HttpResponseRedirect(url)
+
+
+class ReadOnlyAdmin(HouseAdmin):
+    """The default: staff look, nobody writes. Posting to its forms is refused whatever rights they have."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class VerbForm(forms.ModelForm):
+    """Checks shape; rules are the verb's and the database's, so uniqueness and constraints aren't asked here.
+
+    `refusal` is what the verb said about the same input a moment ago; it becomes an error of the field named.
+    """
+
+    refusal: ClassVar[MeterbookError | None] = None
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.refusal is not None:
+            field = getattr(self.refusal, "field", None)
+            self.add_error(field if field in self.fields else None, str(self.refusal))
+        return cleaned
+
+    def validate_unique(self) -> None:
+        """Left to the verb, which says it in the house's words."""
+
+    def _post_clean(self) -> None:
+        # The form offers no switch for the model's constraints. Asked here, "no two rules overlap" would
+        # refuse the very rule before which the verb ends the running one.
+        self.instance.validate_constraints = lambda exclude=None: None
+        super()._post_clean()  # type: ignore[misc]
+        del self.instance.validate_constraints
+
+
+class EditableAdmin(HouseAdmin, OutermostVerbs):
+    """The exception: forms whose `save_model` calls one verb. Never deletes.
+
+    What the verb refuses with is shown on the form, beside the field at fault.
+    """
+
+    actions = None
+    form = VerbForm
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form_class: Any = super().get_form(request, obj, change=change, **kwargs)
+        form_class.refusal = getattr(request, "refusal", None)
+        return form_class
+
+    def _changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._changeform_view(request, *args, **kwargs)
+        except MeterbookError as refusal:
+            # Nothing was written. Validate once more, this time with the verb's objection.
+            request.refusal = refusal  # type: ignore[attr-defined]
+            return super()._changeform_view(request, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Call the verb. Never `obj.save()`."""
+        raise NotImplementedError
+
+    def adopt(self, obj: Model, created: Model) -> None:
+        """Let the form's unsaved object stand for the row that a verb made."""
+        obj.pk = created.pk
+        obj._state.adding = False
+        obj.refresh_from_db()

@@ -1,0 +1,109 @@
+"""How values look in tables and on detail pages: instants, numbers, badges, links."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from metering.models import Project
+from metering.numbers import plain
+
+DASH = "–"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def grouped(value: Decimal | int | None) -> str:
+    """`1234567.5` as "1,234,567.5": exact, without exponent or trailing zeros; a dash for None."""
+    if value is None:
+        return DASH
+    whole, point, fraction = plain(Decimal(value)).partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"
+
+
+def number(value: Decimal | int | None, *, unit: str = "") -> SafeString:
+    """A number for a right-aligned column."""
+    suffix = format_html(' <span class="mb-quiet">{}</span>', unit) if unit and value is not None else ""
+    return format_html('<span class="mb-number">{}{}</span>', grouped(value), suffix)
+
+
+def moment(instant: dt.datetime | None, *, empty: str = DASH) -> SafeString:
+    """An instant as ISO date and time to the second, in UTC and marked so."""
+    if instant is None:
+        return format_html('<span class="mb-quiet">{}</span>', empty)
+    utc = instant.astimezone(dt.UTC)
+    return format_html(
+        '<time class="mb-instant" datetime="{}">{} <span class="mb-quiet">UTC</span></time>',
+        utc.isoformat(),
+        f"{utc:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+def span_of(seconds: float) -> str:
+    """A duration in its largest sensible unit: "42 seconds", "3 hours"."""
+    whole = max(0, int(seconds))
+    if whole < 2 * _MINUTE:
+        return ngettext("%(count)d second", "%(count)d seconds", whole) % {"count": whole}
+    if whole < 2 * _HOUR:
+        count = whole // _MINUTE
+        return ngettext("%(count)d minute", "%(count)d minutes", count) % {"count": count}
+    if whole < 2 * _DAY:
+        count = whole // _HOUR
+        return ngettext("%(count)d hour", "%(count)d hours", count) % {"count": count}
+    count = whole // _DAY
+    return ngettext("%(count)d day", "%(count)d days", count) % {"count": count}
+
+
+def ago(instant: dt.datetime | None, *, now: dt.datetime) -> str:
+    """How long ago, or in how long."""
+    if instant is None:
+        return _("never")
+    seconds = (now - instant).total_seconds()
+    if seconds < 0:
+        return _("in %(span)s") % {"span": span_of(-seconds)}
+    return _("%(span)s ago") % {"span": span_of(seconds)}
+
+
+def badge(text: Any, kind: str = "") -> SafeString:
+    """A coloured label; kinds are info, success, warning, danger, primary and plain."""
+    return mark_safe(render_to_string("unfold/helpers/label.html", {"text": text, "type": kind}))  # noqa: S308
+
+
+def badges(texts: list[tuple[Any, str]]) -> SafeString:
+    shown = format_html_join(" ", "{}", ((badge(text, kind),) for text, kind in texts))
+    return format_html('<div class="mb-badges">{}</div>', shown)
+
+
+def link(url: str, text: Any, *, title: Any = "") -> SafeString:
+    return format_html('<a class="mb-link" href="{}" title="{}">{}</a>', url, title, text)
+
+
+def code(text: Any) -> SafeString:
+    """Something to be read character by character: keys, ids, digests."""
+    return format_html('<code class="mb-code" title="{0}">{0}</code>', text)
+
+
+def two_lines(first: Any, second: Any) -> SafeString:
+    """A cell with a quieter second line."""
+    return format_html('<div><div>{}</div><div class="mb-quiet mb-small">{}</div></div>', first, second)
+
+
+def one_line(text: str) -> SafeString:
+    """A text of any length, cut by the browser; whole in the tooltip."""
+    return format_html('<span class="mb-one-line" title="{0}">{0}</span>', text)
+
+
+def project_link(project: Project) -> SafeString:
+    """A project's key, leading to its page."""
+    return link(reverse("admin:metering_project_change", args=[project.pk]), project.key, title=project.name)
+
+
+def pretty_json(text: str) -> SafeString:
+    """JSON that was laid out already, in a frame of its own."""
+    return format_html('<pre class="mb-json">{}</pre>', text)

@@ -1,0 +1,139 @@
+"""Usage as Chart.js data, each chart with the table behind it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from metering.meaning import Meaning
+from metering.usage_charts import Interval, Point, Share
+
+from . import cells
+
+_GREY = "#9ca3af"
+_COLOUR = "var(--color-primary-500)"
+_ADDING = frozenset({"COUNT", "SUM"})  # bars: their heights add up; the others are levels, drawn as lines
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One picture. `rows` are the table behind it; numbers in `data` are for drawing only."""
+
+    kind: str
+    data: str
+    options: str
+    description: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    height: int
+
+
+def usage_chart(
+    meaning: Meaning,
+    points: Sequence[Point],
+    interval: Interval,
+    *,
+    name: str,
+    height: int = 260,
+    is_small: bool = False,
+) -> Chart:
+    """Usage of one metric over time."""
+    pattern = "%Y-%m-%d %H:%M" if interval.unit == "hour" else "%Y-%m-%d"
+    labels = [f"{point.window.start:{pattern}}" for point in points]
+    is_bar = meaning.aggregation.name in _ADDING
+    dataset: dict[str, Any] = {
+        "label": f"{name} ({meaning.unit})" if meaning.unit else name,
+        "data": [_drawn(point.value) for point in points],
+        "backgroundColor": _COLOUR,
+        "borderColor": _COLOUR,
+    }
+    if is_bar:
+        dataset |= {"borderRadius": 2, "maxBarThickness": 40, "categoryPercentage": 0.85, "barPercentage": 1}
+    else:
+        dataset |= {
+            "borderWidth": 2,
+            "pointRadius": 0 if len(points) > 1 else 3,
+            "spanGaps": True,
+            "tension": 0,
+        }
+    return Chart(
+        kind="bar" if is_bar else "line",
+        data=json.dumps({"labels": labels, "datasets": [dataset]}),
+        options=json.dumps(_options(is_small=is_small)),
+        description=_("%(metric)s from %(first)s to %(last)s")
+        % {"metric": name, "first": interval.first_day, "last": interval.last_day},
+        headers=[
+            _("Hour (UTC)") if interval.unit == "hour" else _("Day (UTC)"),
+            meaning.unit or _("Value"),
+            _("Readings"),
+        ],
+        rows=[
+            (label, cells.grouped(point.value), f"{point.record_count:,}")
+            for label, point in reversed(list(zip(labels, points, strict=True)))
+            if point.record_count
+        ],
+        height=height,
+    )
+
+
+def shares_chart(meaning: Meaning, shares: Sequence[Share], interval: Interval, *, name: str) -> Chart:
+    """Who used most, as horizontal bars."""
+    options = _options(is_small=False)
+    options["indexAxis"] = "y"
+    options["scales"]["x"], options["scales"]["y"] = options["scales"]["y"], options["scales"]["x"]
+    options["scales"]["y"]["ticks"]["autoSkip"] = False
+    dataset = {
+        "label": f"{name} ({meaning.unit})" if meaning.unit else name,
+        "data": [_drawn(share.value) for share in shares],
+        "backgroundColor": _COLOUR,
+        "borderRadius": 2,
+        "maxBarThickness": 22,
+    }
+    return Chart(
+        kind="bar",
+        data=json.dumps({"labels": [share.project for share in shares], "datasets": [dataset]}),
+        options=json.dumps(options),
+        description=_("Projects with most %(metric)s from %(first)s to %(last)s")
+        % {"metric": name, "first": interval.first_day, "last": interval.last_day},
+        headers=[_("Project"), meaning.unit or _("Value"), _("Readings")],
+        rows=[(share.project, cells.grouped(share.value), f"{share.record_count:,}") for share in shares],
+        height=max(120, 34 * len(shares) + 40),
+    )
+
+
+def _drawn(value: Decimal | None) -> float | None:
+    """A number near enough for a pixel."""
+    return None if value is None else float(value)
+
+
+def _options(*, is_small: bool) -> dict[str, Any]:
+    return {
+        "animation": False,
+        "responsive": True,
+        "maintainAspectRatio": False,
+        "interaction": {"mode": "index", "intersect": False},
+        "plugins": {"legend": {"display": False}},
+        "scales": {
+            "x": {
+                "display": not is_small,
+                "border": {"display": False},
+                "grid": {"display": False},
+                "ticks": {"color": _GREY, "maxRotation": 0, "autoSkipPadding": 24},
+            },
+            "y": {
+                "display": not is_small,
+                "beginAtZero": True,
+                "border": {"display": False},
+                "grid": {"drawTicks": False},
+                "ticks": {
+                    "color": _GREY,
+                    "maxTicksLimit": 6,
+                    "padding": 8,
+                    "format": {"notation": "compact", "maximumFractionDigits": 1},
+                },
+            },
+        },
+    }

@@ -1,0 +1,243 @@
+"""The first page: usage over time, who uses most, and whether the ledger is well."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from unfold.widgets import UnfoldAdminSingleDateWidget
+
+from metering.catalogue import current
+from metering.health import LedgerHealth, ledger_health
+from metering.meaning import Meaning
+from metering.models import MetricDefinition, Project
+from metering.usage import usage_in
+from metering.usage_charts import (
+    MAX_CHART_DAYS,
+    Interval,
+    days_interval,
+    largest_shares,
+    last_used_first,
+    latest_days,
+    points_of,
+    value_in,
+)
+
+from . import cells
+from .charts import Chart, shares_chart, usage_chart
+
+DEFAULT_DAYS = 30
+RANGES = (1, 7, 30, 90)
+TOP_PROJECTS = 10
+SMALL_CHARTS = 12  # each costs two short queries
+
+
+class DaysForm(forms.Form):
+    """The two dates of the toolbar, with the theme's calendar: the browser's own wouldn't be ISO."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, label in (("from", _("From (UTC)")), ("to", _("To, included"))):
+            self.fields[name] = forms.DateField(label=label, widget=UnfoldAdminSingleDateWidget())
+
+
+@dataclass(frozen=True, slots=True)
+class SmallChart:
+    """One metric among all, over its own latest days."""
+
+    name: str
+    unit: str
+    value: str
+    days: str
+    url: str
+    metric_url: str
+    chart: Chart
+    is_chosen: bool
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What templates/admin/index.html shows. Staff who may not see rollups see no numbers."""
+    if not request.user.has_perm("metering.view_usagemeterrollup"):
+        return {**context, "title": _("Dashboard"), "may_see_usage": False}
+    context["title"] = _("Dashboard")
+    catalogue = current()
+    names = dict(MetricDefinition.objects.values_list("pk", "display_name"))
+    metrics = last_used_first(catalogue.meanings.values())
+    health = ledger_health()
+    context |= {
+        "may_see_usage": True,
+        "health": _health_lines(health),
+        "is_late": health.tick_is_late,
+        "tick_age": cells.ago(health.ticked_at, now=health.asked_at),
+        "counts": _counts(health, [meaning for meaning, end in metrics if end is not None]),
+        "metric_choices": [(meaning.metric_id, names[meaning.metric_id]) for meaning, _end in metrics],
+        "has_metrics": bool(metrics),
+        "has_projects": Project.objects.exists(),
+        "ranges": RANGES,
+    }
+    chosen = _chosen(request, [meaning for meaning, _end in metrics])
+    if chosen is None:
+        return context
+    interval = _interval(request, chosen)
+    context["days_form"] = DaysForm(
+        initial={"from": interval.first_day, "to": interval.last_day} if interval else None
+    )
+    context |= {"chosen": chosen, "chosen_name": names[chosen.metric_id]}
+    if interval is not None:
+        context |= _main_charts(chosen, interval, name=names[chosen.metric_id])
+    context["small_charts"] = [
+        _small_chart(meaning, name=names[meaning.metric_id], is_chosen=meaning is chosen)
+        for meaning, end in metrics[:SMALL_CHARTS]
+        if end is not None
+    ]
+    context["is_cut"] = sum(end is not None for _meaning, end in metrics) > SMALL_CHARTS
+    return context
+
+
+def _chosen(request: HttpRequest, meanings: list[Meaning]) -> Meaning | None:
+    """The metric asked for, else the one that was used last."""
+    wanted = request.GET.get("metric", "")
+    return next((one for one in meanings if str(one.metric_id) == wanted), meanings[0] if meanings else None)
+
+
+def _interval(request: HttpRequest, meaning: Meaning) -> Interval | None:
+    """The days asked for; without any, the latest that have usage. None where the metric was never used."""
+    first, last = _day(request.GET.get("from")), _day(request.GET.get("to"))
+    if first is not None and last is not None and first <= last:
+        return days_interval(max(first, last - dt.timedelta(days=MAX_CHART_DAYS - 1)), last)
+    days = request.GET.get("days", "")
+    return latest_days(meaning, days=int(days) if days in map(str, RANGES) else DEFAULT_DAYS)
+
+
+def _day(text: str | None) -> dt.date | None:
+    try:
+        day = dt.date.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return day if dt.date(1970, 1, 1) <= day < dt.date(9998, 1, 1) else None
+
+
+def _main_charts(meaning: Meaning, interval: Interval, *, name: str) -> dict[str, Any]:
+    value, record_count = value_in(meaning, interval)
+    shares = largest_shares(meaning, interval, count=TOP_PROJECTS)
+    step = dt.timedelta(days=interval.day_count)
+    return {
+        "interval": interval,
+        "value": cells.grouped(value),
+        "record_count": f"{record_count:,}",
+        "usage_chart": usage_chart(meaning, points_of(meaning, interval), interval, name=name, height=320),
+        "shares_chart": shares_chart(meaning, shares, interval, name=name) if shares else None,
+        "earlier_url": _url(meaning, interval.first_day - step, interval.last_day - step),
+        "later_url": _url(meaning, interval.first_day + step, interval.last_day + step),
+        "rollups_url": reverse("admin:metering_usagemeterrollup_changelist")
+        + "?"
+        + urlencode(
+            {
+                "metric__id__exact": meaning.metric_id,
+                "granularity__exact": interval.unit,
+                "detail": "totals",
+                "bucket_start_from": interval.first_day.isoformat(),
+                "bucket_start_until": (interval.last_day + dt.timedelta(days=1)).isoformat(),
+            }
+        ),
+    }
+
+
+def _url(meaning: Meaning, first: dt.date, last: dt.date) -> str:
+    return "?" + urlencode({"metric": meaning.metric_id, "from": first.isoformat(), "to": last.isoformat()})
+
+
+def _small_chart(meaning: Meaning, *, name: str, is_chosen: bool) -> SmallChart:
+    interval = latest_days(meaning, days=DEFAULT_DAYS)
+    if interval is None:  # rebuilt away since it was asked a moment ago
+        interval = days_interval(dt.date(1970, 1, 1), dt.date(1970, 1, 1))
+    value, _count = value_in(meaning, interval)
+    return SmallChart(
+        name=name,
+        unit=meaning.unit,
+        value=cells.grouped(value),
+        days=f"{interval.first_day} – {interval.last_day}",
+        url="?" + urlencode({"metric": meaning.metric_id}),
+        metric_url=reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id]),
+        chart=usage_chart(
+            meaning, points_of(meaning, interval), interval, name=name, height=56, is_small=True
+        ),
+        is_chosen=is_chosen,
+    )
+
+
+def _counts(health: LedgerHealth, used: list[Meaning]) -> list[dict[str, str]]:
+    """The few numbers at the top."""
+    day_ago = health.asked_at.replace(minute=0, second=0, microsecond=0) - dt.timedelta(hours=23)
+    next_hour = day_ago + dt.timedelta(hours=24)
+    readings = sum(
+        usage.aggregate.record_count
+        for meaning in used
+        for usage in usage_in(meaning, [(day_ago, next_hour)])
+    )
+    about = "" if health.events.is_exact else _("about") + " "
+    return [
+        {
+            "title": _("Events in the ledger"),
+            "value": f"{about}{health.events.count:,}",
+            "note": _("%(size)s MB on disk") % {"size": f"{health.ledger_bytes / 1_000_000:,.1f}"},
+            "url": reverse("admin:metering_usageevent_changelist"),
+        },
+        {
+            "title": _("Readings in the last 24 hours"),
+            "value": f"{readings:,}",
+            "note": _("an event is read once by each metric that listens to it"),
+            "url": reverse("admin:metering_usagemeterrollup_changelist") + "?granularity__exact=hour",
+        },
+        {
+            "title": _("Projects"),
+            "value": f"{Project.objects.count():,}",
+            "note": _("tenants and organisations included"),
+            "url": reverse("admin:metering_project_changelist"),
+        },
+        {
+            "title": _("Metrics in use"),
+            "value": f"{len(used):,}",
+            "note": _("of %(count)s defined") % {"count": f"{MetricDefinition.objects.count():,}"},
+            "url": reverse("admin:metering_metricdefinition_changelist"),
+        },
+    ]
+
+
+def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
+    more = "" if health.pending.is_exact else _("more than") + " "
+    oldest = ""
+    if health.oldest_pending_at is not None:
+        oldest = _("the oldest from %s") % cells.ago(health.oldest_pending_at, now=health.asked_at)
+    merged = health.tick_facts.get("merged")
+    fence = health.fence
+    return [
+        {
+            "title": _("Last tick"),
+            "value": cells.ago(health.ticked_at, now=health.asked_at),
+            "note": "" if merged is None else _("%s pending rows merged") % f"{merged:,}",
+            "is_bad": health.tick_is_late,
+        },
+        {
+            "title": _("Waiting to be merged"),
+            "value": f"{more}{health.pending.count:,}",
+            "note": oldest or _("rollups hold everything"),
+            "is_bad": health.tick_is_late and health.pending.count > 0,
+        },
+        {
+            "title": _("Last fence"),
+            "value": f"{fence.position:,}" if fence else _("none yet"),
+            "note": cells.ago(fence.fenced_at, now=health.asked_at) if fence else "",
+            "is_bad": False,
+        },
+        {
+            "title": _("Recorded since"),
+            "value": f"{health.unfenced_count:,}",
+            "note": _("ledger ids above the fence"),
+            "is_bad": False,
+        },
+    ]

@@ -1,0 +1,101 @@
+"""How the kernel is doing: what waits to be merged, when the last tick was, how large the ledger is.
+
+Every question here is cheap at any size; none counts the ledger.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+
+from .clock import database_now
+from .definitions import ledger_end
+from .models import Fence, Heartbeat, PendingContribution, UsageEvent
+from .rollups import HEARTBEAT
+
+EXACT_UP_TO = 100_000  # more rows than this are estimated: counting them takes longer than a page should
+TICK_IS_LATE_AFTER = dt.timedelta(seconds=60)  # twelve missed ticks of the schedule as it is seeded
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """How many rows a table has; an estimate by the planner's statistics where there are many."""
+
+    count: int
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHealth:
+    """The state of the ledger and its projections at `asked_at`, by the database's clock."""
+
+    asked_at: dt.datetime
+    pending: RowCount
+    oldest_pending_at: dt.datetime | None
+    ticked_at: dt.datetime | None
+    tick_facts: dict[str, Any]
+    fence: Fence | None
+    ledger_end: int
+    events: RowCount
+    ledger_bytes: int
+
+    @property
+    def tick_is_late(self) -> bool:
+        """Whether beat or its worker seems to be down. Never ticked is late only where something waits."""
+        if self.ticked_at is None:
+            return self.pending.count > 0
+        return self.asked_at - self.ticked_at > TICK_IS_LATE_AFTER
+
+    @property
+    def unfenced_count(self) -> int:
+        """Ids drawn since the last fence."""
+        return max(0, self.ledger_end - (self.fence.position if self.fence else 0))
+
+
+def ledger_health() -> LedgerHealth:
+    tick = Heartbeat.objects.filter(pk=HEARTBEAT).first()
+    return LedgerHealth(
+        asked_at=database_now(),
+        # Statistics of a table that fills and empties within seconds are always wrong.
+        pending=row_count_of(PendingContribution, may_estimate=False),
+        # Ids are drawn in the order of insertion, and the primary key is the only index this table has.
+        oldest_pending_at=PendingContribution.objects.order_by("id")
+        .values_list("created_at", flat=True)
+        .first(),
+        ticked_at=tick.finished_at if tick else None,
+        tick_facts=tick.facts if tick else {},
+        fence=Fence.objects.order_by("-position", "-id").first(),
+        ledger_end=ledger_end(),
+        events=row_count_of(UsageEvent),
+        ledger_bytes=_bytes_of(UsageEvent),
+    )
+
+
+def row_count_of(model: type[Model], *, may_estimate: bool = True) -> RowCount:
+    """The number of rows: counted up to 100,000; above by the planner's statistics, or "more than that"."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor:
+        if may_estimate:
+            cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+            (estimate,) = cursor.fetchone()
+            if estimate > EXACT_UP_TO:
+                return RowCount(estimate, is_exact=False)
+        cursor.execute(
+            f"SELECT count(*) FROM (SELECT FROM {table} LIMIT %s) AS first_rows",  # noqa: S608 (our own table)
+            [EXACT_UP_TO + 1],
+        )
+        (count,) = cursor.fetchone()
+    return RowCount(min(count, EXACT_UP_TO), is_exact=count <= EXACT_UP_TO)
+
+
+def _bytes_of(model: type[Model]) -> int:
+    """Table and indexes on disk."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_total_relation_size(%s::regclass)",
+            [connection.ops.quote_name(model._meta.db_table)],
+        )
+        (size,) = cursor.fetchone()
+    return int(size)

@@ -1,0 +1,5 @@
+"""Pages for limits, one file per noun."""
+
+from . import quota
+
+__all__ = ["quota"]
