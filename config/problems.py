@@ -71,7 +71,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponse 
             if value:
                 response[name] = value
         return response
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) and _may_pass(error):
         logger.exception("The database can't be asked")
         return problem(503, code="unavailable", detail="The database can't be asked now; try again.")
     return None
@@ -85,9 +85,21 @@ def _of_ours(error: MeterbookError) -> HttpResponse:
     field = getattr(error, "field", None)
     if errors is not None:
         members["errors"] = [each.as_dict() for each in errors]
+    elif isinstance(error, Refused) and error.index is not None:
+        members["errors"] = [{"index": error.index, "code": error.code, "field": None, "detail": str(error)}]
     elif field is not None or isinstance(error, Invalid):
         members["errors"] = [{"index": None, "code": error.code, "field": field, "detail": str(error)}]
     return problem(status, code=error.code, detail=str(error), **members)
+
+
+# Connection lost, resources, operator's intervention, deadlock or serialisation, lock timeout.
+_PASSING = ("08", "53", "57", "40", "55P03")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed later. Without a code the server was never reached."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state.startswith(_PASSING)
 
 
 def _code_of(error: exceptions.APIException) -> str:

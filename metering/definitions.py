@@ -70,11 +70,12 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
     unknown = sorted(set(changes) - set(MEANING_FIELDS) - set(WORDING_FIELDS))
     if unknown:
         raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
-    touched = [name for name in MEANING_FIELDS if name in changes and changes[name] != getattr(metric, name)]
+    before = {name: getattr(metric, name) for name in MEANING_FIELDS}
     for name, value in changes.items():
         setattr(metric, name, value)
     metric.event_name = metric.event_name or metric.key
     _ensure_sound(metric)
+    touched = [name for name in MEANING_FIELDS if getattr(metric, name) != before[name]]
     with no_recorder_running():
         if touched:
             stored = MetricDefinition.objects.get(pk=metric.pk)
@@ -85,6 +86,8 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
                     f"'{touched[0]}' is frozen: the metric has counted events. Define another, archive this.",
                     field=touched[0],
                 )
+            # What it would now have counted was recorded before it meant that.
+            metric.counts_from = ledger_end()
         metric.save()
         move_version()
     return metric

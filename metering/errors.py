@@ -43,9 +43,13 @@ class Conflict(MeterbookError):
 
 
 class Refused(MeterbookError):
-    """A rule of the house forbids it: a limit is reached, a right is missing."""
+    """A rule of the house forbids it: a limit is reached, a right is missing.
+
+    `index` is the position of the event at which it was met, where a batch was sent.
+    """
 
     code = "refused"
+    index: int | None = None
 
 
 class Unavailable(MeterbookError):

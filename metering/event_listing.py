@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from django.db import connection
 
 from .catalogue import Catalogue
 from .errors import Invalid
 from .label_filter import Params, text_sql
 from .numbers import plain
-from .timestamps import iso
+from .timestamps import instant_from, iso
 
 MAX_PAGE = 1000
 
@@ -79,10 +80,10 @@ class Cursor:
         try:
             padded = text + "=" * (-len(text) % 4)
             occurred_at, row_id, backwards = json.loads(base64.urlsafe_b64decode(padded.encode()))
-            place = cls(dt.datetime.fromisoformat(occurred_at), int(row_id), bool(backwards))
-        except (ValueError, TypeError, binascii.Error, RecursionError):
+            place = cls(instant_from(occurred_at), int(row_id), bool(backwards))
+        except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError):
             raise Invalid("This is no cursor of ours.", field="cursor") from None
-        if place.occurred_at.tzinfo is None or not -(2**63) <= place.id < 2**63:
+        if not -(2**63) <= place.id < 2**63:
             raise Invalid("This is no cursor of ours.", field="cursor")
         return place
 
@@ -97,7 +98,7 @@ class Page:
 def events_page(
     event_filter: EventFilter, *, catalogue: Catalogue, cursor: Cursor | None, limit: int
 ) -> Page:
-    """One page of events as the API shows them, by (occurred_at, id) descending."""
+    """One page of events as the API shows them, by (occurred_at, id) descending; labels are raw JSON."""
     params = Params()
     names = [event_filter.event_name] if event_filter.event_name is not None else catalogue.event_names()
     projects = "SELECT id FROM metering_project"
@@ -191,7 +192,7 @@ def _shown(row: tuple[Any, ...]) -> dict[str, Any]:
         "subject_type": subject_type or None,
         "subject_id": subject_id or None,
         "quantity": None if quantity is None else plain(quantity),
-        "labels": json.loads(labels),
+        "labels": msgspec.Raw(labels.encode()),  # as they were sent: no float comes near them
         "occurred_at": iso(occurred_at),
         "recorded_at": iso(recorded_at),
         "kind": kind,

@@ -109,7 +109,9 @@ def rollups_csv(
     value = {
         "COUNT": "y.record_count::numeric",
         "SUM": "y.value_sum",
-        "AVG": f"round(y.value_sum / NULLIF(y.record_count, 0), {QUANTITY_SCALE})",
+        # In whole units of the last decimal, half away from zero: the division itself would choose a scale.
+        "AVG": f"sign(y.value_sum) * div(abs(y.value_sum) * 2e{QUANTITY_SCALE} + y.record_count,"
+        f" NULLIF(2 * y.record_count, 0)) * 1e-{QUANTITY_SCALE}",
         "MIN": "y.value_min",
         "MAX": "y.value_max",
         "LATEST": "y.last_value",

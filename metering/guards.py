@@ -21,7 +21,7 @@ _TRIGGERS = """
        AND NOT tgisinternal
 """
 _RIGHTS = """
-    SELECT has_table_privilege(%(role)s, %(table)s, 'UPDATE'),
+    SELECT has_any_column_privilege(%(role)s, %(table)s, 'UPDATE'),
            has_table_privilege(%(role)s, %(table)s, 'DELETE'),
            has_table_privilege(%(role)s, %(table)s, 'TRUNCATE'),
            pg_has_role(%(role)s, (SELECT relowner FROM pg_class WHERE oid = to_regclass(%(table)s)), 'MEMBER')
@@ -73,6 +73,8 @@ def guard_breaches() -> list[Breach]:
             breaches.append(Breach(f"The ledger's guard '{name}' was altered.", hint))
     if _STAMP not in found:
         breaches.append(Breach("The trigger that stamps recorded_at is missing.", hint))
+    elif found[_STAMP][0] == "D":
+        breaches.append(Breach("The trigger that stamps recorded_at is disabled.", hint))
     return breaches
 
 

@@ -4,6 +4,7 @@ An error in one event doesn't hide those in others: the fast decoder takes the w
 stumbles each item is read on its own to say what is wrong with it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ MAX_EVENTS = 10_000
 MAX_EVENT_BYTES = 64 * 1024
 MAX_LABELS = 100
 MAX_LABEL_DEPTH = 8
+MAX_LABEL_INTEGER = 10**MAX_NUMBER_LENGTH
 MAX_LABEL_EXPONENT = 300  # far beyond any measurement; jsonb gives up at 131,072 digits
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX_LENGTH)]
@@ -104,9 +106,26 @@ def parse_native(body: bytes) -> tuple[list[Item], bool]:
 
 
 def events_from(events: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """Events given in process, as the mappings that the API takes; Decimals and datetimes welcome."""
-    items, _ = parse_native(_encode(list(events)))
+    """Events given in process, as the mappings that the API takes; Decimals and datetimes welcome.
+
+    A float that is no number is an error of its event: JSON has no word for it.
+    """
+    given = list(events)
+    items, _ = parse_native(_encode(given))
+    for index, event in enumerate(given):
+        field = next((str(name) for name, value in event.items() if _holds_no_number(value)), None)
+        if field is not None:
+            code = "invalid_label" if ALIASES.get(field, field) == "labels" else "invalid_value"
+            items[index] = EventError(index, code, field, "not a decimal number")
     return items
+
+
+def _holds_no_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_holds_no_number(inner) for inner in value.values())
+    return isinstance(value, list | tuple) and any(_holds_no_number(inner) for inner in value)
 
 
 def parse_cloudevents(body: bytes, *, batch: bool) -> list[Item]:
@@ -150,6 +169,7 @@ def _opens_with(body: bytes, opening: bytes) -> bool:
 
 def _ensure_json(body: bytes) -> None:
     try:
+        body.decode()
         msgspec.json.decode(body, type=msgspec.Raw)  # the grammar alone: a number beyond all limits is one
     except RecursionError:
         raise MalformedBody("The JSON is nested too deeply.") from None

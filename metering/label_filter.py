@@ -48,13 +48,13 @@ def is_absent(value: Any) -> bool:
 
 
 def path_sql(labels: str, path: str, params: Params) -> str:
-    """SQL for the jsonb value under a dotted path."""
-    return f"{labels} #> {params.add(path.split('.'))}::text[]"
+    """SQL for the jsonb value under a dotted path, which leads through objects and never into arrays."""
+    return labels + "".join(f" -> {params.add(part)}::text" for part in path.split("."))
 
 
 def text_sql(labels: str, path: str, params: Params) -> str:
     """SQL for the text of the value under a dotted path; absent and JSON null are NULL."""
-    return f"{labels} #>> {params.add(path.split('.'))}::text[]"
+    return f"({path_sql(labels, path, params)}) #>> '{{}}'"
 
 
 def _comparable(value: Any) -> Any:
@@ -68,6 +68,11 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, str):
         return ("text", value)
     return ("other", None)
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL's text holds neither NUL nor half a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Condition:
@@ -89,6 +94,8 @@ class Condition:
                 raise InvalidFilter(f"{path}: {operator} takes a number or a text.")
         elif any(isinstance(value, list | dict) for value in operands):
             raise InvalidFilter(f"{path}: values must be texts, numbers, true, false or null.")
+        if not all(_is_storable(value) for value in operands if isinstance(value, str)):
+            raise InvalidFilter(f"{path[:100]}: a text that can't be stored.")
         self._comparables = [_comparable(value) for value in operands]
 
     def matches(self, labels: Labels) -> bool:
@@ -187,8 +194,8 @@ def filter_from(spec: Any, *, _depth: int = 0) -> AllOf:
             parts.append(AllOf(inner) if name == "$and" else AnyOf(inner))
         elif name.startswith("$"):
             raise InvalidFilter(f"{name} isn't a known operator.")
-        elif not name or "\x00" in name:
-            raise InvalidFilter("A label needs a name.")
+        elif not name or not _is_storable(name):
+            raise InvalidFilter("A label needs a name that can be stored.")
         elif isinstance(wanted, Mapping):
             if not wanted:
                 raise InvalidFilter(f"{name}: names no operator.")

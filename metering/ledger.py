@@ -18,7 +18,7 @@ from django.db import IntegrityError
 
 from .admission import admission_policy
 from .catalogue import Catalogue, catalogue_at
-from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError
+from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Refused
 from .intake import MAX_EVENTS, Item, events_from
 from .numbers import EXACT
 from .principal import EVERYBODY_INSIDE, Principal
@@ -194,17 +194,21 @@ class _Batch:
         )
         self._reject(list(verdicts.rejected.values()))
         if verdicts.refused and not self._skips:
-            raise verdicts.refused[min(verdicts.refused)]
+            first = min(verdicts.refused)
+            refusal = verdicts.refused[first]
+            if isinstance(refusal, Refused):
+                refusal.index = first
+            raise refusal
         for candidate in new:
-            refusal: MeterbookError | None = verdicts.refused.get(candidate.index)
-            if refusal is not None:
+            refused: MeterbookError | None = verdicts.refused.get(candidate.index)
+            if refused is not None:
                 self._outcomes[candidate.index] = Outcome(
                     None,
                     candidate.event_id,
                     "rejected",
-                    code=refusal.code,
-                    detail=str(refusal),
-                    facts=refusal.facts,
+                    code=refused.code,
+                    detail=str(refused),
+                    facts=refused.facts,
                 )
         self._warnings = verdicts.warnings
         return [

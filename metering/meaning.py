@@ -10,11 +10,21 @@ from decimal import Decimal
 from typing import Any
 
 from .aggregations import AGGREGATIONS, Aggregate, Aggregation
-from .label_filter import AllOf, Params, filter_from, is_absent, text_sql, value_at
+from .label_filter import AllOf, Params, filter_from, is_absent, path_sql, text_sql, value_at
 from .models import MetricDefinition
-from .numbers import NotANumber, decimal_from, decimal_from_integer, plain
+from .numbers import (
+    INTEGER_DIGITS,
+    MAX_NUMBER_LENGTH,
+    SCALE,
+    NotANumber,
+    decimal_from,
+    decimal_from_integer,
+    plain,
+)
 
 ONE = Decimal(1)
+# As numbers.decimal_from reads texts, with exponents that PostgreSQL can take.
+_NUMBER_PATTERN = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?0*[0-9]{1,3})?$"
 
 
 class Unreadable(Exception):
@@ -163,7 +173,49 @@ class Meaning:
             clauses.append(f"e.id <= {params.add(self.archived_from)}")
         if self.has_filter:
             clauses.append(self.filter.sql("e.labels", params))
+        if self.counts_from == 0:
+            clauses.append(self._readable_sql(params))
         return " AND ".join(clauses)
+
+    def _readable_sql(self, params: Params) -> str:
+        """Condition under which `reading` and `group` don't complain.
+
+        Asked of metrics that reach back: events from before a metric was defined were not held against it,
+        and what it can't read it doesn't count.
+        """
+        clauses = [
+            f"COALESCE(jsonb_typeof({path_sql('e.labels', name, params)}), 'null') <> 'null'"
+            for name in self.expected_labels
+        ]
+        clauses += [
+            f"COALESCE(jsonb_typeof({path_sql('e.labels', name, params)}), 'null') NOT IN ('object', 'array')"
+            for name in self.primary_labels
+        ]
+        if self.value_property:
+            value = path_sql("e.labels", self.value_property, params)
+            text = text_sql("e.labels", self.value_property, params)
+            if self.is_text:
+                clauses.append(f"COALESCE(jsonb_typeof({value}), 'null') = 'string'")
+            else:
+                clauses.append(
+                    f"CASE COALESCE(jsonb_typeof({value}), 'null')"
+                    f" WHEN 'number' THEN {self._fits_sql(f'({text})::numeric')}"
+                    f" WHEN 'string' THEN CASE WHEN {text} ~ {params.add(_NUMBER_PATTERN)}"
+                    f" AND length({text}) <= {MAX_NUMBER_LENGTH}"
+                    f" THEN {self._fits_sql(f'({text})::numeric')} ELSE FALSE END"
+                    " ELSE FALSE END"
+                )
+        elif not self.is_text:
+            clauses.append(self._fits_sql("COALESCE(e.quantity, 1)"))
+        return " AND ".join(clauses) or "TRUE"
+
+    def _fits_sql(self, number: str) -> str:
+        clauses = [f"abs({number}) < 1e{INTEGER_DIGITS}", f"scale(trim_scale({number})) <= {SCALE}"]
+        if self.is_counter:
+            clauses.append(f"{number} >= 0")
+        if self.is_integer:
+            clauses.append(f"{number} = trunc({number})")
+        return "(" + " AND ".join(clauses) + ")"
 
     def value_sql(self, params: Params) -> str:
         """The reading. Recorded events were read by the Python face before, so casts can't fail."""

@@ -33,11 +33,16 @@ def decimal_from(text: str) -> Decimal:
         raise NotANumber(f"the number has more than {MAX_NUMBER_LENGTH} characters")
     if not _NUMBER.fullmatch(text):
         raise NotANumber("not a decimal number")
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise NotANumber("the exponent is too large") from None
     if not value:
         return Decimal(0)
     if value.adjusted() >= INTEGER_DIGITS:
         raise NotANumber(f"more than {INTEGER_DIGITS} digits before the decimal point")
+    if value.adjusted() < -SCALE:
+        raise NotANumber(f"more than {SCALE} digits after the decimal point")
     value = EXACT.normalize(value)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > SCALE:

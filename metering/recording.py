@@ -14,7 +14,15 @@ import msgspec
 
 from .catalogue import Catalogue, ProjectNode
 from .errors import EventError
-from .intake import MAX_EVENT_BYTES, MAX_LABEL_DEPTH, MAX_LABEL_EXPONENT, MAX_LABELS, EventInput, labels_text
+from .intake import (
+    MAX_EVENT_BYTES,
+    MAX_LABEL_DEPTH,
+    MAX_LABEL_EXPONENT,
+    MAX_LABEL_INTEGER,
+    MAX_LABELS,
+    EventInput,
+    labels_text,
+)
 from .meaning import Meaning, Unreadable
 from .numbers import EXACT, MAX_NUMBER_LENGTH, NotANumber, decimal_from, plain
 from .principal import Principal
@@ -258,14 +266,19 @@ def canonical_labels(labels: Mapping[str, Any]) -> dict[str, Any]:
 
 def _canonical(value: Any, name: str, depth: int) -> Any:
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        if not -MAX_LABEL_INTEGER < value < MAX_LABEL_INTEGER:
+            raise Misfit("invalid_label", f"labels.{_shown(name)}", "the number has too many digits")
         return value
     if kind is Decimal:
         if not value:
             return 0
         if abs(value.adjusted()) > MAX_LABEL_EXPONENT:
             raise Misfit("invalid_label", f"labels.{_shown(name)}", "the number is too large or too small")
-        return EXACT.normalize(value)
+        # 100, 100.0 and 1e2 are the same content.
+        return int(value) if value == value.to_integral_value() else EXACT.normalize(value)
     if depth >= MAX_LABEL_DEPTH:
         raise Misfit(
             "invalid_label", f"labels.{_shown(name)}", f"nested deeper than {MAX_LABEL_DEPTH} levels"

@@ -6,19 +6,22 @@ that another one holds are skipped (all merges here add up in any order), and ro
 order of their natural key, so that two workers never wait for each other in a circle.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from .aggregations import AGGREGATIONS
 from .catalogue import move_version
 from .label_filter import Params
 from .meaning import Meaning
-from .models import Heartbeat, MetricDefinition, Project
+from .models import Heartbeat, MetricDefinition, PendingContribution, Project
 from .streams import TOTAL, stream_sql
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 20_000  # pending rows per transaction: well under a second, so that a kill costs little
 HEARTBEAT = "roll_up"
@@ -32,6 +35,8 @@ WITH taken AS (
                -- An array, so that the locking question is asked once whatever the statistics say.
                SELECT id
                  FROM metering_pendingcontribution
+                WHERE failure = ''
+                  AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
                 ORDER BY id
                 LIMIT %(chunk)s
                   FOR UPDATE SKIP LOCKED
@@ -106,12 +111,12 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
         enqueue_history(metric)
     merged_count = bucket_count = 0
     while True:
-        taken, buckets = _merge_chunk(chunk)
+        taken, buckets, is_last = _merge_chunk(chunk)
         merged_count += taken
         bucket_count += buckets
         if taken and on_progress is not None:
             on_progress(merged_count)
-        if taken < chunk:
+        if is_last:
             break
     tick = Tick(merged_count, bucket_count, time.monotonic() - began)
     Heartbeat.objects.update_or_create(
@@ -124,9 +129,48 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
     return tick
 
 
-def _merge_chunk(chunk: int) -> tuple[int, int]:
+def _merge_chunk(chunk: int) -> tuple[int, int, bool]:
+    """Rows merged, rollups written, and whether nothing more was in sight."""
+    try:
+        taken, buckets = _merge(chunk, ids=None)
+    except DatabaseError as error:
+        if isinstance(error, OperationalError | InterfaceError):
+            raise
+        head = PendingContribution.objects.filter(failure="").order_by("id").values_list("id", flat=True)
+        ids = list(head[:chunk])
+        return *_merge_piecewise(ids), len(ids) < chunk
+    return taken, buckets, taken < chunk
+
+
+def _merge_piecewise(ids: list[int]) -> tuple[int, int]:
+    """Merge rows of which at least one can't be, by halves; that one is set aside with its reason."""
+    if len(ids) > 1:
+        middle = len(ids) // 2
+        totals = [0, 0]
+        for half in (ids[:middle], ids[middle:]):
+            try:
+                done = _merge(len(half), ids=half)
+            except DatabaseError as error:
+                if isinstance(error, OperationalError | InterfaceError):
+                    raise
+                done = _merge_piecewise(half)
+            totals[0] += done[0]
+            totals[1] += done[1]
+        return totals[0], totals[1]
+    try:
+        return _merge(1, ids=ids)
+    except DatabaseError as error:
+        if isinstance(error, OperationalError | InterfaceError):
+            raise
+        logger.exception("Pending contribution %s can't be merged; it is set aside", ids[0])
+        reason = str(error)[:1000] or type(error).__name__
+        PendingContribution.objects.filter(pk=ids[0]).update(failure=reason)
+        return 0, 0
+
+
+def _merge(chunk: int, *, ids: list[int] | None) -> tuple[int, int]:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_MERGE, {"chunk": chunk})
+        cursor.execute(_MERGE, {"chunk": chunk, "ids": ids})
         taken, buckets = cursor.fetchone()
     return taken, buckets
 

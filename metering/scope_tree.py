@@ -1,6 +1,7 @@
 """Making projects and saying who pays for them."""
 
 import datetime as dt
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -194,33 +195,56 @@ def end_attribution(rule: AttributionRule, *, effective_until: dt.datetime) -> A
 def _ensure_no_cycle(
     project: Project, payer: Project, start: dt.datetime | None, end: dt.datetime | None
 ) -> None:
-    """Walk the payers from `payer` through rules that share an instant with [start, end)."""
+    """Refuse a payer whose chain, at any instant of [start, end), comes back here or makes one too long.
+
+    Every project that this one would pay for at an instant is followed to the payer's end at that instant.
+    """
     if payer.pk == project.pk:
         return
-    rules: dict[int, list[tuple[int, dt.datetime | None, dt.datetime | None]]] = {}
+    payers: dict[int, list[_Link]] = {}
+    paid: dict[int, list[_Link]] = {}
     for source, target, since, until in AttributionRule.objects.filter(
         project__path__startswith=f"/{project.root_id}/", surface=None
     ).values_list("project_id", "billing_attribution_project_id", "effective_from", "effective_until"):
-        rules.setdefault(source, []).append((target, since, until))
-    walk = [(payer.pk, start, end, 1)]
+        if source != target:
+            payers.setdefault(source, []).append((target, since, until))
+            paid.setdefault(target, []).append((source, since, until))
+    for _, since, until, links in _reached(project.pk, paid, start, end, stop=None):
+        for node, _, _, further in _reached(payer.pk, payers, since, until, stop=project.pk):
+            if node == project.pk:
+                raise Conflict(
+                    "The payer's own usage would be paid by this project at the same time: a cycle.",
+                    field="billing_attribution_project",
+                )
+            if links + 1 + further > MAX_TREE_DEPTH:
+                raise Invalid(
+                    f"A chain of payers has at most {MAX_TREE_DEPTH} links.",
+                    field="billing_attribution_project",
+                )
+
+
+_Link = tuple[int, dt.datetime | None, dt.datetime | None]
+
+
+def _reached(
+    origin: int,
+    links: dict[int, list[_Link]],
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    *,
+    stop: int | None,
+) -> Iterator[tuple[int, dt.datetime | None, dt.datetime | None, int]]:
+    """Projects reached from `origin`, itself included, with the interval and the number of links."""
+    walk = [(origin, start, end, 0)]
     while walk:
-        node, since, until, depth = walk.pop()
-        if node == project.pk:
-            raise Conflict(
-                "The payer's own usage would be paid by this project at the same time: a cycle.",
-                field="billing_attribution_project",
-            )
-        if depth > MAX_TREE_DEPTH:
-            raise Invalid(
-                f"A chain of payers has at most {MAX_TREE_DEPTH} links.", field="billing_attribution_project"
-            )
-        for target, rule_since, rule_until in rules.get(node, ()):
-            if target == node:
-                continue
-            overlap_start = _later(since, rule_since)
-            overlap_end = _earlier(until, rule_until)
+        node, since, until, count = walk.pop()
+        yield node, since, until, count
+        if node == stop or count > MAX_TREE_DEPTH:
+            continue
+        for following, link_since, link_until in links.get(node, ()):
+            overlap_start, overlap_end = _later(since, link_since), _earlier(until, link_until)
             if overlap_start is None or overlap_end is None or overlap_start < overlap_end:
-                walk.append((target, overlap_start, overlap_end, depth + 1))
+                walk.append((following, overlap_start, overlap_end, count + 1))
 
 
 def _later(one: dt.datetime | None, other: dt.datetime | None) -> dt.datetime | None:

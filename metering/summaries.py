@@ -17,7 +17,7 @@ from .label_filter import Params
 from .meaning import Meaning
 from .numbers import plain
 from .streams import TOTAL
-from .timestamps import iso
+from .timestamps import instant_from, iso
 from .usage import Scope
 
 PERIODS = ("hourly", "daily", "monthly")
@@ -63,15 +63,10 @@ class SummaryCursor:
             at, project_id, payer_id, stream, backwards = json.loads(
                 base64.urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode())
             )
-            place = cls(
-                dt.datetime.fromisoformat(at), int(project_id), int(payer_id), UUID(stream), bool(backwards)
-            )
-        except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
+            place = cls(instant_from(at), int(project_id), int(payer_id), UUID(stream), bool(backwards))
+        except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
             raise Invalid("This is no cursor of ours.", field="cursor") from None
-        if (
-            place.bucket_start.tzinfo is None
-            or max(abs(place.project_id), abs(place.billing_scope_id)) >= 2**63
-        ):
+        if max(abs(place.project_id), abs(place.billing_scope_id)) >= 2**63:
             raise Invalid("This is no cursor of ours.", field="cursor")
         return place
 

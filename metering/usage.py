@@ -76,6 +76,12 @@ class Slice:
         return not self.label_names() <= set(meaning.primary_labels)
 
 
+def group_name(name: str) -> str:
+    """How an answer calls a group: a label by its bare name, unless a column of ours has that name."""
+    bare = name.removeprefix("labels.")
+    return name if bare in {*PROJECT_COLUMNS, *SUBJECT_COLUMNS} else bare
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Usage in one window and group. `value` is None where the aggregation has nothing to say."""
@@ -319,7 +325,7 @@ def _usages(
             if name in PROJECT_COLUMNS:
                 group[name] = keys[int(text)]
             else:
-                group[name.removeprefix("labels.")] = text
+                group[group_name(name)] = text
         values = dict(zip(columns, row[1 + width :], strict=True))
         aggregate = Aggregate(
             record_count=int(values["record_count"]),

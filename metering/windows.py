@@ -90,7 +90,12 @@ def window_holding(instant: dt.datetime, unit: str, zone: ZoneInfo) -> Window:
     if unit == "hour":
         return _hour_holding(instant, zone)
     day = _first_day(instant.astimezone(zone).date(), unit)
-    return Window(first_instant(day, zone), first_instant(_next_first_day(day, unit), zone))
+    start, end = first_instant(day, zone), first_instant(_next_first_day(day, unit), zone)
+    while instant >= end:
+        # The clocks went back across midnight: the day that had begun goes on, whatever they show.
+        day = _next_first_day(day, unit)
+        start, end = end, first_instant(_next_first_day(day, unit), zone)
+    return Window(start, end)
 
 
 def _hour_holding(instant: dt.datetime, zone: ZoneInfo) -> Window:

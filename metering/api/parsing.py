@@ -142,7 +142,10 @@ class Query:
                 raise Invalid("Holds a NUL character.", field=name[:100].replace("\x00", ""))
             if label is not None:
                 self.labels[label.group(1)] = values[0]
-            elif values[0] != "":
+            elif values[0] == "":
+                # An unset variable in a script must not turn into a wider question.
+                raise Invalid("Is empty; leave it out or give it a value.", field=name)
+            else:
                 self._values[name] = values[0]
 
     def text(self, name: str) -> str | None:

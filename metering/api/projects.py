@@ -132,7 +132,7 @@ class AttributionView(APIView):
         rules = AttributionRule.objects.filter(project=project).select_related(
             "surface", "billing_attribution_project"
         )
-        return Response({"results": [_shown_rule(rule) for rule in rules]})
+        return Response({"results": [_shown_rule(rule) for rule in rules], "next": None, "previous": None})
 
     @extend_schema(
         operation_id="attribution_create",

@@ -29,10 +29,11 @@ from metering.usage import (
     Scope,
     Slice,
     Usage,
+    group_name,
     usage_in,
     usage_span,
 )
-from metering.windows import windows_between
+from metering.windows import window_holding, windows_between
 
 from .documents import ProblemDocument, SummaryPage, UsageDocument
 from .parsing import Query
@@ -40,6 +41,7 @@ from .visibility import principal_of_request, visible_node, visible_project_ids
 
 MAX_WINDOWS = 10_000
 MAX_RESULTS = 100_000
+MAX_GROUPS = 10
 WINDOWS = ("hour", "day", "week", "month")
 
 
@@ -121,6 +123,7 @@ class UsageView(APIView):
             group_by=_group_by(query.text("group_by"), meaning),
         )
         window = query.choice("window", WINDOWS)
+        fills = query.flag("fill")
         position = last_position()  # read first: everything up to it is in the snapshot that follows
         intervals = [(start, end)] if window is None else _windows(meaning, wanted, start, end, window, zone)
         usages = usage_in(meaning, intervals, slice=wanted, limit=MAX_RESULTS + 1)
@@ -129,7 +132,7 @@ class UsageView(APIView):
                 f"More than {MAX_RESULTS} results; ask for a shorter time, fewer groups, or the export.",
                 field="group_by" if wanted.group_by else "window",
             )
-        if (window is None and not wanted.group_by) or query.flag("fill"):
+        if (window is None and not wanted.group_by) or fills:
             usages = _filled(meaning, wanted, intervals, usages)
         results = [
             {
@@ -258,6 +261,8 @@ def _group_by(text: str | None, meaning: Meaning) -> list[str]:
             )
         if group == "labels.":
             raise Invalid("A label needs a name.", field="group_by")
+        if len(groups) >= MAX_GROUPS:
+            raise Invalid(f"At most {MAX_GROUPS} groups.", field="group_by")
         if group in groups:
             raise Invalid(f"'{name[:100]}' is named twice.", field="group_by")
         groups.append(group)
@@ -272,13 +277,14 @@ def _windows(
     unit: str,
     zone: ZoneInfo,
 ) -> list[Interval]:
-    """The local windows that tile the interval; an open end reaches as far as there is usage."""
+    """The local windows that tile the interval; an open end is that of the whole window of last usage."""
     if start is None or end is None:
         span = usage_span(meaning, slice=wanted)
         if span is None:
             return []
-        start = span[0] if start is None else start
-        end = span[1] if end is None else end
+        first, last = span[0], span[1] - dt.timedelta(microseconds=1)
+        start = window_holding(first, unit, zone).start if start is None else start
+        end = window_holding(last, unit, zone).end if end is None else end
     intervals: list[Interval] = []
     for window in windows_between(start, end, unit, zone):
         if len(intervals) >= MAX_WINDOWS:
@@ -317,7 +323,7 @@ def _shown(instant: dt.datetime | None, zone: ZoneInfo) -> str | None:
 def _csv_of(results: list[dict[str, Any]], group_by: list[str] | Any, *, filename: str) -> HttpResponse:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    names = [name.removeprefix("labels.") for name in group_by]
+    names = [group_name(name) for name in group_by]
     writer.writerow(["window_start", "window_end", *map(neutral, names), "value", "record_count"])
     for result in results:
         writer.writerow(

@@ -14,7 +14,6 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.exceptions import ParseError, PermissionDenied, UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from metering.catalogue import current
@@ -133,7 +132,7 @@ class UsageEventsView(APIView):
         ],
         responses={200: EventPage, 404: ProblemDocument, 422: ProblemDocument},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         query = Query(
             request.query_params,
             known=(
@@ -176,7 +175,7 @@ class UsageEventsView(APIView):
             cursor=None if cursor_text is None else Cursor.from_text(cursor_text),
             limit=query.number("limit", default=100, least=1, most=MAX_PAGE),
         )
-        return Response(
+        return _answer(
             {
                 "results": page.events,
                 "next": _page_url(request, page.following),
@@ -195,11 +194,11 @@ class UsageEventView(APIView):
         summary="One recorded event",
         responses={200: EventDocument, 404: ProblemDocument},
     )
-    def get(self, request: Request, event_id: int) -> Response:
+    def get(self, request: Request, event_id: int) -> HttpResponse:
         event = event_of(event_id, project_ids=visible_project_ids(principal_of_request(request)))
         if event is None:
             raise NotFound(f"There is no event {event_id}.")
-        return Response(event)
+        return _answer(event)
 
 
 def _recorded_with_key(request: HttpRequest) -> HttpResponse:
@@ -274,6 +273,10 @@ def _body_of(request: HttpRequest) -> bytes:
     elif not _LENGTH.fullmatch(meta["CONTENT_LENGTH"]) or int(meta["CONTENT_LENGTH"]) > MAX_BODY_BYTES:
         raise Invalid(f"A request has at most {MAX_BODY_BYTES} bytes.", code="payload_too_large")
     return request.body
+
+
+def _answer(document: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(_encode(document), content_type="application/json")
 
 
 def _is_cloudevents(request: HttpRequest) -> bool:

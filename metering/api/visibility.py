@@ -16,7 +16,7 @@ def principal_of_request(request: Request) -> Principal:
 
 def visible_project(principal: Principal, key: str) -> Project:
     """The project `key`. Raises `NotFound`, also where it exists but lies elsewhere."""
-    project = Project.objects.filter(key=key).first()
+    project = None if "\x00" in key else Project.objects.filter(key=key).first()
     if project is None or not principal.sees(project.path):
         raise NotFound(f"There is no project '{key[:100]}'.")
     return project
@@ -24,7 +24,7 @@ def visible_project(principal: Principal, key: str) -> Project:
 
 def visible_node(principal: Principal, catalogue: Catalogue, key: str) -> ProjectNode:
     """`visible_project`, from the catalogue."""
-    node = catalogue.project(key)
+    node = None if "\x00" in key else catalogue.project(key)
     if node is None or not principal.sees(node.path):
         raise NotFound(f"There is no project '{key[:100]}'.")
     return node

@@ -91,13 +91,13 @@ class PendingContribution(Aggregate):
     """
 
     project = models.ForeignKey(
-        Project, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+        Project, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     metric = models.ForeignKey(
-        MetricDefinition, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+        MetricDefinition, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     billing_scope = models.ForeignKey(
-        Project, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+        Project, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     hour_start = models.DateTimeField()
     stream = models.UUIDField()
@@ -105,11 +105,16 @@ class PendingContribution(Aggregate):
     subject_id = models.CharField(max_length=NAME_MAX_LENGTH)
     group = models.JSONField()
     created_at = models.DateTimeField(db_default=Now())
+    # Why it couldn't be merged: it stays here, is counted by every question, and doesn't hold up the others.
+    failure = models.TextField(db_default="")
 
     class Meta:
         db_table_comment = "Contributions of recorded events that are not merged into rollups yet."
         # What is pending is read by every question; while ticks lag, by index.
-        indexes = [models.Index(fields=["metric", "project", "hour_start"], name="pending_by_metric")]
+        indexes = [
+            models.Index(fields=["metric", "project", "hour_start"], name="pending_by_metric"),
+            models.Index(fields=["id"], name="pending_that_failed", condition=~Q(failure="")),
+        ]
         verbose_name = _("pending contribution")
         verbose_name_plural = _("pending contributions")
 
