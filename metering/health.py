@@ -40,6 +40,7 @@ class LedgerHealth:
     ledger_end: int
     events: RowCount
     ledger_bytes: int
+    set_aside_count: int  # pending rows that can't be merged; see their `failure`
 
     @property
     def tick_is_late(self) -> bool:
@@ -60,7 +61,7 @@ def ledger_health() -> LedgerHealth:
         asked_at=database_now(),
         # Statistics of a table that fills and empties within seconds are always wrong.
         pending=row_count_of(PendingContribution, may_estimate=False),
-        # Ids are drawn in the order of insertion, and the primary key is the only index this table has.
+        # Ids are drawn in the order of insertion, so the first by primary key is the oldest.
         oldest_pending_at=PendingContribution.objects.order_by("id")
         .values_list("created_at", flat=True)
         .first(),
@@ -70,6 +71,7 @@ def ledger_health() -> LedgerHealth:
         ledger_end=ledger_end(),
         events=row_count_of(UsageEvent),
         ledger_bytes=_bytes_of(UsageEvent),
+        set_aside_count=PendingContribution.objects.exclude(failure="").count(),
     )
 
 

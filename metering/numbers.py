@@ -35,8 +35,10 @@ def decimal_from(text: str) -> Decimal:
         raise NotANumber("not a decimal number")
     try:
         value = Decimal(text)
-    except InvalidOperation:
-        raise NotANumber("the exponent is too large") from None
+    except InvalidOperation:  # an exponent beyond what the decimal module holds
+        side = "after" if re.search("[eE]-", text) else "before"
+        count = SCALE if side == "after" else INTEGER_DIGITS
+        raise NotANumber(f"more than {count} digits {side} the decimal point") from None
     if not value:
         return Decimal(0)
     if value.adjusted() >= INTEGER_DIGITS:

@@ -215,7 +215,18 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
         oldest = _("the oldest from %s") % cells.ago(health.oldest_pending_at, now=health.asked_at)
     merged = health.tick_facts.get("merged")
     fence = health.fence
+    set_aside = []
+    if health.set_aside_count:
+        set_aside.append(
+            {
+                "title": _("Set aside"),
+                "value": f"{health.set_aside_count:,}",
+                "note": _("pending rows that can't be merged; they count, and the worker's log says why"),
+                "is_bad": True,
+            }
+        )
     return [
+        *set_aside,
         {
             "title": _("Last tick"),
             "value": cells.ago(health.ticked_at, now=health.asked_at),

@@ -39,6 +39,8 @@ from .documents import EVENT_EXAMPLES, EventDocument, EventPage, ProblemDocument
 from .parsing import Query
 from .visibility import principal_of_request, visible_node, visible_project_ids
 
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS = "application/cloudevents-batch+json"
 _encode = msgspec.json.Encoder().encode
 _STATUS_OF_OUTCOME = {"created": 201, "exists": 200, "conflict": 409, "rejected": 422}
 
@@ -237,8 +239,9 @@ def _recorded(
     enforce = query.flag("enforce", default=True)
     if not enforce and not principal.may("backfill"):
         raise PermissionDenied("Recording without limits needs the permission 'backfill'.")
+    media_type = _media_type(request)
     body = _body_of(request)
-    items, is_single = _items_of(request, body)
+    items, is_single = _items_of(request, body, media_type)
     try:
         outcomes = record_items(
             items,
@@ -283,16 +286,21 @@ def _is_cloudevents(request: HttpRequest) -> bool:
     return "HTTP_CE_SPECVERSION" in request.META or "cloudevents" in request.META.get("CONTENT_TYPE", "")
 
 
-def _items_of(request: HttpRequest, body: bytes) -> tuple[list[Item], bool]:
-    """The events of the body by its media type, and whether it was a single one."""
+def _media_type(request: HttpRequest) -> str:
+    """What the body is said to be. Asked before the body is: a form has been read by others by then."""
     media_type = (request.META.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
+    if media_type not in {"application/json", CLOUDEVENT, CLOUDEVENTS}:
+        raise UnsupportedMediaType(media_type or "none", detail="Send application/json or CloudEvents.")
+    return media_type
+
+
+def _items_of(request: HttpRequest, body: bytes, media_type: str) -> tuple[list[Item], bool]:
+    """The events of the body by its media type, and whether it was a single one."""
     try:
-        if media_type == "application/cloudevents+json":
+        if media_type == CLOUDEVENT:
             return parse_cloudevents(body, batch=False), True
-        if media_type == "application/cloudevents-batch+json":
+        if media_type == CLOUDEVENTS:
             return parse_cloudevents(body, batch=True), False
-        if media_type != "application/json":
-            raise UnsupportedMediaType(media_type or "none", detail="Send application/json or CloudEvents.")
         if "HTTP_CE_SPECVERSION" in request.META:
             attributes = {
                 name.removeprefix("HTTP_CE_").lower().replace("_", ""): unquote(value)

@@ -1,0 +1,300 @@
+"""What a key may not see is not found, on every route there is."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from metering.event_listing import Cursor
+from metering.models import (
+    ApiKey,
+    AttributionRule,
+    MetricDefinition,
+    PendingContribution,
+    Project,
+    UsageEvent,
+)
+from metering.rollups import roll_up
+from metering.scope_tree import attribute, install_surface
+from quotas.enforcement import set_quota
+from quotas.models import ProjectQuota
+from tests.factories import a_metric, a_project, an_event, at, recorded
+from tests.metering.api.callers import Caller, nothing_stays
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "zebra"  # part of everything that the other tenant owns and of nothing else
+
+
+def routes(patterns=None, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
+    """(route, methods) of everything below /api/v1/."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            if "api/v1/".startswith(route) or route.startswith("api/v1/"):
+                yield from routes(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern) and route.startswith("api/v1/"):
+            view = pattern.callback.view_class
+            methods = {m.upper() for m in view.http_method_names if hasattr(view, m)} - {"OPTIONS", "HEAD"}
+            yield route.removeprefix("api/v1"), methods
+
+
+EVENT = {"event_name": "zebra-calls", "quantity": 1}
+# Each route and method with what a stranger may try: path and query, body, and the status it must get.
+# 200 means a list, which must hold nothing of the other tenant's.
+TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
+    ("GET", "/usage-events/"): [
+        ("/usage-events/", None, 200),
+        ("/usage-events/?project=zebra", None, 404),
+        ("/usage-events/?project=zebra-chat", None, 404),
+        ("/usage-events/?event_name=zebra-calls", None, 200),
+        ("/usage-events/?event_id=zebra-1", None, 200),
+        ("/usage-events/?subject_id=zebra-subject", None, 200),
+        ("/usage-events/?labels[animal]=zebra-label", None, 200),
+        ("/usage-events/?cursor=$event_cursor", None, 200),
+    ],
+    ("POST", "/usage-events/"): [
+        ("/usage-events/", {**EVENT, "project": "zebra"}, 422),
+        ("/usage-events/", {**EVENT, "project": "zebra-chat"}, 422),
+        ("/usage-events/", {**EVENT, "project": "mine"}, 422),
+        ("/usage-events/", {"metric_key": "zebra-calls", "project": "mine"}, 422),
+        ("/usage-events/", {"event_name": "shared", "project": "mine", "surface": "zebra-bot"}, 422),
+        ("/usage-events/", [{**EVENT, "project": "zebra", "id": "zebra-1"}], 422),
+    ],
+    ("GET", "/usage-events/<int:event_id>/"): [("/usage-events/$event/", None, 404)],
+    ("GET", "/usage/"): [
+        ("/usage/?metric=zebra-calls", None, 404),
+        ("/usage/?metric=zebra-calls&project=mine", None, 404),
+        ("/usage/?metric=shared&project=zebra", None, 404),
+        ("/usage/?metric=shared&project=zebra&scope=tree", None, 404),
+        ("/usage/?metric=shared&project=zebra-chat&scope=billed", None, 404),
+        ("/usage/?metric=shared&group_by=project,billing_scope,subject_id,labels.animal", None, 200),
+        ("/usage/?metric=shared&window=hour&group_by=project", None, 200),
+        ("/usage/?metric=shared&subject_id=zebra-subject&group_by=project", None, 200),
+        ("/usage/?metric=shared&labels[animal]=zebra-label&group_by=project", None, 200),
+        ("/usage/?metric=shared&scope=tree&project=mine&group_by=project", None, 200),
+        ("/usage/?metric=shared&scope=billed&group_by=project", None, 200),
+    ],
+    ("GET", "/usage/export/"): [
+        ("/usage/export/", None, 200),
+        ("/usage/export/?project=zebra", None, 404),
+        ("/usage/export/?event_id=zebra-1", None, 200),
+        ("/usage/export/?type=rollups&metric=zebra-calls", None, 404),
+        ("/usage/export/?type=rollups&metric=shared", None, 200),
+        ("/usage/export/?type=rollups&metric=shared&project=zebra", None, 404),
+        ("/usage/export/?type=rollups&metric=shared&project=zebra&scope=billed", None, 404),
+    ],
+    ("GET", "/usage-summaries/"): [
+        ("/usage-summaries/?metric=zebra-calls", None, 404),
+        ("/usage-summaries/?metric=shared", None, 200),
+        ("/usage-summaries/?metric=shared&subject_id=zebra-subject", None, 200),
+        ("/usage-summaries/?metric=shared&project=zebra", None, 404),
+    ],
+    ("GET", "/projects/"): [
+        ("/projects/", None, 200),
+        ("/projects/?parent=zebra", None, 404),
+        ("/projects/?kind=organisation", None, 200),
+    ],
+    ("POST", "/projects/"): [("/projects/", {"key": "new", "name": "New", "parent": "zebra"}, 404)],
+    ("GET", "/projects/<str:key>/"): [("/projects/zebra/", None, 404), ("/projects/zebra-chat/", None, 404)],
+    ("PATCH", "/projects/<str:key>/"): [("/projects/zebra/", {"name": "mine now"}, 404)],
+    ("GET", "/projects/<str:key>/attribution/"): [("/projects/zebra-chat/attribution/", None, 404)],
+    ("POST", "/projects/<str:key>/attribution/"): [
+        ("/projects/zebra-chat/attribution/", {"billing_attribution_project": "mine"}, 404),
+        ("/projects/mine/attribution/", {"billing_attribution_project": "zebra"}, 404),
+        ("/projects/mine/attribution/", {"payer": "mine", "surface": "zebra-bot"}, 422),
+    ],
+    ("GET", "/metrics/"): [
+        ("/metrics/", None, 200),
+        ("/metrics/?project=zebra", None, 404),
+        ("/metrics/?event_name=zebra-calls", None, 200),
+    ],
+    ("POST", "/metrics/"): [("/metrics/", {"key": "new", "project": "zebra"}, 404)],
+    ("GET", "/metrics/<str:key>/"): [
+        ("/metrics/zebra-calls/", None, 404),
+        ("/metrics/zebra-calls/?project=zebra", None, 404),
+    ],
+    ("PATCH", "/metrics/<str:key>/"): [
+        ("/metrics/zebra-calls/", {"unit": "x"}, 404),
+        ("/metrics/zebra-calls/?project=zebra", {"unit": "x"}, 404),
+        ("/metrics/shared/", {"unit": "x"}, 404),  # global: of nobody's key
+    ],
+    ("DELETE", "/metrics/<str:key>/"): [
+        ("/metrics/zebra-calls/", None, 404),
+        ("/metrics/zebra-calls/?project=zebra", None, 404),
+        ("/metrics/shared/", None, 404),
+    ],
+    ("GET", "/quotas/"): [
+        ("/quotas/", None, 200),
+        ("/quotas/?project=zebra", None, 404),
+        ("/quotas/?metric=zebra-calls", None, 200),
+    ],
+    ("POST", "/quotas/"): [
+        (
+            "/quotas/",
+            {"project": "zebra", "metric": "shared", "limit": 0, "mode": "hard", "period": "day"},
+            404,
+        ),
+        (
+            "/quotas/",
+            {"project": "mine", "metric": "zebra-calls", "limit": 0, "mode": "hard", "period": "day"},
+            404,
+        ),
+    ],
+    ("GET", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", None, 404)],
+    ("PATCH", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", {"limit": 0}, 404)],
+    ("DELETE", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", None, 404)],
+}
+
+
+def everything_stored():
+    """Every row that a request could change; keys without the time of their last use."""
+    return [
+        list(model.objects.order_by("pk").values())
+        for model in (
+            UsageEvent,
+            PendingContribution,
+            Project,
+            MetricDefinition,
+            AttributionRule,
+            ProjectQuota,
+        )
+    ] + [list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "permissions"))]
+
+
+@pytest.fixture
+def zebra() -> dict[str, str]:
+    """Two tenants with usage of one shared metric; the stranger's ids by placeholder."""
+    a_metric("shared", primary_labels=["animal"])
+    for key in ("zebra", "mine"):
+        tenant = a_project(key, kind="organisation")
+        chat = a_project(f"{key}-chat", parent=tenant)
+        install_surface(project=tenant, key=f"{key}-bot", name=f"{key} bot")
+        metric = a_metric(f"{key}-calls", project=tenant)
+        attribute(chat, payer=tenant)
+        quota = set_quota(tenant, metric=metric, limit="1000")
+        labels = {"animal": f"{key}-label"}
+        for number, project in enumerate((tenant, chat)):
+            for name in ("shared", f"{key}-calls"):
+                recorded(
+                    an_event(
+                        project,
+                        id=f"{key}-{number}",
+                        source=name,
+                        event_name=name,
+                        quantity=7,
+                        subject_type="user",
+                        subject_id=f"{key}-subject",
+                        labels=labels,
+                    )
+                )
+        if key == "zebra":
+            zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
+            roll_up()
+    return {
+        "$event_cursor": Cursor(at("2030-01-01T00:00:00Z"), 2**60).text,
+        "$event": str(zebra_event.pk),
+        "$quota": str(zebra_quota.pk),
+    }
+
+
+def filled(text: str, places: dict[str, str]) -> str:
+    for name in sorted(places, key=len, reverse=True):
+        text = text.replace(name, places[name])
+    return text
+
+
+def test_every_route_and_method_has_a_case():
+    existing = {(method, route) for route, methods in routes() for method in methods}
+
+    assert existing - set(TRIES) == set()
+    assert len(existing) >= 21  # the walk itself finds what there is
+
+
+def test_every_case_has_a_route():
+    existing = {(method, route) for route, methods in routes() for method in methods}
+
+    assert set(TRIES) - existing == set()
+
+
+@pytest.mark.parametrize(("method", "route"), TRIES, ids=lambda part: str(part))
+def test_stranger_sees_and_changes_nothing(zebra, method, route):
+    mine = Caller(Project.objects.get(key="mine"))
+    before = everything_stored()
+
+    for path, body, status in TRIES[method, route]:
+        answer = mine(method, filled(path, zebra), body)
+        content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+
+        assert answer.status_code == status, (path, body, content)
+        assert everything_stored() == before, (path, body)
+        if status == 200:
+            assert SECRET not in re.sub(r'"(?:next|previous)": ?"[^"]*"', "", content.decode()), (
+                path,
+                content,
+            )
+
+
+def test_owner_sees_what_the_stranger_does_not(zebra):
+    """The negative control: the same questions by a key of the tenant find something."""
+    owner = Caller(Project.objects.get(key="zebra"))
+
+    for (method, route), tries in TRIES.items():
+        for path, body, status in tries:
+            if method == "GET" and status in {404, 200} and "mine" not in path:
+                answer = owner(method, filled(path, zebra), body)
+                content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+                assert answer.status_code == 200, (route, path, content)
+                if "kind=" not in path:
+                    assert SECRET in content.decode() or "shared" in content.decode(), (path, content)
+
+
+@pytest.mark.parametrize(("method", "route"), TRIES, ids=lambda part: str(part))
+def test_nobody_without_a_key_is_told_anything(zebra, method, route):
+    before = everything_stored()
+
+    for path, body, _ in TRIES[method, route]:
+        for key in ("", "mbk_unknown.secret"):
+            answer = Caller(None, key=key)(method, filled(path, zebra), body)
+
+            assert (answer.status_code, answer.json()["code"]) == (401, "authentication_failed"), (
+                path,
+                answer.content,
+            )
+            assert SECRET not in answer.content.decode()
+            assert everything_stored() == before
+
+
+@pytest.mark.parametrize(("method", "route"), TRIES, ids=lambda part: str(part))
+def test_key_without_the_permission_is_refused(zebra, method, route):
+    """A read key changes nothing; an ingest key reads nothing; neither is told what exists."""
+    tenant = Project.objects.get(key="zebra")
+    permissions = ("ingest", "backfill") if method == "GET" else ("read",)
+    weak = Caller(tenant, *permissions)
+    before = everything_stored()
+
+    for path, body, _ in TRIES[method, route]:
+        with nothing_stays():
+            answer = weak(method, filled(path, zebra), body)
+
+            assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied"), (
+                path,
+                answer.content,
+            )
+            assert everything_stored() == before
+
+
+def test_child_sees_neither_its_siblings_nor_its_parent(zebra):
+    child = Caller(Project.objects.get(key="zebra-chat"))
+
+    assert [p["key"] for p in child.get("/projects/").json()["results"]] == ["zebra-chat"]
+    assert child.get("/projects/zebra/").status_code == 404
+    assert child.get("/usage/?metric=shared&project=zebra").status_code == 404
+    assert child.get("/usage/?metric=shared").json()["results"][0]["value"] == "7"
+    assert child.post("/projects/", {"key": "x", "name": "X", "parent": "zebra"}).status_code == 404
+    assert child("DELETE", "/metrics/zebra-calls/").status_code == 404
+    assert child("PATCH", "/metrics/zebra-calls/", {"unit": "x"}).status_code == 404
+    assert {m["key"] for m in child.get("/metrics/").json()["results"]} == {"shared", "zebra-calls"}
+    assert json.loads(child.get("/quotas/").content)["results"] == []
