@@ -13,6 +13,21 @@ GUARDS = {
 }
 _STAMP = "usage_event_is_stamped"
 
+# As migration 0002 made it; a guard whose function was emptied is no guard.
+_FUNCTION = "metering_refuse_ledger_change"
+_FUNCTION_BODY = """
+BEGIN
+    RAISE EXCEPTION 'The ledger is append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'usage_event_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'Record a void and, if need be, a new event.';
+END
+"""
+_READ_FUNCTION = (
+    "SELECT prosrc FROM pg_proc WHERE proname = %s AND pronamespace = current_schema()::regnamespace"
+)
+
 _TRIGGERS = """
     SELECT tgname, tgenabled::text, p.proname, pg_get_triggerdef(t.oid)
       FROM pg_trigger t
@@ -65,12 +80,17 @@ def guard_breaches() -> list[Breach]:
             else set()
         )
         if (
-            function != "metering_refuse_ledger_change"
+            function != _FUNCTION
             or spelt != wanted
             or f"FOR EACH {level}" not in definition
             or " WHEN (" in definition
         ):
             breaches.append(Breach(f"The ledger's guard '{name}' was altered.", hint))
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_FUNCTION, [_FUNCTION])
+        bodies = [row[0].strip() for row in cursor.fetchall()]
+    if bodies != [_FUNCTION_BODY.strip()]:
+        breaches.append(Breach("The function behind the ledger's guards was altered.", hint))
     if _STAMP not in found:
         breaches.append(Breach("The trigger that stamps recorded_at is missing.", hint))
     elif found[_STAMP][0] == "D":
@@ -108,6 +128,10 @@ def right_breaches(role: str) -> list[Breach]:
 def fix_guards() -> None:
     """Create what is missing and enable every guard ALWAYS. Needs the owner of the ledger."""
     with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql"
+            f" AS $${_FUNCTION_BODY}$$"
+        )
         for name, (events, level) in GUARDS.items():
             cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {LEDGER}")
             cursor.execute(

@@ -117,11 +117,13 @@ class _Batch:
         self._enforce = enforce
         self._outcomes: list[Outcome | None] = [None] * len(items)
         self._conflicts: list[EventError] = []
+        self._warnings: Mapping[int, Sequence[Mapping[str, object]]] = {}
 
     def outcomes(self) -> list[Outcome]:
         return [outcome for outcome in self._outcomes if outcome is not None]
 
     def record(self, page: Page, *, looks_first: bool, may_contain_nul: bool) -> None:
+        """Judge each event and write those that are new: 422 goes before 429, and that before 409."""
         catalogue, now = catalogue_at(page.version), page.now
         resolver = Resolver(
             catalogue,
@@ -216,8 +218,6 @@ class _Batch:
             for candidate in new
             if candidate.index not in verdicts.refused and candidate.index not in verdicts.rejected
         ]
-
-    _warnings: Mapping[int, list[dict[str, object]]] = {}
 
     def _settle(
         self,

@@ -324,6 +324,11 @@ SABOTAGE = {
         "DROP TRIGGER usage_event_is_stamped ON metering_usageevent",
         "The trigger that stamps recorded_at is missing.",
     ),
+    "function emptied": (
+        "CREATE OR REPLACE FUNCTION metering_refuse_ledger_change() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$BEGIN RETURN NEW; END$$",
+        "The function behind the ledger's guards was altered.",
+    ),
     "stamp disabled": (
         "ALTER TABLE metering_usageevent DISABLE TRIGGER usage_event_is_stamped",
         "The trigger that stamps recorded_at is disabled.",
