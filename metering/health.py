@@ -49,11 +49,6 @@ class LedgerHealth:
             return self.pending.count > 0
         return self.asked_at - self.ticked_at > TICK_IS_LATE_AFTER
 
-    @property
-    def unfenced_count(self) -> int:
-        """Ids drawn since the last fence."""
-        return max(0, self.ledger_end - (self.fence.position if self.fence else 0))
-
 
 def ledger_health() -> LedgerHealth:
     tick = Heartbeat.objects.filter(pk=HEARTBEAT).first()

@@ -1,7 +1,7 @@
 """How values look in tables and on detail pages: instants, numbers, badges, links."""
 
 import datetime as dt
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from django.template.loader import render_to_string
@@ -15,6 +15,7 @@ from metering.models import Project
 from metering.numbers import plain
 
 DASH = "–"
+EXACT_ROUNDING = Context(prec=200)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -27,10 +28,25 @@ def grouped(value: Decimal | int | None) -> str:
     return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"
 
 
+READABLE_DECIMALS = 6
+_THOUSANDTH = Decimal("0.001")
+
+
+def readable(value: Decimal | int | None) -> str:
+    """`grouped`, but a long fraction (an average) cut down to three decimals and marked so: "≈ 78.267"."""
+    exact = grouped(value)
+    if value is None or len(exact.partition(".")[2]) <= READABLE_DECIMALS:
+        return exact
+    rounded = Decimal(value).quantize(_THOUSANDTH, rounding=ROUND_HALF_UP, context=EXACT_ROUNDING)
+    return f"≈ {grouped(rounded)}"
+
+
 def number(value: Decimal | int | None, *, unit: str = "") -> SafeString:
-    """A number for a right-aligned column."""
+    """A number for a right-aligned column; the exact one on hover."""
     suffix = format_html(' <span class="mb-quiet">{}</span>', unit) if unit and value is not None else ""
-    return format_html('<span class="mb-number">{}{}</span>', grouped(value), suffix)
+    return format_html(
+        '<span class="mb-number" title="{}">{}{}</span>', grouped(value), readable(value), suffix
+    )
 
 
 def moment(instant: dt.datetime | None, *, empty: str = DASH) -> SafeString:

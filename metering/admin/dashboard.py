@@ -99,9 +99,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(request: HttpRequest, meanings: list[Meaning]) -> Meaning | None:
-    """The metric asked for, else the one that was used last."""
+    """The metric asked for, else the one that was used last; one that adds up before others."""
     wanted = request.GET.get("metric", "")
-    return next((one for one in meanings if str(one.metric_id) == wanted), meanings[0] if meanings else None)
+    adding = [one for one in meanings if one.aggregation.name in {"COUNT", "SUM"}]
+    first = next(iter(adding or meanings), None)
+    return next((one for one in meanings if str(one.metric_id) == wanted), first)
 
 
 def _interval(request: HttpRequest, meaning: Meaning) -> Interval | None:
@@ -127,7 +129,8 @@ def _main_charts(meaning: Meaning, interval: Interval, *, name: str) -> dict[str
     step = dt.timedelta(days=interval.day_count)
     return {
         "interval": interval,
-        "value": cells.grouped(value),
+        "value": cells.readable(value),
+        "reach": _reach(meaning),
         "record_count": f"{record_count:,}",
         "usage_chart": usage_chart(meaning, points_of(meaning, interval), interval, name=name, height=320),
         "shares_chart": shares_chart(meaning, shares, interval, name=name) if shares else None,
@@ -147,6 +150,16 @@ def _main_charts(meaning: Meaning, interval: Interval, *, name: str) -> dict[str
     }
 
 
+def _reach(meaning: Meaning) -> str:
+    """What one number stands for, where it isn't the sum of all projects."""
+    return {
+        "AVG": _("average over all projects"),
+        "MIN": _("smallest of any project"),
+        "MAX": _("largest of any project"),
+        "LATEST": _("latest reading of any project"),
+    }.get(meaning.aggregation.name, "")
+
+
 def _url(meaning: Meaning, first: dt.date, last: dt.date) -> str:
     return "?" + urlencode({"metric": meaning.metric_id, "from": first.isoformat(), "to": last.isoformat()})
 
@@ -159,7 +172,7 @@ def _small_chart(meaning: Meaning, *, name: str, is_chosen: bool) -> SmallChart:
     return SmallChart(
         name=name,
         unit=meaning.unit,
-        value=cells.grouped(value),
+        value=cells.readable(value),
         days=f"{interval.first_day} – {interval.last_day}",
         url="?" + urlencode({"metric": meaning.metric_id}),
         metric_url=reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id]),
@@ -246,9 +259,9 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
             "is_bad": False,
         },
         {
-            "title": _("Recorded since"),
-            "value": f"{health.unfenced_count:,}",
-            "note": _("ledger ids above the fence"),
+            "title": _("End of the ledger"),
+            "value": f"{health.ledger_end:,}",
+            "note": _("last id drawn, refused attempts included"),
             "is_bad": False,
         },
     ]

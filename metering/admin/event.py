@@ -35,7 +35,7 @@ class UsageEventAdmin(LargeTableAdmin):
 
     intro = _(
         "What was used, exactly as it was reported. Rows are never changed or removed; a correction is a new "
-        "row (a void) that cancels an earlier one. Newest recorded first; with a filter, newest use first."
+        "row. Newest recorded first; with a filter, newest use first."
     )
     empty_title = _("No events here")
     empty_text = _(

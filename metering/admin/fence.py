@@ -14,7 +14,7 @@ from .base import ReadOnlyAdmin
 class FenceAdmin(ReadOnlyAdmin):
     intro = _(
         "Ledger positions up to which everything was committed and final at that moment. Reads “as of” a "
-        "time, seals and invoices are cut at fences."
+        "time will be cut at fences."
     )
     empty_title = _("No fences yet")
     empty_text = _("The job “Fence the ledger” makes one a minute while usage arrives.")

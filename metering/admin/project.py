@@ -61,6 +61,21 @@ class ProjectForm(VerbForm):
         if "timezone" in self.fields:
             self.fields["timezone"].choices = zones  # type: ignore[attr-defined]
 
+    def clean(self) -> dict[str, Any]:
+        """Only a tenant stands at the top: a key sees its own tree, so nothing else would be reached."""
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        is_adrift = (
+            "parent" in self.fields
+            and "parent" not in self.errors
+            and given.get("parent") is None
+            and given.get("kind") != Project.Kind.TENANT
+        )
+        if is_adrift:
+            self.add_error(
+                "parent", _("Say what it belongs to. Only a platform tenant stands at the top of a tree.")
+            )
+        return given
+
 
 class MoveForm(forms.Form):
     parent = forms.ModelChoiceField(
@@ -179,6 +194,14 @@ class ProjectAdmin(EditableAdmin):
 
     # -- form --------------------------------------------------------------------------------------------
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Where there is one tree, a new project most likely belongs to it."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        tops = list(Project.objects.filter(parent=None).values_list("pk", flat=True)[:2])
+        if len(tops) == 1:
+            initial.setdefault("parent", tops[0])
+        return initial
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data
         if change:
@@ -248,14 +271,19 @@ class ProjectAdmin(EditableAdmin):
         project = get_object_or_404(Project, pk=object_id)
         return HttpResponseRedirect(_filtered("usageevent", project))
 
-    @action(description=_("Say who pays"), url_path="say-who-pays", icon="payments")
+    @action(
+        description=_("Say who pays"),
+        url_path="say-who-pays",
+        icon="payments",
+        permissions=["metering.add_attributionrule"],
+    )
     def add_rule(self, request: HttpRequest, object_id: str) -> HttpResponse:
         project = get_object_or_404(Project, pk=object_id)
         return HttpResponseRedirect(
             reverse("admin:metering_attributionrule_add") + "?" + urlencode({"project": project.pk})
         )
 
-    @action(description=_("New API key"), url_path="new-key", icon="key")
+    @action(description=_("New API key"), url_path="new-key", icon="key", permissions=["metering.add_apikey"])
     def add_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         project = get_object_or_404(Project, pk=object_id)
         return HttpResponseRedirect(

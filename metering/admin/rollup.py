@@ -34,20 +34,24 @@ class GranularityFilter(ChoicesDropdownFilter):
 
 
 class DetailFilter(DropdownFilter):
-    """Totals of a project and payer, or one row per subject and labels."""
+    """Totals of a project and payer, unless asked otherwise: a total and its parts don't add up."""
 
     title = _("detail")
     parameter_name = "detail"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("totals", _("Totals")), ("streams", _("By subject and labels"))]
+        return [
+            ("totals", _("Totals")),
+            ("streams", _("By subject and labels")),
+            ("all", _("Both, which count everything twice")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() == "totals":
-            return queryset.filter(stream=TOTAL)
+        if self.value() == "all":
+            return queryset
         if self.value() == "streams":
             return queryset.exclude(stream=TOTAL)
-        return queryset
+        return queryset.filter(stream=TOTAL)
 
 
 @admin.register(UsageMeterRollup)
@@ -56,9 +60,9 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
     granularity asked for, merged."""
 
     intro = _(
-        "What the ledger adds up to in each UTC hour, day and month: totals of a project and its payer, and "
-        "the same by subject and labels. Usage recorded since the last tick is still pending and not in "
-        "here; the dashboard and the API include it."
+        "What the ledger adds up to in each UTC hour, day and month: totals of a project and its payer, "
+        "or by the filter the same by subject and labels. Usage recorded since the last tick is still "
+        "pending and not in here; the dashboard and the API include it."
     )
     empty_title = _("No rollups here")
     empty_text = _(
@@ -117,8 +121,8 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         clauses = []
         if project is not None:
             clauses.append(f"AND r.project_id = {params.add(project)}")
-        if detail in {"totals", "streams"}:
-            clauses.append(f"AND r.stream {'=' if detail == 'totals' else '<>'} '{TOTAL}'")
+        if detail != "all":
+            clauses.append(f"AND r.stream {'<>' if detail == 'streams' else '='} '{TOTAL}'")
         if span.start is not None:
             clauses.append(f"AND r.bucket_start >= {params.add(span.start)}")
         if span.end is not None:

@@ -15,7 +15,7 @@ EPILOG = """
 permissions:
   ingest     send usage
   read       read usage, metrics and projects
-  manage     define metrics and quotas, void and amend events
+  manage     define projects, metrics and quotas
   backfill   record what belongs to closed periods
 
 examples:

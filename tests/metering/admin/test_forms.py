@@ -57,12 +57,23 @@ def test_project_is_added_below_its_parent(staff: Client, world: World) -> None:
 def test_taken_key_is_said_at_the_key(staff: Client, world: World) -> None:
     response = staff.post(
         reverse("admin:metering_project_add"),
-        {"key": "shop", "name": "Again", "kind": "project", "parent": "", "timezone": "UTC"},
+        {"key": "shop", "name": "Again", "kind": "tenant", "parent": "", "timezone": "UTC"},
     )
 
     assert response.status_code == 200
     assert errors_of(response) == {"key": ["There is a project 'shop' already."]}
     assert Project.objects.filter(name="Again").count() == 0
+
+
+def test_only_a_tenant_stands_at_the_top_of_a_tree(staff: Client, world: World) -> None:
+    response = staff.post(
+        reverse("admin:metering_project_add"),
+        {"key": "adrift", "name": "Adrift", "kind": "project", "parent": "", "timezone": "UTC"},
+    )
+
+    assert response.status_code == 200
+    assert list(errors_of(response)) == ["parent"]
+    assert not Project.objects.filter(key="adrift").exists()
 
 
 def test_changing_a_project_moves_the_version(staff: Client, world: World) -> None:

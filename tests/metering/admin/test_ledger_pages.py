@@ -11,6 +11,7 @@ from django.urls import reverse
 from metering.admin import paging
 from metering.health import EXACT_UP_TO
 from metering.models import UsageEvent, UsageMeterRollup
+from metering.streams import TOTAL
 from tests.factories import a_metric, a_project, an_event, ledger_rows, recorded
 
 from .conftest import World
@@ -126,20 +127,26 @@ def test_pages_lead_through_all_events_and_back(
     assert back.newer_url is not None
 
 
+@pytest.mark.parametrize("detail", ["", "totals", "streams", "all"])
 def test_rollup_pages_lead_through_all_rows_once(
-    staff: Client, world: World, monkeypatch: pytest.MonkeyPatch
+    staff: Client, world: World, monkeypatch: pytest.MonkeyPatch, detail: str
 ) -> None:
     monkeypatch.setattr(paging.LargeTableAdmin, "list_per_page", 7)
     seen: list[int] = []
 
-    changelist = staff.get(reverse(ROLLUPS)).context["cl"]
+    changelist = staff.get(reverse(ROLLUPS), {"detail": detail}).context["cl"]
     while True:
         seen += [rollup.pk for rollup in changelist.result_list]
         if changelist.older_url is None:
             break
         changelist = staff.get(reverse(ROLLUPS) + changelist.older_url).context["cl"]
 
-    assert len(seen) == len(set(seen)) == UsageMeterRollup.objects.count()
+    rows = UsageMeterRollup.objects.all()
+    if detail in {"", "totals"}:
+        rows = rows.filter(stream=TOTAL)
+    if detail == "streams":
+        rows = rows.exclude(stream=TOTAL)
+    assert len(seen) == len(set(seen)) == rows.count() > 7
 
 
 def test_event_is_found_by_its_id_under_any_source_and_project(staff: Client, world: World) -> None:
