@@ -1,7 +1,8 @@
 """Where the kernel's advisory locks are spelled, and in which order they are taken.
 
-Order within a transaction: the recording lock first, then whatever an admission policy needs, then rows in
-the order of their unique keys. Rollup rows are only ever locked in the order of their natural key.
+Order within a transaction: the recording lock first, then the lock of the tree's shape, then whatever an
+admission policy needs, then rows in the order of their unique keys. Rollup rows are only ever locked in the
+order of their natural key.
 """
 
 import time
@@ -16,9 +17,16 @@ from .errors import DefinitionsBusy
 # function metering_open_page (migration 0003) spells the same numbers.
 LOCK_CLASS = 77_001
 RECORDING_LOCK = 1
+TREE_LOCK = 2
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5
+
+
+def hold_tree() -> None:
+    """Until the transaction ends, nobody else adds a project or moves one: paths are written under it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLASS, TREE_LOCK])
 
 
 @contextmanager

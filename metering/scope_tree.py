@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from .catalogue import move_version
 from .errors import Conflict, Invalid
-from .locks import no_recorder_running
+from .locks import hold_tree, no_recorder_running
 from .models import MAX_TREE_DEPTH, AttributionRule, Project, SurfaceInstallation, UsageEvent, key_validator
 from .windows import UnknownTimeZone, zone_named
-
-_TREE_LOCK = "SELECT pg_advisory_xact_lock(77001, 2)"  # serialises changes of one tree's shape
 
 
 def create_project(
@@ -37,9 +35,9 @@ def create_project(
     if not name.strip():
         raise Invalid("A project needs a name.", field="name")
     with transaction.atomic():
+        hold_tree()
         if parent is not None:
-            # The parent's path must not change between reading it and writing ours.
-            parent = Project.objects.select_for_update(of=("self",)).get(pk=parent.pk)
+            parent = Project.objects.get(pk=parent.pk)  # where it lies now that nothing moves
             if parent.depth + 1 >= MAX_TREE_DEPTH:
                 raise Invalid(f"A tree is at most {MAX_TREE_DEPTH} projects deep.", field="parent")
         try:
@@ -86,8 +84,7 @@ def move_project(project: Project, *, parent: Project | None) -> Project:
     and `Invalid` for a parent below itself or too great a depth.
     """
     with no_recorder_running():
-        with connection.cursor() as cursor:
-            cursor.execute(_TREE_LOCK)
+        hold_tree()
         project.refresh_from_db()
         subtree = list(Project.objects.below(project))
         ids = [node.pk for node in subtree]

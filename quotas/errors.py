@@ -9,7 +9,6 @@ class QuotaExceeded(Refused):
     """The request would take a metric above a hard limit. `facts` say which, by how much, and until when."""
 
     code = "quota_exceeded"
-    problem_type = "quota-exceeded"
 
     def __init__(self, facts: Mapping[str, object]) -> None:
         resets_at = facts["resets_at"]
@@ -29,7 +28,6 @@ class QuotaUnavailable(Unavailable):
     """A quota couldn't be evaluated, so nothing was admitted. The same request may succeed later."""
 
     code = "quota-unavailable"
-    problem_type = "quota-unavailable"
 
     def __init__(self) -> None:
         super().__init__(
