@@ -74,16 +74,24 @@ def record_items(
     on_error: Literal["reject", "skip"] = "reject",
     enforce: bool = True,
     may_contain_nul: bool = True,
+    may_reserve: bool = False,
     confirm: Callable[[int, dt.datetime], None] | None = None,
 ) -> list[Outcome]:
     """`record_events` for parsed items.
 
-    `confirm` is called with the catalogue's version and the database's time as the transaction sees them;
-    what it raises ends the transaction.
+    With `may_reserve` the events may have a source that is reserved for ours. `confirm` is called with the
+    catalogue's version and the database's time as the transaction sees them; what it raises ends it.
     """
 
     def attempt(*, looks_first: bool) -> list[Outcome]:
-        batch = _Batch(items, principal=principal, source=source, skips=on_error == "skip", enforce=enforce)
+        batch = _Batch(
+            items,
+            principal=principal,
+            source=source,
+            skips=on_error == "skip",
+            enforce=enforce,
+            may_reserve=may_reserve,
+        )
         with recording(draws=len(items)) as page:
             if confirm is not None:
                 confirm(page.version, page.now)
@@ -108,8 +116,16 @@ class _Batch:
     """One attempt at recording one request."""
 
     def __init__(
-        self, items: Sequence[Item], *, principal: Principal, source: str, skips: bool, enforce: bool
+        self,
+        items: Sequence[Item],
+        *,
+        principal: Principal,
+        source: str,
+        skips: bool,
+        enforce: bool,
+        may_reserve: bool,
     ) -> None:
+        self._may_reserve = may_reserve
         self._items = items
         self._principal = principal
         self._source = source
@@ -131,6 +147,7 @@ class _Batch:
             now=now,
             default_source=self._source,
             may_contain_nul=may_contain_nul,
+            may_reserve=self._may_reserve,
         )
         candidates = self._candidates(resolver)
         firsts = {candidate.key: candidate for candidate in reversed(candidates)}
