@@ -1,5 +1,6 @@
 """Positions found while recorders come and go."""
 
+import datetime as dt
 import random
 import threading
 import time
@@ -9,11 +10,15 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from metering import positions
+from metering.clock import database_now
 from metering.definitions import ledger_end
 from metering.errors import Unavailable
 from metering.fences import raise_fence
 from metering.locks import LOCK_CLASS, RECORDING_LOCK
 from metering.models import Fence, Project, UsageEvent
+from metering.positions import position_at
+from metering.timestamps import iso
 from tests.concurrency.rivals import Held, Rival, backends_waiting_for_a_lock, meanwhile, race, rows
 from tests.factories import a_metric, a_project, an_event, outcomes, recorded
 
@@ -138,3 +143,37 @@ def test_a_recorder_of_another_database_is_not_waited_for() -> None:
         recorded(an_event())
 
         assert raise_fence(patience_seconds=1).position == UsageEvent.objects.get().id
+
+
+def test_a_position_beside_an_open_recorder_waits_until_it_is_final() -> None:
+    with Held(lambda: recorded(an_event())) as slow:
+        [slow_event] = slow.answer
+        [fast_event] = recorded(an_event())
+        by_id = Rival(lambda: position_at(str(fast_event.id)))
+        by_time = Rival(lambda: position_at(iso(database_now())))
+        assert by_id.is_still_waiting_after(0.3)
+        assert by_time.is_still_waiting_after(0)
+
+        slow.commit()
+
+        assert (by_id.result, by_time.result) == (fast_event.id, fast_event.id)
+    assert UsageEvent.objects.filter(id__lte=fast_event.id).count() == 2
+    assert slow_event.id < fast_event.id
+
+
+def test_a_position_below_the_last_fence_waits_for_nobody() -> None:
+    [event] = recorded(an_event())
+    fence = raise_fence()
+    with Held(lambda: recorded(an_event())):
+        assert position_at(str(event.id)) == event.id
+        assert position_at(iso(fence.fenced_at - dt.timedelta(seconds=1))) == 0
+
+
+def test_a_position_that_is_not_final_in_time_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "PATIENCE_SECONDS", 0.1)
+    with Held(lambda: recorded(an_event())) as slow:
+        with pytest.raises(Unavailable):
+            position_at(str(slow.answer[0].id))
+        assert not Fence.objects.exists()
+
+    assert position_at(str(slow.answer[0].id)) == slow.answer[0].id
