@@ -10,11 +10,13 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from .errors import EventError
 from .label_filter import Labels
 from .models import EVENT_NAME_MAX_LENGTH, KEY_MAX_LENGTH, NAME_MAX_LENGTH
 from .numbers import MAX_NUMBER_LENGTH
+from .repeated_members import members_in, most_members_in, repeated_member
 
 # A request is parsed in memory; these keep one request from crowding out the others.
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -76,6 +78,8 @@ ALIASES = {
     "metadata": "labels",
 }
 _MEMBERS = frozenset(EventInput.__struct_fields__)
+_NO_QUANTITY = EventInput().quantity
+_LABELS_SENT_AS = {"labels", "metadata", "data"}
 
 _decode_list = msgspec.json.Decoder(list[EventInput], float_hook=_label_number).decode
 _decode_one = msgspec.json.Decoder(EventInput, float_hook=_label_number).decode
@@ -97,12 +101,16 @@ def parse_native(body: bytes) -> tuple[list[Item], bool]:
             return _parse_each(body, _native_item), False
         if len(items) > MAX_EVENTS:
             raise BatchTooLarge
+        if most_members_in(body) > sum(map(_members_of, items)):
+            return _told_apart(body, items), False
         return list(items), False
+    item: Item
     try:
-        return [_decode_one(body)], True
+        item = _decode_one(body)
     except (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError):
         _ensure_json(body)
-        return [_native_item(0, msgspec.Raw(body))], True
+        item = _native_item(0, msgspec.Raw(body))
+    return [_repetition(0, body) or item], True
 
 
 def events_from(events: Iterable[Mapping[str, Any]]) -> list[Item]:
@@ -136,7 +144,7 @@ def parse_cloudevents(body: bytes, *, batch: bool) -> list[Item]:
             raise MalformedBody("A CloudEvents batch is a JSON array.")
         return _parse_each(body, _cloudevent_item)
     _ensure_json(body)
-    return [_cloudevent_item(0, msgspec.Raw(body))]
+    return [_repetition(0, body) or _cloudevent_item(0, msgspec.Raw(body))]
 
 
 def parse_binary_cloudevent(attributes: Mapping[str, str], body: bytes) -> list[Item]:
@@ -147,7 +155,7 @@ def parse_binary_cloudevent(attributes: Mapping[str, str], body: bytes) -> list[
         name: msgspec.Raw(_encode(value)) for name, value in attributes.items()
     }
     members["data"] = msgspec.Raw(data)
-    return [_cloudevent_members(0, members)]
+    return [_repetition(0, data, within="data") or _cloudevent_members(0, members)]
 
 
 def cloudevent_field(field: str | None) -> str | None:
@@ -182,7 +190,44 @@ def _parse_each(body: bytes, read: Any) -> list[Item]:
     raws: Sequence[msgspec.Raw] = _decode_raw_list(body)
     if len(raws) > MAX_EVENTS:
         raise BatchTooLarge
-    return [read(index, raw) for index, raw in enumerate(raws)]
+    return _told_apart(body, [read(index, raw) for index, raw in enumerate(raws)])
+
+
+def _members_of(event: EventInput) -> int:
+    """How many members an event was sent with, those within labels included; explicit nulls aside."""
+    values = astuple(event)
+    count = len(values) - values.count(None)
+    if event.quantity == _NO_QUANTITY:
+        count -= 1
+    return count + members_in(event.labels)
+
+
+def _told_apart(body: bytes, items: Sequence[Item]) -> list[Item]:
+    """The events of a batch; in the place of each that names a member twice, an error that says so.
+
+    One pass over the whole body, and a look at each event only where that finds a repetition.
+    """
+    if _repetition(0, body) is None:
+        return list(items)
+    return [
+        _repetition(index, raw) or item
+        for index, (raw, item) in enumerate(zip(_decode_raw_list(body), items, strict=True))
+    ]
+
+
+def _repetition(index: int, raw: bytes | msgspec.Raw, *, within: str = "") -> EventError | None:
+    """What is wrong with an event that names a member twice, at any depth, or None."""
+    try:
+        name = repeated_member(bytes(raw))
+    except RecursionError:
+        raise MalformedBody("The JSON is nested too deeply.") from None
+    except ValueError as error:
+        raise MalformedBody(f"The body isn't valid JSON: {error}.") from None
+    if name is None:
+        return None
+    path = f"{within}.{name}" if within else name
+    code = "invalid_label" if path.partition(".")[0] in _LABELS_SENT_AS and "." in path else "invalid_field"
+    return EventError(index, code, _shown(path), "the member is sent twice; send it once")
 
 
 def _native_item(index: int, raw: msgspec.Raw) -> Item:

@@ -14,10 +14,12 @@ from rest_framework.parsers import BaseParser
 
 from metering.errors import Invalid
 from metering.numbers import MAX_NUMBER_LENGTH
+from metering.repeated_members import repeated_member
 from metering.timestamps import EARLIEST, NotAnInstant, instant_from
 from metering.windows import UnknownTimeZone, first_instant, zone_named
 
 MAX_SMALL_BODY_BYTES = 1024 * 1024  # definitions, quotas, projects: nothing of them is larger
+MAX_FIELD_LENGTH = 255  # of a path that a complaint repeats
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _PARAMETER_ALIASES = {"metric_key": "metric", "project_id": "project", "org_id": "project"}
@@ -36,7 +38,7 @@ _decode = msgspec.json.Decoder(float_hook=_exact).decode
 
 
 class ExactJSONParser(BaseParser):
-    """JSON whose fractions arrive as `Decimal`; refuses what PostgreSQL can't store."""
+    """JSON whose fractions arrive as `Decimal`; refuses repeated members and what PostgreSQL can't store."""
 
     media_type = "application/json"
 
@@ -48,10 +50,13 @@ class ExactJSONParser(BaseParser):
             raise Invalid("The body is too large.", code="payload_too_large")
         try:
             data = _decode(body)
+            repeated = repeated_member(body)
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
         except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
             raise ParseError(f"The body isn't valid JSON: {error}.") from None
+        if repeated is not None:
+            raise Invalid("The member is sent twice; send it once.", field=repeated[:MAX_FIELD_LENGTH])
         if b"\\u0000" in body:
             _refuse_nul(data, "body")
         return data
