@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from django.http import QueryDict
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
 from metering.errors import Invalid
@@ -45,6 +45,10 @@ class ExactJSONParser(BaseParser):
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
+        request = (parser_context or {}).get("request")
+        coding = "" if request is None else request.META.get("HTTP_CONTENT_ENCODING", "")
+        if coding.strip().lower() not in {"", "identity"}:
+            raise UnsupportedMediaType(coding, detail="Send the body as it is, not compressed.")
         body = stream.read(MAX_SMALL_BODY_BYTES + 1)
         if len(body) > MAX_SMALL_BODY_BYTES:
             raise Invalid("The body is too large.", code="payload_too_large")

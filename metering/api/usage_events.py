@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from metering.catalogue import current
 from metering.errors import EventsConflict, EventsRejected, Invalid, NotFound
 from metering.event_listing import MAX_PAGE, Cursor, EventFilter, event_of, events_page
+from metering.inflation import Damaged, TooLarge, UnknownCoding, inflated, is_compressed
 from metering.intake import (
     MAX_BODY_BYTES,
     MAX_EVENTS,
@@ -74,9 +75,17 @@ class UsageEventsView(APIView):
         summary="Record usage",
         description=(
             "One event or an array of at most 10,000 (10 MB). 2xx means committed. A batch is all or nothing "
-            "unless `on_error=skip`. The same (project, source, id) is recorded once, for ever."
+            "unless `on_error=skip`. The same (project, source, id) is recorded once, for ever. A member "
+            "sent twice is refused. The body may be compressed with gzip or deflate; the limits are those of "
+            "what is inside."
         ),
         parameters=[
+            OpenApiParameter(
+                "Content-Encoding",
+                location=OpenApiParameter.HEADER,
+                enum=["identity", "gzip", "deflate"],
+                description="How the body is compressed, once at most. Default: identity.",
+            ),
             OpenApiParameter(
                 "on_error", enum=["reject", "skip"], description="What to do with events that don't fit."
             ),
@@ -266,16 +275,32 @@ def _recorded(
 
 
 def _body_of(request: HttpRequest) -> bytes:
-    """The body within the limit; read only after its announced length was looked at."""
+    """The body within the limit, inflated; read only after its announced length was looked at."""
     meta = request.META
-    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() not in {"", "identity"}:
-        raise UnsupportedMediaType(meta["HTTP_CONTENT_ENCODING"], detail="Compressed bodies aren't taken.")
+    coding = meta.get("HTTP_CONTENT_ENCODING", "")
+    try:
+        compressed = is_compressed(coding)
+    except UnknownCoding:
+        raise UnsupportedMediaType(
+            coding, detail="Send the body as it is, or compressed once with gzip or deflate."
+        ) from None
     if "CONTENT_LENGTH" not in meta or meta["CONTENT_LENGTH"] == "":
         if meta.get("HTTP_TRANSFER_ENCODING"):
             raise LengthRequired("Send the body with a Content-Length.")
     elif not _LENGTH.fullmatch(meta["CONTENT_LENGTH"]) or int(meta["CONTENT_LENGTH"]) > MAX_BODY_BYTES:
-        raise Invalid(f"A request has at most {MAX_BODY_BYTES} bytes.", code="payload_too_large")
-    return request.body
+        raise _too_large()
+    if not compressed:
+        return request.body
+    try:
+        return inflated(request.body, coding, limit=MAX_BODY_BYTES)
+    except Damaged as error:
+        raise ParseError(f"The compressed body can't be read: {error}.") from None
+    except TooLarge:
+        raise _too_large() from None
+
+
+def _too_large() -> Invalid:
+    return Invalid(f"A request has at most {MAX_BODY_BYTES} bytes.", code="payload_too_large")
 
 
 def _answer(document: dict[str, Any]) -> HttpResponse:
