@@ -1,7 +1,8 @@
 """Reading the ledger back, page by page, newest use first.
 
 A page costs the same anywhere in the ledger: for each project and event name that is asked for, the index
-usage_event_by_project yields its next few rows in order, and those are merged.
+usage_event_by_project (by payer: usage_event_by_payer) yields its next few rows in order, and those are
+merged. Voids, and what they cancel, are few: usage_event_voided_once holds nothing else.
 """
 
 import datetime as dt
@@ -15,6 +16,7 @@ from django.db import connection
 from .catalogue import Catalogue
 from .cursors import cursor_text, place_at, row_id
 from .label_filter import Params, text_sql
+from .models import UsageEvent
 from .numbers import plain
 from .timestamps import instant_from, iso
 
@@ -23,6 +25,7 @@ MAX_PAGE = 1000
 _COLUMNS = """e.id, p.key AS project, s.key AS billing_scope, f.key AS surface,
                e.source, e.event_id, e.event_name, e.subject_type, e.subject_id,
                e.quantity, e.labels::text, e.occurred_at, e.recorded_at, e.kind, e.voids"""
+_OCCURRED_AT = 11  # its place among them
 _JOINS = """JOIN metering_project p ON p.id = e.project_id
           JOIN metering_project s ON s.id = e.billing_scope_id
           LEFT JOIN metering_surfaceinstallation f ON f.id = e.surface_id"""
@@ -30,9 +33,14 @@ _JOINS = """JOIN metering_project p ON p.id = e.project_id
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events. `project_ids` None: of all projects. The interval is half-open."""
+    """Which events. `payer_id`: billed to that project; else of `project_ids`, None being all there are.
+
+    The interval is half-open. `position`: as the ledger stood there, events and voids after it left out.
+    `is_voided` asks whether a void cancels the event; a void itself is never voided.
+    """
 
     project_ids: Sequence[int] | None = None
+    payer_id: int | None = None
     event_name: str | None = None
     source: str | None = None
     event_id: str | None = None
@@ -41,10 +49,20 @@ class EventFilter:
     start: dt.datetime | None = None
     end: dt.datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    kind: str | None = None
+    is_voided: bool | None = None
+    position: int | None = None
 
     def sql(self, params: Params) -> str:
-        """Conditions on `e` other than project and event name."""
+        """Conditions on `e` other than whose it is and its name."""
         clauses = []
+        if self.position is not None:
+            clauses.append(f"AND e.id <= {params.add(self.position)}")
+        if self.kind is not None:
+            # The same, by usage_event_void_names_an_event; and an index holds the few voids by this column.
+            clauses.append(f"AND e.voids IS {'NOT ' if self.kind == UsageEvent.Kind.VOID else ''}NULL")
+        if self.is_voided is not None:
+            clauses.append(f"AND {'' if self.is_voided else 'NOT '}EXISTS ({self._void_sql(params)})")
         for name in ("source", "event_id", "subject_type", "subject_id"):
             value = getattr(self, name)
             if value is not None:
@@ -56,6 +74,18 @@ class EventFilter:
         for name, wanted in self.labels.items():
             clauses.append(f"AND ({text_sql('e.labels', name, params)}) = {params.add(wanted)}")
         return " ".join(clauses)
+
+    def voided_by_sql(self, params: Params) -> str:
+        """The id of the void that cancels `e`, or NULL."""
+        return f"({self._void_sql(params)})"
+
+    def _void_sql(self, params: Params) -> str:
+        # Index: usage_event_voided_once.
+        known = "" if self.position is None else f" AND v.id <= {params.add(self.position)}"
+        return (
+            "SELECT v.id FROM metering_usageevent v"  # noqa: S608 (values are bound)
+            f" WHERE v.project_id = e.project_id AND v.voids = e.id{known}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +124,11 @@ def events_page(
     """One page of events as the API shows them, by (occurred_at, id) descending; labels are raw JSON."""
     params = Params()
     names = [event_filter.event_name] if event_filter.event_name is not None else catalogue.event_names()
-    projects = "SELECT id FROM metering_project"
-    if event_filter.project_ids is not None:
-        projects = f"SELECT unnest({params.add(list(event_filter.project_ids))}::bigint[])"
+    owners, owner = "SELECT id FROM metering_project", "project_id"
+    if event_filter.payer_id is not None:
+        owners, owner = f"SELECT {params.add(event_filter.payer_id)}::bigint", "billing_scope_id"
+    elif event_filter.project_ids is not None:
+        owners = f"SELECT unnest({params.add(list(event_filter.project_ids))}::bigint[])"
     backwards = cursor is not None and cursor.backwards
     order = "ASC" if backwards else "DESC"
     after = ""
@@ -106,15 +138,15 @@ def events_page(
             f"AND (e.occurred_at, e.id) {sign} ({params.add(cursor.occurred_at)}, {params.add(cursor.id)})"
         )
     statement = f"""
-        SELECT {_COLUMNS}
+        SELECT {_COLUMNS}, {event_filter.voided_by_sql(params)}
           FROM (
                 SELECT found.*
-                  FROM ({projects}) AS wanted (project_id)
+                  FROM ({owners}) AS wanted (id)
                  CROSS JOIN unnest({params.add(names)}::text[]) AS named (event_name)
                  CROSS JOIN LATERAL (
                        SELECT e.*
                          FROM metering_usageevent e
-                        WHERE e.project_id = wanted.project_id
+                        WHERE e.{owner} = wanted.id
                           AND e.event_name = named.event_name
                           {event_filter.sql(params)}
                           {after}
@@ -137,20 +169,27 @@ def events_page(
     if not rows:
         return Page([], None, None)
     first, last = rows[0], rows[-1]
-    following = Cursor(last[11], last[0]) if has_more or backwards else None
+    following = Cursor(last[_OCCURRED_AT], last[0]) if has_more or backwards else None
     preceding = None
     if (cursor is not None and not backwards) or (backwards and has_more):
-        preceding = Cursor(first[11], first[0], backwards=True)
+        preceding = Cursor(first[_OCCURRED_AT], first[0], backwards=True)
     return Page([_shown(row) for row in rows], following, preceding)
 
 
-def event_of(event_id: int, *, project_ids: Sequence[int] | None) -> dict[str, Any] | None:
-    """One event as the API shows it; None where it doesn't exist or lies outside `project_ids`."""
+def event_of(
+    event_id: int, *, project_ids: Sequence[int] | None, position: int | None = None
+) -> dict[str, Any] | None:
+    """One event as the API shows it; None where it doesn't exist (at `position`) or lies elsewhere."""
+    wanted = EventFilter(project_ids=project_ids, position=position)
+    params = Params()
+    where = f"e.id = {params.add(event_id)} {wanted.sql(params)}"
+    if project_ids is not None:
+        where += f" AND e.project_id = ANY ({params.add(list(project_ids))}::bigint[])"
     with connection.cursor() as db:
         db.execute(
-            f"SELECT {_COLUMNS} FROM metering_usageevent e {_JOINS}"  # noqa: S608
-            " WHERE e.id = %(id)s AND (%(ids)s::bigint[] IS NULL OR e.project_id = ANY (%(ids)s::bigint[]))",
-            {"id": event_id, "ids": None if project_ids is None else list(project_ids)},
+            f"SELECT {_COLUMNS}, {wanted.voided_by_sql(params)}"  # noqa: S608 (values are bound)
+            f" FROM metering_usageevent e {_JOINS} WHERE {where}",
+            params,
         )
         row = db.fetchone()
     return None if row is None else _shown(row)
@@ -173,6 +212,7 @@ def _shown(row: tuple[Any, ...]) -> dict[str, Any]:
         recorded_at,
         kind,
         voids,
+        voided_by,
     ) = row
     return {
         "id": row_id,
@@ -190,4 +230,5 @@ def _shown(row: tuple[Any, ...]) -> dict[str, Any]:
         "recorded_at": iso(recorded_at),
         "kind": kind,
         "voids": voids,
+        "voided_by": voided_by,
     }

@@ -35,6 +35,7 @@ EVENT_COLUMNS = (
     "recorded_at",
     "kind",
     "voids",
+    "voided_by",
 )
 ROLLUP_COLUMNS = (
     "metric",
@@ -55,7 +56,9 @@ def events_csv(wanted: EventFilter, *, catalogue: Catalogue) -> Iterator[bytes]:
     """Rows of the ledger as CSV with a header, by id. Columns: `EVENT_COLUMNS`."""
     params = Params()
     conditions = ["TRUE"]
-    if wanted.project_ids is not None:
+    if wanted.payer_id is not None:
+        conditions.append(f"e.billing_scope_id = {params.add(wanted.payer_id)}")
+    elif wanted.project_ids is not None:
         conditions.append(f"e.project_id = ANY ({params.add(list(wanted.project_ids))}::bigint[])")
     names = [wanted.event_name] if wanted.event_name is not None else catalogue.event_names()
     conditions.append(f"e.event_name = ANY ({params.add(names)}::text[])")
@@ -70,7 +73,7 @@ def events_csv(wanted: EventFilter, *, catalogue: Catalogue) -> Iterator[bytes]:
                {texts["subject_id"]} AS subject_id,
                trim_scale(e.quantity) AS quantity, e.labels::text AS labels,
                {_TIME.format("e.occurred_at")} AS occurred_at, {_TIME.format("e.recorded_at")} AS recorded_at,
-               e.kind, e.voids
+               e.kind, e.voids, {wanted.voided_by_sql(params)} AS voided_by
           FROM metering_usageevent e
           JOIN metering_project p ON p.id = e.project_id
           JOIN metering_project s ON s.id = e.billing_scope_id

@@ -51,7 +51,7 @@ def _final(position: int) -> int:
 
 def _fenced_at(instant: dt.datetime) -> int:
     # Index: fence_by_time. Every fence is final, so among those in time the furthest counts.
-    if Fence.objects.filter(fenced_at__gt=instant).exists():
+    if Fence.objects.filter(fenced_at__gte=instant).exists():
         fences = Fence.objects.filter(fenced_at__lte=instant)
         return fences.aggregate(furthest=Max("position"))["furthest"] or 0
     return max(raise_fence(patience_seconds=PATIENCE_SECONDS).position, last_position())

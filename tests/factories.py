@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import connection
+
 from metering import catalogue
 from metering.definitions import define_metric
 from metering.ledger import Outcome, record_events
@@ -89,3 +91,19 @@ def total_of(
 def ledger_rows(*names: str) -> list[tuple[Any, ...]]:
     """Columns of the whole ledger, in the order recorded."""
     return list(UsageEvent.objects.order_by("id").values_list(*names))
+
+
+def a_void_of(event_id: int) -> int:
+    """The ledger id of a void that cancels the event, as its row stands in the ledger."""
+    columns = (
+        "project_id, billing_scope_id, surface_id, event_name, subject_type, subject_id, labels, occurred_at"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO metering_usageevent ({columns}, source, event_id, kind, voids, digest)"
+            f" SELECT {columns}, 'meterbook:void', id::text, 'void', id, digest"
+            " FROM metering_usageevent WHERE id = %s RETURNING id",
+            [event_id],
+        )
+        (void_id,) = cursor.fetchone()
+    return int(void_id)

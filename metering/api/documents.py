@@ -44,7 +44,12 @@ class EventDocument(serializers.Serializer):
     billing_scope = serializers.CharField(read_only=True)
     recorded_at = serializers.DateTimeField(read_only=True)
     kind = serializers.CharField(read_only=True)
-    voids = serializers.IntegerField(read_only=True, allow_null=True)
+    voids = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="On a void: the ledger id of the event that it cancels."
+    )
+    voided_by = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Ledger id of the void that cancels this event."
+    )
 
 
 class OutcomeDocument(serializers.Serializer):
@@ -62,6 +67,9 @@ class RecordedDocument(serializers.Serializer):
 
 
 class EventPage(serializers.Serializer):
+    position = serializers.IntegerField(
+        required=False, help_text="Where `as_of` was given: the position that it means, on every page."
+    )
     results = EventDocument(many=True)
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)

@@ -14,6 +14,7 @@ from rest_framework.parsers import BaseParser
 
 from metering.errors import Invalid
 from metering.numbers import MAX_NUMBER_LENGTH
+from metering.positions import position_at
 from metering.repeated_members import repeated_member
 from metering.timestamps import EARLIEST, NotAnInstant, instant_from
 from metering.windows import UnknownTimeZone, first_instant, zone_named
@@ -173,6 +174,10 @@ class Query:
         value = self.choice(name, ("true", "false", "1", "0"))
         return default if value is None else value in {"true", "1"}
 
+    def flag_or_none(self, name: str) -> bool | None:
+        """A flag for which leaving it out is a third answer."""
+        return self.flag(name) if name in self._values else None
+
     def number(self, name: str, *, default: int, least: int, most: int) -> int:
         value = self._values.get(name)
         if value is None:
@@ -202,10 +207,19 @@ class Query:
                 raise Invalid(f"Must lie between {EARLIEST.year} and {_LATEST_YEAR}.", field=name)
             return first_instant(day, zone)
         try:
-            # An unescaped "+" of an offset arrives as a blank.
-            instant = instant_from(value[:-6] + value[-6:].replace(" ", "+"))
+            instant = instant_from(_with_plus(value))
         except NotAnInstant as error:
             raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}.", field=name) from None
         if instant.year >= _LATEST_YEAR:
             raise Invalid(f"Must lie before the year {_LATEST_YEAR}.", field=name)
         return instant
+
+    def position(self, name: str = "as_of") -> int | None:
+        """The ledger position that is asked for, as a position or a time; see `position_at`."""
+        value = self._values.get(name)
+        return None if value is None else position_at(_with_plus(value))
+
+
+def _with_plus(text: str) -> str:
+    """An unescaped "+" of an offset arrives as a blank."""
+    return text[:-6] + text[-6:].replace(" ", "+")

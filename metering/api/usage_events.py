@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from metering.catalogue import current
 from metering.errors import EventsConflict, EventsRejected, Invalid, NotFound
-from metering.event_listing import MAX_PAGE, Cursor, EventFilter, event_of, events_page
+from metering.event_listing import MAX_PAGE, Cursor, event_of, events_page
 from metering.inflation import Damaged, TooLarge, UnknownCoding, inflated, is_compressed
 from metering.intake import (
     MAX_BODY_BYTES,
@@ -37,8 +37,15 @@ from metering.principal import Principal
 
 from .authentication import bearer_key, unknown_key
 from .documents import EVENT_EXAMPLES, EventDocument, EventPage, ProblemDocument, RecordedDocument
+from .event_query import (
+    AS_OF_PARAMETER,
+    EVENT_PARAMETERS,
+    EVENT_STATE_PARAMETERS,
+    SCOPE_PARAMETER,
+    event_filter_of,
+)
 from .parsing import Query
-from .visibility import principal_of_request, visible_node, visible_project_ids
+from .visibility import principal_of_request, visible_project_ids
 
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENTS = "application/cloudevents-batch+json"
@@ -131,6 +138,8 @@ class UsageEventsView(APIView):
         description="Newest use first. `labels[name]=value` filters by label.",
         parameters=[
             OpenApiParameter("project", description="Key; without it, all that the key sees."),
+            SCOPE_PARAMETER,
+            *EVENT_STATE_PARAMETERS,
             OpenApiParameter("event_name"),
             OpenApiParameter("source"),
             OpenApiParameter("event_id"),
@@ -138,47 +147,16 @@ class UsageEventsView(APIView):
             OpenApiParameter("subject_id"),
             OpenApiParameter("from", description="RFC 3339 time or date, inclusive."),
             OpenApiParameter("to", description="RFC 3339 time or date, exclusive."),
+            OpenApiParameter("timezone", description="IANA name, for dates. Default UTC."),
             OpenApiParameter("limit", int, description=f"Page size, 1 to {MAX_PAGE}."),
             OpenApiParameter("cursor"),
         ],
         responses={200: EventPage, 404: ProblemDocument, 422: ProblemDocument},
     )
     def get(self, request: Request) -> HttpResponse:
-        query = Query(
-            request.query_params,
-            known=(
-                "project",
-                "event_name",
-                "source",
-                "event_id",
-                "subject_type",
-                "subject_id",
-                "from",
-                "to",
-                "limit",
-                "cursor",
-            ),
-            with_labels=True,
-        )
-        principal = principal_of_request(request)
-        zone = query.zone()
-        project_key = query.text("project")
+        query = Query(request.query_params, known=(*EVENT_PARAMETERS, "limit", "cursor"), with_labels=True)
         catalogue = current()
-        if project_key is not None:
-            project_ids: list[int] | None = [visible_node(principal, catalogue, project_key).id]
-        else:
-            project_ids = visible_project_ids(principal)
-        event_filter = EventFilter(
-            project_ids=project_ids,
-            event_name=query.text("event_name"),
-            source=query.text("source"),
-            event_id=query.text("event_id"),
-            subject_type=query.text("subject_type"),
-            subject_id=query.text("subject_id"),
-            start=query.instant("from", zone=zone),
-            end=query.instant("to", zone=zone),
-            labels=query.labels,
-        )
+        event_filter = event_filter_of(query, principal_of_request(request), catalogue)
         cursor_text = query.text("cursor")
         page = events_page(
             event_filter,
@@ -186,13 +164,12 @@ class UsageEventsView(APIView):
             cursor=None if cursor_text is None else Cursor.from_text(cursor_text),
             limit=query.number("limit", default=100, least=1, most=MAX_PAGE),
         )
-        return _answer(
-            {
-                "results": page.events,
-                "next": _page_url(request, page.following),
-                "previous": _page_url(request, page.preceding),
-            }
-        )
+        position = event_filter.position
+        document: dict[str, Any] = {} if position is None else {"position": position}
+        document["results"] = page.events
+        document["next"] = _page_url(request, page.following, position=position)
+        document["previous"] = _page_url(request, page.preceding, position=position)
+        return _answer(document)
 
 
 class UsageEventView(APIView):
@@ -203,10 +180,16 @@ class UsageEventView(APIView):
     @extend_schema(
         operation_id="usage_events_get",
         summary="One recorded event",
-        responses={200: EventDocument, 404: ProblemDocument},
+        parameters=[AS_OF_PARAMETER],
+        responses={200: EventDocument, 404: ProblemDocument, 422: ProblemDocument},
     )
     def get(self, request: Request, event_id: int) -> HttpResponse:
-        event = event_of(event_id, project_ids=visible_project_ids(principal_of_request(request)))
+        query = Query(request.query_params, known=("as_of",))
+        event = event_of(
+            event_id,
+            project_ids=visible_project_ids(principal_of_request(request)),
+            position=query.position(),
+        )
         if event is None:
             raise NotFound(f"There is no event {event_id}.")
         return _answer(event)
@@ -347,9 +330,13 @@ def _status_of(outcomes: list[Outcome], *, is_single: bool, skips: bool) -> int:
     return 201 if any(outcome.outcome == "created" for outcome in outcomes) else 200
 
 
-def _page_url(request: Request, cursor: Cursor | None) -> str | None:
+def _page_url(request: Request, cursor: Cursor | None, *, position: int | None) -> str | None:
+    """Where another page is; it shows the ledger at the same position."""
     if cursor is None:
         return None
     parameters = request.query_params.copy()
     parameters["cursor"] = cursor.text
+    if position is not None:
+        parameters.pop("asOf", None)
+        parameters["as_of"] = str(position)
     return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

@@ -8,16 +8,16 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from metering.catalogue import current
-from metering.event_listing import EventFilter
 from metering.exports import events_csv, rollups_csv
 
 from .documents import ProblemDocument
+from .event_query import EVENT_PARAMETERS, EVENT_STATE_PARAMETERS, SCOPE_PARAMETER, event_filter_of
 from .parsing import Query
 from .usage import CSVRenderer, metric_and_scope
-from .visibility import principal_of_request, visible_node, visible_project_ids
+from .visibility import principal_of_request
 
+POSITION_HEADER = "Meterbook-Position"  # a stream of CSV has no other place to name it
 _COMMON = ("type", "project", "from", "to", "timezone", "format")
-_FOR_EVENTS = ("event_name", "source", "event_id", "subject_type", "subject_id")
 _FOR_ROLLUPS = ("metric", "scope", "granularity")
 
 
@@ -33,9 +33,11 @@ class UsageExportView(APIView):
         parameters=[
             OpenApiParameter("type", enum=["events", "rollups"], description="Default: events."),
             OpenApiParameter("project"),
+            SCOPE_PARAMETER,
             OpenApiParameter("from"),
             OpenApiParameter("to"),
             OpenApiParameter("event_name", description="Events only."),
+            *EVENT_STATE_PARAMETERS,
             OpenApiParameter("metric", description="Rollups only, and needed there."),
             OpenApiParameter("granularity", enum=["hour", "day", "month"], description="Rollups only."),
         ],
@@ -45,11 +47,12 @@ class UsageExportView(APIView):
         wants_rollups = request.query_params.get("type") == "rollups"
         query = Query(
             request.query_params,
-            known=(*_COMMON, *(_FOR_ROLLUPS if wants_rollups else _FOR_EVENTS)),
+            known=(*_COMMON, *(_FOR_ROLLUPS if wants_rollups else EVENT_PARAMETERS)),
             with_labels=not wants_rollups,
         )
         query.choice("type", ("events", "rollups"))
         principal = principal_of_request(request)
+        position: int | None = None
         zone = query.zone()
         start, end = query.instant("from", zone=zone), query.instant("to", zone=zone)
         catalogue = current()
@@ -59,25 +62,12 @@ class UsageExportView(APIView):
             stream = rollups_csv(meaning, scope=scope, granularity=granularity, start=start, end=end)
             filename = f"rollups-{meaning.key}-{granularity}.csv"
         else:
-            key = query.text("project")
-            ids = (
-                visible_project_ids(principal)
-                if key is None
-                else [visible_node(principal, catalogue, key).id]
-            )
-            wanted = EventFilter(
-                project_ids=ids,
-                event_name=query.text("event_name"),
-                source=query.text("source"),
-                event_id=query.text("event_id"),
-                subject_type=query.text("subject_type"),
-                subject_id=query.text("subject_id"),
-                start=start,
-                end=end,
-                labels=query.labels,
-            )
+            wanted = event_filter_of(query, principal, catalogue)
             stream = events_csv(wanted, catalogue=catalogue)
             filename = "usage-events.csv"
+            position = wanted.position
         response = StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{filename}"'
+        if position is not None:
+            response[POSITION_HEADER] = str(position)
         return response

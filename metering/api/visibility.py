@@ -2,10 +2,15 @@
 
 from rest_framework.request import Request
 
-from metering.catalogue import Catalogue, ProjectNode
-from metering.errors import NotFound
+from metering.catalogue import Catalogue, ProjectNode, project_ids_below
+from metering.errors import Invalid, NotFound
 from metering.models import Project
 from metering.principal import Principal
+from metering.usage import Scope
+
+from .parsing import Query
+
+SCOPES = ("own", "tree", "billed")
 
 
 def principal_of_request(request: Request) -> Principal:
@@ -35,3 +40,23 @@ def visible_project_ids(principal: Principal) -> list[int] | None:
     if principal.project_path is None:
         return None
     return list(Project.objects.filter(path__startswith=principal.project_path).values_list("id", flat=True))
+
+
+def scope_of_events(query: Query, principal: Principal, catalogue: Catalogue) -> Scope:
+    """Whose events the parameters `project` and `scope` ask for, as `/usage/` understands them.
+
+    Without a project: all that the caller sees, or what the key's own project pays for.
+    """
+    key = query.text("project")
+    kind = query.choice("scope", SCOPES) or "own"
+    if key is not None:
+        node = visible_node(principal, catalogue, key)
+    elif kind != "billed":
+        return Scope(visible_project_ids(principal))
+    elif principal.project_id is not None:
+        node = catalogue.project_by_id(principal.project_id)
+    else:
+        raise Invalid("Name the project that pays.", field="project", code="missing_field")
+    if kind == "billed":
+        return Scope(payer_id=node.id)
+    return Scope(project_ids_below([node.path]) if kind == "tree" else [node.id])

@@ -108,6 +108,7 @@ def test_a_time_means_the_last_fence_at_or_before_it() -> None:
     assert position_at("2024-05-15T12:00:59.999999Z") == 5
     assert position_at("2024-05-15T14:01:00+02:00") == 9
     assert position_at("2024-05-15T12:01:59Z") == 9
+    assert position_at("2024-05-15T12:02:00Z") == 12
     assert fences() == [5, 9, 12]
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 EVENT_HEADER = (
     "id,project,billing_scope,surface,source,event_id,event_name,subject_type,subject_id,quantity,labels,"
-    "occurred_at,recorded_at,kind,voids"
+    "occurred_at,recorded_at,kind,voids,voided_by"
 )
 NASTY = [
     "=1+1",
@@ -93,7 +93,7 @@ def test_event_is_exported_with_all_its_columns(acme, api):
         '{"a": "x", "b": 1}',
         "2024-05-15T12:00:00.000000Z",
     ]
-    assert cells[12:] == ["usage", ""]
+    assert cells[12:] == ["usage", "", ""]
 
 
 @pytest.mark.parametrize("text", NASTY)

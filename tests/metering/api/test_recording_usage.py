@@ -80,6 +80,7 @@ def test_event_is_recorded_with_all_its_members(acme, api):
         "occurred_at": NOON,
         "kind": "usage",
         "voids": None,
+        "voided_by": None,
     }
 
 
