@@ -22,6 +22,7 @@ from metering.models import MetricDefinition, UsageEvent
 
 from . import cells
 from .event_search import ids_of_events_called
+from .event_voids import CancellationFilter, voids_of
 from .filters import EventNameFilter, InstantRangeFilter, ProjectFilter
 from .paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
 
@@ -48,6 +49,7 @@ class UsageEventAdmin(LargeTableAdmin):
         ("project", ProjectFilter),
         EventNameFilter,
         ("occurred_at", InstantRangeFilter),
+        CancellationFilter,
     )
     search_fields = ("event_id",)
     search_help_text = _("Ledger id or event id, exactly")
@@ -105,11 +107,19 @@ class UsageEventAdmin(LargeTableAdmin):
         return queryset.filter(pk__in=ids_of_events_called(search_term, project_id=project_id)), False
 
     def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
+        page = self._page_at(changelist, place)
+        voids = voids_of(page.rows)
+        for event in page.rows:
+            event.voided_by = voids.get(event.pk)
+        return page
+
+    def _page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
         rows = changelist.queryset.select_related("project", "billing_scope")
         span = changelist.spec(InstantRangeFilter)
         project_id = changelist.chosen_id(ProjectFilter)
         event_name = changelist.spec(EventNameFilter).value()
-        is_filtered = bool(project_id is not None or event_name or span.start or span.end)
+        cancellation = changelist.spec(CancellationFilter).wanted()
+        is_filtered = bool(project_id is not None or event_name or span.start or span.end or cancellation)
         if changelist.query or not is_filtered:
             return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
         catalogue = current()
@@ -123,6 +133,7 @@ class UsageEventAdmin(LargeTableAdmin):
                 event_name=event_name or None,
                 start=span.start,
                 end=span.end,
+                **cancellation,
             ),
             catalogue=catalogue,
             cursor=cursor,
@@ -148,14 +159,29 @@ class UsageEventAdmin(LargeTableAdmin):
         return cells.project_link(event.project)
 
     @admin.display(description=_("event"))
-    def name(self, event: UsageEvent) -> SafeString:
-        if event.kind == UsageEvent.Kind.VOID:
-            return cells.two_lines(event.event_name, cells.badge(gettext("Void"), "warning"))
+    def name(self, event: Any) -> SafeString:
+        heading = cells.code(event.event_name)
+        if event.voids is not None:
+            return cells.two_lines(heading, self._badge_of_void(event.voids))
+        if event.voided_by is not None:
+            return cells.two_lines(heading, self._badge_of_voided(event.voided_by))
         preview = ", ".join(
             f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
             for name, value in list(event.labels.items())[:SHOWN_LABELS]
         )
-        return cells.two_lines(cells.code(event.event_name), cells.one_line(preview))
+        return cells.two_lines(heading, cells.one_line(preview))
+
+    def _badge_of_void(self, voided_id: int) -> SafeString:
+        title = gettext("Cancels event %d") % voided_id
+        return cells.link(
+            self.page_url("change", voided_id), cells.badge(gettext("Void"), "warning"), title=title
+        )
+
+    def _badge_of_voided(self, void_id: int) -> SafeString:
+        title = gettext("Cancelled by event %d") % void_id
+        return cells.link(
+            self.page_url("change", void_id), cells.badge(gettext("Voided"), "danger"), title=title
+        )
 
     @admin.display(description=_("subject"))
     def subject(self, event: UsageEvent) -> str:
@@ -179,8 +205,11 @@ class UsageEventAdmin(LargeTableAdmin):
 
     @admin.display(description=_("kind"))
     def kind_badge(self, event: UsageEvent) -> SafeString:
-        is_void = event.kind == UsageEvent.Kind.VOID
-        return cells.badge(event.get_kind_display(), "warning" if is_void else "success")
+        if event.voids is not None:
+            return self._badge_of_void(event.voids)
+        void_id = voids_of([event]).get(event.pk)
+        usage = cells.badge(event.get_kind_display(), "success")
+        return usage if void_id is None else self._badge_of_voided(void_id)
 
     @admin.display(description=_("quantity"))
     def quantity_exact(self, event: UsageEvent) -> str:
@@ -248,12 +277,7 @@ class UsageEventAdmin(LargeTableAdmin):
     def cancelled(self, event: UsageEvent) -> str:
         if event.voids is not None:
             return cells.link(self.page_url("change", event.voids), gettext("Cancels event %d") % event.voids)
-        # Index: usage_event_voided_once (project, voids).
-        void_id = (
-            UsageEvent.objects.filter(project_id=event.project_id, voids=event.pk)
-            .values_list("pk", flat=True)
-            .first()
-        )
+        void_id = voids_of([event]).get(event.pk)
         if void_id is None:
             return gettext("Not cancelled.")
         return cells.link(self.page_url("change", void_id), gettext("Cancelled by event %d") % void_id)

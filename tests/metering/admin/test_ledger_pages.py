@@ -12,7 +12,7 @@ from metering.admin import paging
 from metering.health import EXACT_UP_TO
 from metering.models import UsageEvent, UsageMeterRollup
 from metering.streams import TOTAL
-from tests.factories import a_metric, a_project, an_event, ledger_rows, recorded
+from tests.factories import a_metric, a_project, a_void_of, an_event, ledger_rows, recorded
 
 from .conftest import World
 
@@ -227,3 +227,46 @@ def test_metric_without_events_keeps_pages_working(staff: Client, db: None) -> N
     a_metric("unused")
 
     assert listed(staff, event_name="unused", occurred_at_from=dt.date(2024, 1, 1).isoformat()) == []
+
+
+def test_voided_event_and_its_void_lead_to_each_other(staff: Client, world: World) -> None:
+    event_id = world.event.pk
+    void_id = a_void_of(event_id)
+    to_event, to_void = (
+        f'href="{reverse("admin:metering_usageevent_change", args=[row_id])}" title="{title} {row_id}"'
+        for row_id, title in ((event_id, "Cancels event"), (void_id, "Cancelled by event"))
+    )
+
+    for query in ({}, {"event_name": "tokens"}, {"q": str(event_id)}, {"cancellation": "voided"}):
+        assert to_void in staff.get(reverse(EVENTS), query).content.decode()
+    for query in ({}, {"event_name": "tokens"}, {"q": str(void_id)}, {"cancellation": "voids"}):
+        assert to_event in staff.get(reverse(EVENTS), query).content.decode()
+    pages = [
+        staff.get(reverse("admin:metering_usageevent_change", args=[row_id])).content.decode()
+        for row_id in (event_id, void_id)
+    ]
+    assert to_void in pages[0]
+    assert to_event not in pages[0]
+    assert to_event in pages[1]
+    assert to_void not in pages[1]
+
+
+def test_list_is_filtered_by_cancellation(staff: Client, world: World) -> None:
+    void_of_1 = str(world.event.pk)
+    a_void_of(world.event.pk)
+
+    assert listed(staff, cancellation="none") == ["req-5", "req-4", "req-3", "req-2"]
+    assert listed(staff, cancellation="voided") == ["req-1"]
+    assert listed(staff, cancellation="voids") == [void_of_1]
+    assert listed(staff, cancellation="voided", project__id__exact=world.tenant.pk) == []
+    assert listed(staff, cancellation="none", q="req-1") == []
+    assert listed(staff, cancellation="voided", q="req-1") == ["req-1"]
+    assert listed(staff, cancellation="voids", q=void_of_1) == [void_of_1]
+    assert len(listed(staff, cancellation="made up")) == 6
+
+
+def test_event_that_nothing_cancels_has_no_badge(staff: Client, world: World) -> None:
+    page = staff.get(reverse(EVENTS)).content.decode()
+
+    assert "Cancelled by event" not in page
+    assert "Cancels event" not in page

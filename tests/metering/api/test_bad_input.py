@@ -9,10 +9,10 @@ from django.utils import timezone
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from metering.models import AttributionRule, MetricDefinition, Project, UsageEvent
+from metering.models import AttributionRule, Fence, MetricDefinition, Project, UsageEvent
 from metering.timestamps import iso
 from quotas.models import ProjectQuota
-from tests.factories import NOON, a_metric, an_event
+from tests.factories import NOON, a_metric, an_event, at
 from tests.metering.api.callers import PROBLEM_JSON, Caller, fields_of, nothing_stays, row_counts
 
 pytestmark = pytest.mark.django_db
@@ -562,6 +562,11 @@ PARAMETERS = {
     ],
     "/usage-events/": [
         "project",
+        "scope",
+        "kind",
+        "voided",
+        "as_of",
+        "timezone",
         "event_name",
         "source",
         "event_id",
@@ -579,6 +584,10 @@ PARAMETERS = {
         "from",
         "to",
         "timezone",
+        "scope",
+        "kind",
+        "voided",
+        "as_of",
         "event_name",
         "source",
         "event_id",
@@ -823,6 +832,8 @@ def fuzzed(acme, api):
         "grouped", event_name="tokens", primary_labels=["a"], event_label_filter={"a": {"$exists": True}}
     )
     a_metric("valued", event_name="tokens", value_property="a", event_label_filter={"a": {"$gte": 1}})
+    # Beyond whatever `as_of` asks for: a new fence would wait for this test's own transaction.
+    Fence.objects.create(position=10**18, fenced_at=at("2100-01-01T00:00:00Z"))
     return api
 
 
