@@ -50,6 +50,7 @@ def _settle(add_cleanup: Callable[[Callable[[], None]], None]) -> None:
         "REDIS_URL": redis_url,
         "SECRET_KEY": "a-secret-key-for-tests-that-is-long-enough-for-every-check",
         "API_KEY_PEPPERS": "1:a-pepper-for-tests-that-is-long-enough",
+        "SEAL_KEYS": "1:a-seal-key-for-tests-that-is-long-enough",
         "PUBLIC_URL": "http://testserver",
         "APPLICATION_ROLE": postgres.APPLICATION_ROLE,
     }

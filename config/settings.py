@@ -100,6 +100,24 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Seams ----------------------------------------------------------------------------------------------
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
 
+# --- Seals ----------------------------------------------------------------------------------------------
+# Keys that sign seals of the ledger, "number:secret,number:secret"; the highest number signs, all verify.
+# They are never in the database, so that nobody who has only that can make a seal.
+SEAL_KEYS = {
+    int(number): secret
+    for number, _, secret in (
+        item.partition(":") for item in env.list("SEAL_KEYS", default=[f"1:{SECRET_KEY}"])
+    )
+}
+# Who gets the head of the chain by mail each day, outside the reach of those who run the database.
+SEAL_HEAD_RECIPIENTS = env.list("SEAL_HEAD_RECIPIENTS", default=[])
+
+# --- Mail -----------------------------------------------------------------------------------------------
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="meterbook@localhost")
+
 # --- Time and language ----------------------------------------------------------------------------------
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -11,7 +11,7 @@ from .guards import guard_breaches, ledger_exists, right_breaches
 
 @register(Tags.database)
 def ledger_is_guarded(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Fails when a guard of the ledger is missing, altered, or not ALWAYS."""
+    """Fails when a guard of the ledger or of its seals is missing, altered, or not ALWAYS."""
     if not databases or "default" not in databases or not ledger_exists():
         return []
     return [Error(breach.what, hint=breach.hint, id="metering.E001") for breach in guard_breaches()]

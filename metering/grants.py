@@ -6,8 +6,10 @@ from django.conf import settings
 from django.db import connections
 from psycopg import sql
 
+from .guards import GUARDED_TABLES
+
 # Rows of these are only ever added.
-APPEND_ONLY_TABLES = ("metering_usageevent", "metering_correction", "metering_fence")
+APPEND_ONLY_TABLES = (*(guarded.table for guarded in GUARDED_TABLES), "metering_fence")
 
 _MAY_CREATE_ROLES = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
 _ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"
@@ -24,8 +26,8 @@ _OWN_TABLES = """
 def grant_application_role(*, using: str = "default") -> bool:
     """Give `APPLICATION_ROLE` its rights on all tables of ours; make the role where it is missing.
 
-    The ledger and fences: SELECT and INSERT. Everything else: SELECT, INSERT, UPDATE, DELETE. Returns whether
-    the role exists in the end; a user who may not create roles leaves it to the operator.
+    The ledger, fences and seals: SELECT and INSERT. Everything else: SELECT, INSERT, UPDATE, DELETE.
+    Returns whether the role exists in the end; a user who may not create roles leaves it to the operator.
     """
     role = settings.APPLICATION_ROLE
     connection = connections[using]

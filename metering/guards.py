@@ -1,21 +1,52 @@
-"""Whether the ledger's guards are in place, and putting them back."""
+"""Whether the guards of append-only tables are in place, and putting them back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db import connection
 
 LEDGER = "metering_usageevent"
-
-# trigger: (timing and events, level)
-GUARDS = {
-    "usage_event_refuses_change": ("BEFORE UPDATE OR DELETE", "ROW"),
-    "usage_event_refuses_truncate": ("BEFORE TRUNCATE", "STATEMENT"),
-}
 _STAMP = "usage_event_is_stamped"
 
-# As migration 0002 made it; a guard whose function was emptied is no guard.
-_FUNCTION = "metering_refuse_ledger_change"
-_FUNCTION_BODY = """
+
+@dataclass(frozen=True, slots=True)
+class GuardFunction:
+    """What the guards of a table call, as its migration made it: emptied, they would guard nothing."""
+
+    name: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedTable:
+    """A table whose rows are only ever added. `words` name it in sentences: "the ledger"."""
+
+    table: str
+    words: str
+    prefix: str  # of its triggers' names
+    function: GuardFunction
+
+    @property
+    def whose(self) -> str:
+        return f"{self.words}'" if self.words.endswith("s") else f"{self.words}'s"
+
+    @property
+    def truncate_guard(self) -> str:
+        return f"{self.prefix}_refuses_truncate"
+
+    @property
+    def guards(self) -> dict[str, tuple[str, str]]:
+        """Trigger: (timing and events, level)."""
+        return {
+            f"{self.prefix}_refuses_change": ("BEFORE UPDATE OR DELETE", "ROW"),
+            self.truncate_guard: ("BEFORE TRUNCATE", "STATEMENT"),
+        }
+
+
+# Migration 0002.
+_REFUSE_LEDGER_CHANGE = GuardFunction(
+    "metering_refuse_ledger_change",
+    """
 BEGIN
     RAISE EXCEPTION 'The ledger is append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation',
@@ -23,7 +54,41 @@ BEGIN
               TABLE = TG_TABLE_NAME,
               HINT = 'Record a void and, if need be, a new event.';
 END
-"""
+""",
+)
+# Migration 0005.
+_REFUSE_CORRECTION_CHANGE = GuardFunction(
+    "metering_refuse_correction_change",
+    """
+BEGIN
+    RAISE EXCEPTION 'Corrections are append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'correction_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'Who corrected what, and why, stays on record.';
+END
+""",
+)
+# Migration 0006.
+_REFUSE_SEAL_CHANGE = GuardFunction(
+    "metering_refuse_seal_change",
+    """
+BEGIN
+    RAISE EXCEPTION 'Seals are append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'ledger_seal_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'What was sealed stays sealed; `manage.py seal_ledger` adds to it.';
+END
+""",
+)
+GUARDED_TABLES = (
+    GuardedTable(LEDGER, "the ledger", "usage_event", _REFUSE_LEDGER_CHANGE),
+    GuardedTable("metering_correction", "the corrections", "correction", _REFUSE_CORRECTION_CHANGE),
+    GuardedTable("metering_ledgerseal", "the seals", "ledger_seal", _REFUSE_SEAL_CHANGE),
+    GuardedTable("metering_sealleaf", "the leaves of seals", "seal_leaf", _REFUSE_SEAL_CHANGE),
+)
+_FIX = "Run `manage.py doctor --fix-guards` as the owner."
 _READ_FUNCTION = (
     "SELECT prosrc FROM pg_proc WHERE proname = %s AND pronamespace = current_schema()::regnamespace"
 )
@@ -57,22 +122,52 @@ def ledger_exists() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def guard_breaches() -> list[Breach]:
-    """Every guard trigger of the ledger that is missing, not ALWAYS, or not what it should be."""
+def guarded_tables() -> list[GuardedTable]:
+    """Those that exist: before their migration there is nothing to guard."""
     with connection.cursor() as cursor:
-        cursor.execute(_TRIGGERS, [LEDGER])
-        found = {
+        cursor.execute(
+            "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NOT NULL",
+            [[guarded.table for guarded in GUARDED_TABLES]],
+        )
+        names = {name for (name,) in cursor.fetchall()}
+    return [guarded for guarded in GUARDED_TABLES if guarded.table in names]
+
+
+def guard_breaches() -> list[Breach]:
+    """Every guard trigger that is missing, not ALWAYS, or not what it should be."""
+    breaches: list[Breach] = []
+    functions: dict[str, tuple[GuardFunction, str]] = {}
+    for guarded in guarded_tables():
+        breaches += _trigger_breaches(guarded)
+        functions.setdefault(guarded.function.name, (guarded.function, guarded.whose))
+    for function, whose in functions.values():
+        with connection.cursor() as cursor:
+            cursor.execute(_READ_FUNCTION, [function.name])
+            bodies = [row[0].strip() for row in cursor.fetchall()]
+        if bodies != [function.body.strip()]:
+            breaches.append(Breach(f"The function behind {whose} guards was altered.", _FIX))
+    return [*breaches, *_stamp_breaches()]
+
+
+def _triggers_of(table: str) -> dict[str, tuple[str, str, str]]:
+    """Trigger: (how it is enabled, its function, its definition)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TRIGGERS, [table])
+        return {
             name: (enabled, function, definition) for name, enabled, function, definition in cursor.fetchall()
         }
-    breaches = []
-    hint = "Run `manage.py doctor --fix-guards` as the owner."
-    for name, (events, level) in GUARDS.items():
+
+
+def _trigger_breaches(guarded: GuardedTable) -> Iterator[Breach]:
+    found = _triggers_of(guarded.table)
+    whose = f"T{guarded.whose.removeprefix('t')}"
+    for name, (events, level) in guarded.guards.items():
         if name not in found:
-            breaches.append(Breach(f"The ledger's guard '{name}' is missing.", hint))
+            yield Breach(f"{whose} guard '{name}' is missing.", _FIX)
             continue
         enabled, function, definition = found[name]
         if enabled != "A":
-            breaches.append(Breach(f"The ledger's guard '{name}' isn't ENABLE ALWAYS.", hint))
+            yield Breach(f"{whose} guard '{name}' isn't ENABLE ALWAYS.", _FIX)
         wanted = set(events.removeprefix("BEFORE ").split(" OR "))
         spelt = (
             set(definition.split(" BEFORE ")[1].split(" ON ")[0].split(" OR "))
@@ -80,26 +175,24 @@ def guard_breaches() -> list[Breach]:
             else set()
         )
         if (
-            function != _FUNCTION
+            function != guarded.function.name
             or spelt != wanted
             or f"FOR EACH {level}" not in definition
             or " WHEN (" in definition
         ):
-            breaches.append(Breach(f"The ledger's guard '{name}' was altered.", hint))
-    with connection.cursor() as cursor:
-        cursor.execute(_READ_FUNCTION, [_FUNCTION])
-        bodies = [row[0].strip() for row in cursor.fetchall()]
-    if bodies != [_FUNCTION_BODY.strip()]:
-        breaches.append(Breach("The function behind the ledger's guards was altered.", hint))
+            yield Breach(f"{whose} guard '{name}' was altered.", _FIX)
+
+
+def _stamp_breaches() -> Iterator[Breach]:
+    found = _triggers_of(LEDGER)
     if _STAMP not in found:
-        breaches.append(Breach("The trigger that stamps recorded_at is missing.", hint))
+        yield Breach("The trigger that stamps recorded_at is missing.", _FIX)
     elif found[_STAMP][0] == "D":
-        breaches.append(Breach("The trigger that stamps recorded_at is disabled.", hint))
-    return breaches
+        yield Breach("The trigger that stamps recorded_at is disabled.", _FIX)
 
 
 def right_breaches(role: str) -> list[Breach]:
-    """What `role` may do to the ledger that the application must not."""
+    """What `role` may do to guarded tables that the application must not."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", [role])
         if not cursor.fetchone()[0]:
@@ -109,36 +202,43 @@ def right_breaches(role: str) -> list[Breach]:
         cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [role])
         if cursor.fetchone()[0]:
             return [Breach(f"'{role}' is a superuser.", "Run the application as a role of its own.")]
-        cursor.execute(_RIGHTS, {"role": role, "table": LEDGER})
+    return [breach for guarded in guarded_tables() for breach in _right_breaches(role, guarded)]
+
+
+def _right_breaches(role: str, guarded: GuardedTable) -> list[Breach]:
+    with connection.cursor() as cursor:
+        cursor.execute(_RIGHTS, {"role": role, "table": guarded.table})
         may_update, may_delete, may_truncate, owns = cursor.fetchone()
     if owns:
         return [
             Breach(
-                f"'{role}' owns the ledger.",
+                f"'{role}' owns {guarded.words}.",
                 "Set OWNER_DATABASE_URL and run the application as another role.",
             )
         ]
     return [
-        Breach(f"'{role}' may {word} the ledger.", f"REVOKE {word} ON {LEDGER} FROM {role}.")
+        Breach(f"'{role}' may {word} {guarded.words}.", f"REVOKE {word} ON {guarded.table} FROM {role}.")
         for word, may in (("UPDATE", may_update), ("DELETE", may_delete), ("TRUNCATE", may_truncate))
         if may
     ]
 
 
 def fix_guards() -> None:
-    """Create what is missing and enable every guard ALWAYS. Needs the owner of the ledger."""
+    """Create what is missing and enable every guard ALWAYS. Needs the owner of the guarded tables."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql"
-            f" AS $${_FUNCTION_BODY}$$"
-        )
-        for name, (events, level) in GUARDS.items():
-            cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {LEDGER}")
+        for guarded in GUARDED_TABLES:
+            function, table = guarded.function, guarded.table
             cursor.execute(
-                f"CREATE TRIGGER {name} {events} ON {LEDGER}"
-                f" FOR EACH {level} EXECUTE FUNCTION metering_refuse_ledger_change()"
+                f"CREATE OR REPLACE FUNCTION {function.name}() RETURNS trigger LANGUAGE plpgsql"
+                f" AS $${function.body}$$"
             )
-            cursor.execute(f"ALTER TABLE {LEDGER} ENABLE ALWAYS TRIGGER {name}")
+            for name, (events, level) in guarded.guards.items():
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
+                cursor.execute(
+                    f"CREATE TRIGGER {name} {events} ON {table}"
+                    f" FOR EACH {level} EXECUTE FUNCTION {function.name}()"
+                )
+                cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
         cursor.execute(f"DROP TRIGGER IF EXISTS {_STAMP} ON {LEDGER}")
         cursor.execute(
             f"CREATE TRIGGER {_STAMP} BEFORE INSERT ON {LEDGER}"

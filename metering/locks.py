@@ -20,6 +20,7 @@ LOCK_CLASS = 77_001
 RECORDING_LOCK = 1
 TREE_LOCK = 2
 ROLLUP_LOCK = 3
+SEAL_LOCK = 4
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5
@@ -54,6 +55,12 @@ def try_to_hold_buckets(metric_id: int, project_ids: Sequence[int]) -> list[int]
             [metric_id, list(project_ids)],
         )
         return [project_id for project_id, is_held in cursor.fetchall() if is_held]
+
+
+def hold_seals() -> None:
+    """Until the transaction ends, nobody else adds a seal: each is chained to the one before. Taken alone."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLASS, SEAL_LOCK])
 
 
 @contextmanager

@@ -8,12 +8,7 @@ from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 
 from metering import catalogue
-from metering.guards import LEDGER
-
-TRUNCATE_GUARDS = {
-    LEDGER: "usage_event_refuses_truncate",
-    "metering_correction": "correction_refuses_truncate",
-}
+from metering.guards import GUARDED_TABLES
 
 # Property tests roll back each example themselves, so one fixture serves all examples of a test.
 settings.register_profile(
@@ -28,29 +23,30 @@ settings.load_profile("meterbook")
 _flush = TransactionTestCase._fixture_teardown
 
 
-def _flush_with_the_truncate_guard_lifted(self: TransactionTestCase) -> None:
-    """Lift one trigger, by name, around the flush of a test that committed; the flush seeds rows again.
+def _flush_with_the_truncate_guards_lifted(self: TransactionTestCase) -> None:
+    """Lift one trigger of each guarded table, by name, around the flush of a test that committed.
 
+    The flush seeds rows again.
     A test that disabled or dropped a guard must have put it back: `ENABLE ALWAYS` fails on a missing trigger.
     """
     with connection.cursor() as cursor:
         # A thread that a test left behind would block the flush for ever; fail instead.
         cursor.execute("SET lock_timeout = '20s'")
-        for table, guard in TRUNCATE_GUARDS.items():
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {guard}")
+        for guarded in GUARDED_TABLES:
+            cursor.execute(f"ALTER TABLE {guarded.table} DISABLE TRIGGER {guarded.truncate_guard}")
     try:
         _flush(self)
     finally:
         with connection.cursor() as cursor:
-            for table, guard in TRUNCATE_GUARDS.items():
-                cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}")
+            for guarded in GUARDED_TABLES:
+                cursor.execute(f"ALTER TABLE {guarded.table} ENABLE ALWAYS TRIGGER {guarded.truncate_guard}")
             cursor.execute("RESET lock_timeout")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _flush_passes_the_guard() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(TransactionTestCase, "_fixture_teardown", _flush_with_the_truncate_guard_lifted)
+    patch.setattr(TransactionTestCase, "_fixture_teardown", _flush_with_the_truncate_guards_lifted)
     yield
     patch.undo()
 

@@ -13,6 +13,7 @@ from .project import (
     key_validator,
 )
 from .rollup import PendingContribution, UsageMeterRollup
+from .seal import LedgerSeal, SealLeaf
 from .system import CatalogueVersion, Fence, Heartbeat
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "Correction",
     "Fence",
     "Heartbeat",
+    "LedgerSeal",
     "MetricDefinition",
     "PendingContribution",
     "Project",
+    "SealLeaf",
     "SurfaceInstallation",
     "UsageEvent",
     "UsageMeterRollup",

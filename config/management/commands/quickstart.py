@@ -59,6 +59,7 @@ SHARED_VARIABLES = (
     "REDIS_URL",
     "SECRET_KEY",
     "API_KEY_PEPPERS",
+    "SEAL_KEYS",
     "PUBLIC_URL",
     "APPLICATION_ROLE",
 )
@@ -282,6 +283,7 @@ class Command(BaseCommand):
             "REDIS_URL": broker.url,
             "SECRET_KEY": keyring.secret("secret_key"),
             "API_KEY_PEPPERS": f"1:{keyring.secret('api_key_pepper')}",
+            "SEAL_KEYS": f"1:{keyring.secret('seal_key')}",
             "PUBLIC_URL": url,
             "APPLICATION_ROLE": postgres.APPLICATION_ROLE,
             "STATIC_ROOT": str(var / "static"),

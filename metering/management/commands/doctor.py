@@ -17,7 +17,7 @@ from django.db.models import Min
 
 from metering.clock import database_now
 from metering.grants import grant_application_role
-from metering.guards import fix_guards, guard_breaches, ledger_exists, right_breaches
+from metering.guards import GUARDED_TABLES, fix_guards, guard_breaches, guarded_tables, right_breaches
 from metering.models import CatalogueVersion, Heartbeat, PendingContribution
 from metering.rollups import HEARTBEAT
 
@@ -148,8 +148,12 @@ def _migrations_finding() -> Finding:
         names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in plan[:3])
         more = f" and {len(plan) - 3} more" if len(plan) > 3 else ""
         return Finding("migrations", "failed", f"not applied: {names}{more}", "Run `manage.py migrate`.")
-    if not ledger_exists():
-        return Finding("migrations", "failed", "applied by the book, but the ledger's table is missing")
+    there = guarded_tables()
+    missing = [guarded.words for guarded in GUARDED_TABLES if guarded not in there]
+    if missing:
+        return Finding(
+            "migrations", "failed", f"applied by the book, but there is no table of {', '.join(missing)}"
+        )
     return Finding("migrations", "ok", "all applied")
 
 
