@@ -86,7 +86,7 @@ GUARDED_TABLES = (
     GuardedTable(LEDGER, "the ledger", "usage_event", _REFUSE_LEDGER_CHANGE),
     GuardedTable("metering_correction", "the corrections", "correction", _REFUSE_CORRECTION_CHANGE),
     GuardedTable("metering_ledgerseal", "the seals", "ledger_seal", _REFUSE_SEAL_CHANGE),
-    GuardedTable("metering_sealleaf", "the leaves of seals", "seal_leaf", _REFUSE_SEAL_CHANGE),
+    GuardedTable("metering_sealleaf", "the seal leaves", "seal_leaf", _REFUSE_SEAL_CHANGE),
 )
 _FIX = "Run `manage.py doctor --fix-guards` as the owner."
 _READ_FUNCTION = (

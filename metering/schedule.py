@@ -17,6 +17,18 @@ JOBS = (
         "seconds": 60,
         "description": "Stores a ledger position up to which everything is committed and final.",
     },
+    {
+        "name": "Seal the ledger",
+        "task": "metering.seal_ledger",
+        "seconds": 3600,
+        "description": "Seals what was recorded since the last seal, so that a later change is found.",
+    },
+    {
+        "name": "Mail the head of the seals",
+        "task": "metering.mail_sealed_head",
+        "seconds": 1800,
+        "description": "Mails the last seal to SEAL_HEAD_RECIPIENTS, once a day; tries until it is sent.",
+    },
 )
 
 
@@ -35,5 +47,6 @@ def seed_schedule(apps: Any = installed_apps) -> None:
             task=job["task"],
             interval=interval,
             description=job["description"],
-            expire_seconds=60,  # a tick that waited a minute is overtaken by the next
+            # A tick that waited a minute, or as long as its pace, is overtaken by the next.
+            expire_seconds=max(60, job["seconds"]),
         )

@@ -264,8 +264,8 @@ def _head_breaches(published: Head, seal: _Seal | None) -> Iterator[SealBreach]:
     if seal is None:
         yield SealBreach(
             "head_missing",
-            f"The published head names seal {published.number}, up to id {published.position:,}, which is "
-            "missing: the end of the ledger was cut off, or the head is of another one.",
+            f"the published head names it, up to id {published.position:,}, but it is missing: the end of "
+            "the ledger was cut off, or the head is of another ledger",
             seal=published.number,
         )
     elif (seal.segment.position, seal.mac) != (published.position, published.mac):

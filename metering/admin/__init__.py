@@ -1,6 +1,6 @@
 """The kernel's pages for operators and finance staff, one file per noun."""
 
-from . import api_key, attribution_rule, event, fence, heartbeat, metric, project, rollup, surface
+from . import api_key, attribution_rule, event, fence, heartbeat, metric, project, rollup, seal, surface
 
 __all__ = [
     "api_key",
@@ -11,5 +11,6 @@ __all__ = [
     "metric",
     "project",
     "rollup",
+    "seal",
     "surface",
 ]

@@ -121,6 +121,20 @@ class SummaryPage(serializers.Serializer):
     previous = serializers.CharField(allow_null=True)
 
 
+class LedgerSealDocument(serializers.Serializer):
+    number = serializers.IntegerField(help_text="1, 2, 3, ... without gaps.")
+    position = serializers.IntegerField(help_text="The seal answers for every row up to this ledger id.")
+    mac = serializers.CharField(help_text="HMAC-SHA256 over the segment and the seal before, hexadecimal.")
+    head = serializers.CharField(help_text="All of it in one line: mbs1:<number>:<position>:<mac>.")
+    sealed_at = serializers.DateTimeField()
+
+
+class LedgerSealPage(serializers.Serializer):
+    results = LedgerSealDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
 class ProjectDocument(serializers.Serializer):
     key = serializers.CharField()
     name = serializers.CharField()

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from .ledger_seals import LedgerSealsView
 from .metrics import MetricsView, MetricView
 from .projects import AttributionView, ProjectsView, ProjectView
 from .usage import UsageSummariesView, UsageView
@@ -14,6 +15,7 @@ urlpatterns = [
     path("usage/", UsageView.as_view(), name="usage"),
     path("usage/export/", UsageExportView.as_view(), name="usage-export"),
     path("usage-summaries/", UsageSummariesView.as_view(), name="usage-summaries"),
+    path("ledger-seals/", LedgerSealsView.as_view(), name="ledger-seals"),
     path("projects/", ProjectsView.as_view(), name="projects"),
     path("projects/<str:key>/", ProjectView.as_view(), name="project"),
     path("projects/<str:key>/attribution/", AttributionView.as_view(), name="attribution"),

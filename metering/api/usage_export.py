@@ -9,6 +9,7 @@ from rest_framework.views import APIView
 
 from metering.catalogue import current
 from metering.exports import events_csv, rollups_csv
+from metering.seals import sealed_head
 
 from .documents import ProblemDocument
 from .event_query import EVENT_PARAMETERS, EVENT_STATE_PARAMETERS, SCOPE_PARAMETER, event_filter_of
@@ -21,6 +22,9 @@ _COMMON = ("type", "project", "from", "to", "timezone", "format")
 _FOR_ROLLUPS = ("metric", "scope", "granularity")
 
 
+SEAL_HEADER = "X-Meterbook-Seal"
+
+
 class UsageExportView(APIView):
     """A consistent snapshot of any size, in flat memory. Text cells can't act as formulas."""
 
@@ -30,6 +34,10 @@ class UsageExportView(APIView):
     @extend_schema(
         operation_id="usage_export",
         summary="Export events or rollups as CSV",
+        description=(
+            "Events come with the header `X-Meterbook-Seal`, once something was sealed: the head of the "
+            "chain of seals, which answers for every row up to the position in it."
+        ),
         parameters=[
             OpenApiParameter("type", enum=["events", "rollups"], description="Default: events."),
             OpenApiParameter("project"),
@@ -44,6 +52,7 @@ class UsageExportView(APIView):
         responses={(200, "text/csv"): OpenApiTypes.BINARY, 404: ProblemDocument, 422: ProblemDocument},
     )
     def get(self, request: Request) -> HttpResponseBase:
+        head = None
         wants_rollups = request.query_params.get("type") == "rollups"
         query = Query(
             request.query_params,
@@ -63,6 +72,7 @@ class UsageExportView(APIView):
             filename = f"rollups-{meaning.key}-{granularity}.csv"
         else:
             wanted = event_filter_of(query, principal, catalogue)
+            head = sealed_head()
             stream = events_csv(wanted, catalogue=catalogue)
             filename = "usage-events.csv"
             position = wanted.position
@@ -70,4 +80,6 @@ class UsageExportView(APIView):
         response["Content-Disposition"] = f'attachment; filename="{filename}"'
         if position is not None:
             response[POSITION_HEADER] = str(position)
+        if head is not None:
+            response[SEAL_HEADER] = head
         return response

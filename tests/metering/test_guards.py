@@ -329,6 +329,19 @@ SABOTAGE = {
         " AS $$BEGIN RETURN NEW; END$$",
         "The function behind the ledger's guards was altered.",
     ),
+    "guard of seals dropped": (
+        "DROP TRIGGER ledger_seal_refuses_change ON metering_ledgerseal",
+        "The seals' guard 'ledger_seal_refuses_change' is missing.",
+    ),
+    "guard of leaves only for origin": (
+        "ALTER TABLE metering_sealleaf ENABLE TRIGGER seal_leaf_refuses_truncate",
+        "The seal leaves' guard 'seal_leaf_refuses_truncate' isn't ENABLE ALWAYS.",
+    ),
+    "function of seals emptied": (
+        "CREATE OR REPLACE FUNCTION metering_refuse_seal_change() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$BEGIN RETURN NEW; END$$",
+        "The function behind the seals' guards was altered.",
+    ),
     "stamp disabled": (
         "ALTER TABLE metering_usageevent DISABLE TRIGGER usage_event_is_stamped",
         "The trigger that stamps recorded_at is disabled.",
@@ -363,3 +376,10 @@ def test_the_check_fails_when_a_guard_is_weakened_and_passes_once_it_is_fixed(
         execute("UPDATE metering_usageevent SET quantity = 0")
     with refused_by("usage_event_is_append_only"):
         execute("TRUNCATE metering_usageevent")
+
+
+def test_before_their_migration_seals_are_no_breach() -> None:
+    # `migrate` asks the checks before it makes the tables.
+    execute("DROP TABLE metering_sealleaf, metering_ledgerseal; DROP FUNCTION metering_refuse_seal_change()")
+
+    assert guard_breaches() == []
