@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import apps as installed_apps
 
-JOBS = (
+JOBS: tuple[dict[str, Any], ...] = (
     {
         "name": "Roll up usage",
         "task": "metering.roll_up",

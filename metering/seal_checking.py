@@ -199,7 +199,10 @@ def _chain_breaches(seal: _Seal, before: _Seal | None) -> Iterator[SealBreach]:
 def _stored_leaves(seal: _Seal) -> list[Leaf]:
     with connection.cursor() as cursor:
         cursor.execute(_LEAVES, [seal.segment.number])
-        return [Leaf(*facts, digest=bytes(digest)) for *facts, digest in cursor.fetchall()]
+        return [
+            Leaf(number, first_id, last_id, row_count, bytes(digest))
+            for number, first_id, last_id, row_count, digest in cursor.fetchall()
+        ]
 
 
 def _leaf_list_breaches(seal: _Seal, leaves: list[Leaf]) -> Iterator[SealBreach]:

@@ -17,8 +17,9 @@ SHOWN_DIGITS = 16
 @admin.register(LedgerSeal)
 class LedgerSealAdmin(ReadOnlyAdmin):
     intro = _(
-        "A seal proves that the usage recorded up to its position is still exactly what it was when it was "
-        "sealed: whoever changes, adds or removes a row behind our back can't make a seal that fits."
+        "A seal lets verification prove that the usage recorded up to its position still is exactly what it "
+        "was when it was sealed: who changes, adds or removes a row behind our back can't make a seal that "
+        "fits."
     )
     empty_title = _("Nothing is sealed yet")
     empty_text = _(
@@ -33,7 +34,7 @@ class LedgerSealAdmin(ReadOnlyAdmin):
         (
             None,
             {
-                "fields": ("head_to_copy", "sealed", "range", "rows", "leaves"),
+                "fields": ("head_to_copy", "sealed", "range", "rows", "leaves_explained"),
                 "description": _(
                     "Keep the head of the last seal where those who run the database can't reach it. "
                     "Only with it can verification find that the end of the ledger was cut off."
@@ -84,6 +85,11 @@ class LedgerSealAdmin(ReadOnlyAdmin):
             "first": f"{seal.after_position + 1:,}",
             "last": f"{seal.position:,}",
         }
+
+    @admin.display(description=_("leaves"))
+    def leaves_explained(self, seal: LedgerSeal) -> SafeString:
+        note = gettext("Blocks of at most 1,000 rows with a digest each: a difference is told to its block.")
+        return cells.two_lines(cells.grouped(seal.leaf_count), note)
 
     @admin.display(description=_("digest"))
     def digest_hex(self, seal: LedgerSeal) -> SafeString:

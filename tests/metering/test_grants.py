@@ -11,10 +11,12 @@ from django.core.checks import run_checks
 from django.db import ProgrammingError, connection, transaction
 
 from metering.fences import raise_fence
-from metering.grants import grant_application_role
+from metering.grants import APPEND_ONLY_TABLES, grant_application_role
 from metering.guards import right_breaches
 from metering.models import UsageEvent
 from metering.rollups import roll_up
+from metering.seal_checking import seal_breaches
+from metering.seals import seal_ledger
 from tests.factories import a_metric, a_project, an_event, outcomes, recorded, total_of
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +45,7 @@ def as_the_application() -> Iterator[None]:
     execute("RESET ROLE")  # after an error, the rollback does
 
 
-@pytest.mark.parametrize("table", ["metering_usageevent", "metering_fence"])
+@pytest.mark.parametrize("table", APPEND_ONLY_TABLES)
 def test_the_application_may_only_read_and_add_to_append_only_tables(table: str) -> None:
     assert rights_on(table) == ["SELECT", "INSERT"]
 
@@ -80,6 +82,9 @@ def test_the_application_owns_nothing_and_is_no_superuser() -> None:
         "TRUNCATE metering_usageevent",
         "TRUNCATE metering_project CASCADE",
         "UPDATE metering_fence SET position = 0",
+        "UPDATE metering_ledgerseal SET position = 0",
+        "DELETE FROM metering_sealleaf",
+        "DROP TRIGGER ledger_seal_refuses_change ON metering_ledgerseal",
         "ALTER TABLE metering_usageevent DISABLE TRIGGER usage_event_refuses_change",
         "DROP TRIGGER usage_event_refuses_change ON metering_usageevent",
         "DROP TABLE metering_usageevent",
@@ -111,12 +116,15 @@ def test_the_application_can_do_its_work() -> None:
         tick = roll_up()
         fence = raise_fence()
         total = total_of(metric)
+        sealing = seal_ledger()
 
     assert outcomes(created) == ["created"]
     assert outcomes(existing) == ["exists"]
     assert tick.merged_count == 1
     assert fence.position >= created[0].id
     assert total == 5
+    assert (sealing.seal_count, sealing.row_count) == (1, 1)
+    assert list(seal_breaches(head=sealing.head)) == []
 
 
 @pytest.mark.parametrize("right", ["UPDATE", "DELETE", "TRUNCATE"])

@@ -20,7 +20,7 @@ the chain. Kept where those who run the database can't reach it, the head shows 
 ledger was cut off; everything else is found without it. Recording goes on meanwhile. Interrupted or killed at
 any moment and started again, it goes on after the last whole segment; two at once do the work once.
 
-Exit status 0 when everything is sealed, also where nothing was new; 1 otherwise.
+Exit status 0 when everything is sealed, also where nothing was new; 130 when interrupted, 1 otherwise.
 """
 
 
