@@ -15,6 +15,11 @@ def neutral(text: str | None) -> str:
     return f"'{text}" if text[0] in RISKY_OPENINGS else text
 
 
+def original(cell: str) -> str:
+    """What `neutral` was given; a cell that it can't have made stays as it is."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1] in RISKY_OPENINGS else cell
+
+
 def neutral_sql(expression: str) -> str:
     """The same for a text expression of PostgreSQL."""
     return (

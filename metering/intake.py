@@ -38,7 +38,8 @@ class BatchTooLarge(ValueError):
     """More events than one request may carry."""
 
 
-def _label_number(text: str) -> Decimal:
+def label_number(text: str) -> Decimal:
+    """A fraction in labels, exactly. Raises `ValueError`."""
     if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError(f"a number has more than {MAX_NUMBER_LENGTH} characters")
     return Decimal(text)
@@ -81,8 +82,8 @@ _MEMBERS = frozenset(EventInput.__struct_fields__)
 _NO_QUANTITY = EventInput().quantity
 _LABELS_SENT_AS = {"labels", "metadata", "data"}
 
-_decode_list = msgspec.json.Decoder(list[EventInput], float_hook=_label_number).decode
-_decode_one = msgspec.json.Decoder(EventInput, float_hook=_label_number).decode
+_decode_list = msgspec.json.Decoder(list[EventInput], float_hook=label_number).decode
+_decode_one = msgspec.json.Decoder(EventInput, float_hook=label_number).decode
 _decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -29,6 +29,18 @@ JOBS: tuple[dict[str, Any], ...] = (
         "seconds": 1800,
         "description": "Mails the last seal to SEAL_HEAD_RECIPIENTS, once a day; tries until it is sent.",
     },
+    {
+        "name": "Import uploaded files",
+        "task": "metering.import_files",
+        "seconds": 10,
+        "description": "Records the events of files that staff uploaded, and goes on with interrupted ones.",
+    },
+    {
+        "name": "Remove old uploads",
+        "task": "metering.remove_old_uploads",
+        "seconds": 3600,
+        "description": "Drops uploaded files that were neither started nor retried for seven days.",
+    },
 )
 
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from . import fences, rollups, seal_mail, seals
+from . import event_uploads, fences, rollups, seal_mail, seals
 
 SEALING_SECONDS = 120.0  # under the hard time limit with room for the segment that is under way
 
@@ -29,3 +29,16 @@ def seal_ledger() -> None:
 def mail_sealed_head() -> None:
     """Once a day; runs more often, so that a mail server's bad hour doesn't cost the day."""
     seal_mail.mail_sealed_head()
+
+
+@shared_task(name="metering.import_files")
+def import_files() -> None:
+    """Import uploaded files for a while; what is left is taken up by another worker, or by the next sweep."""
+    if event_uploads.import_due_files():
+        import_files.delay()
+
+
+@shared_task(name="metering.remove_old_uploads")
+def remove_old_uploads() -> None:
+    """Drop uploaded files that nobody started or retried."""
+    event_uploads.remove_old_uploads()

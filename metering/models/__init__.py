@@ -3,6 +3,7 @@
 from .api_key import ApiKey
 from .correction import Correction
 from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
+from .event_import import EventImport, EventImportPiece, EventImportReject
 from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
 from .project import (
     KEY_MAX_LENGTH,
@@ -27,6 +28,9 @@ __all__ = [
     "AttributionRule",
     "CatalogueVersion",
     "Correction",
+    "EventImport",
+    "EventImportPiece",
+    "EventImportReject",
     "Fence",
     "Heartbeat",
     "LedgerSeal",

@@ -1,0 +1,68 @@
+"""Which rows of the ledger say exactly what an imported row of our own export says.
+
+An export shows a time where the producer sent none, and no difference between no labels and {}; so its rows
+have other digests than what was sent, and are compared by their columns.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
+
+from .intake import EventInput, labels_text
+from .models import UsageEvent
+from .numbers import NotANumber, decimal_from
+from .recording import Misfit, canonical_labels
+from .timestamps import NotAnInstant, instant_from
+
+_COLUMNS = (
+    "event_name",
+    "subject_type",
+    "subject_id",
+    "quantity",
+    "labels_text",
+    "surface_key",
+    "occurred_at",
+)
+_decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+def repeated_rows(pairs: Iterable[tuple[int, EventInput]]) -> set[int]:
+    """Of pairs of a ledger id and the event that met it there, the ids whose row has that very content."""
+    sought = dict(pairs)
+    if not sought:
+        return set()
+    rows = (
+        UsageEvent.objects.filter(pk__in=list(sought))
+        .annotate(labels_text=Cast("labels", TextField()), surface_key=F("surface__key"))
+        .values_list("id", *_COLUMNS)
+    )
+    return {
+        row_id
+        for row_id, *columns in rows
+        if _says(sought[row_id], dict(zip(_COLUMNS, columns, strict=True)))
+    }
+
+
+def _says(event: EventInput, row: dict[str, Any]) -> bool:
+    """Whether the row of the ledger has the event's content."""
+    names = (event.event_name, event.subject_type or "", event.subject_id or "", event.surface)
+    if names != (row["event_name"], row["subject_type"], row["subject_id"], row["surface_key"]):
+        return False
+    try:
+        return (
+            _quantity(event) == row["quantity"]
+            and instant_from(event.occurred_at or "") == row["occurred_at"]
+            and labels_text(canonical_labels(event.labels or {}))
+            == labels_text(canonical_labels(_decode_labels(row["labels_text"])))
+        )
+    except (Misfit, NotANumber, NotAnInstant):
+        return False
+
+
+def _quantity(event: EventInput) -> Decimal | None:
+    text = bytes(event.quantity).decode().strip('"')
+    return None if text == "null" else decimal_from(text)
