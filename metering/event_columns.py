@@ -22,6 +22,7 @@ from .errors import EventError, Invalid
 from .exports import EVENT_COLUMNS
 from .intake import ALIASES, EventInput, label_number
 from .numbers import NotANumber, decimal_from
+from .recording import Misfit
 from .timestamps import iso
 from .windows import UnknownTimeZone, zone_named
 
@@ -35,14 +36,6 @@ MAX_COLUMNS = 1000
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,30})?)?", re.ASCII)
 _decode_json = msgspec.json.Decoder(float_hook=label_number).decode
-
-
-class Misfit(Exception):
-    """A cell that can't be what its column means."""
-
-    def __init__(self, code: str, field: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code, self.field, self.detail = code, field, detail
 
 
 @dataclass(frozen=True, slots=True)

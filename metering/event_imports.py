@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce, Now
 from .errors import Conflict
 from .event_files import Content, Record
 from .event_records import Entry, EventFile, ImportOptions, fingerprint_of
-from .event_repeats import repeated_rows
+from .event_repeats import repeats
 from .intake import EventInput, Item
 from .ledger import Outcome, record_items
 from .models import EventImport, EventImportReject
@@ -228,17 +228,14 @@ def _recorded(entries: Sequence[Entry], last: Record, file: EventFile, *, source
 
 def _settled(items: Sequence[Item], outcomes: list[Outcome]) -> list[Outcome]:
     """Outcomes of rows of our own export: what the ledger holds as the row says it exists."""
-    conflicts = {
-        outcome.id: item
-        for item, outcome in zip(items, outcomes, strict=True)
+    repeated = repeats(
+        (place, outcome.id, item)
+        for place, (item, outcome) in enumerate(zip(items, outcomes, strict=True))
         if outcome.outcome == "conflict" and outcome.id is not None and isinstance(item, EventInput)
-    }
-    repeated = repeated_rows(conflicts.items())
+    )
     return [
-        Outcome(outcome.id, outcome.event_id, "exists")
-        if outcome.outcome == "conflict" and outcome.id in repeated
-        else outcome
-        for outcome in outcomes
+        Outcome(outcome.id, outcome.event_id, "exists") if place in repeated else outcome
+        for place, outcome in enumerate(outcomes)
     ]
 
 

@@ -91,11 +91,8 @@ class EventFile:
         if is_csv:
             first = next(iter(self._records), None)
             if first is None or first.problem:
-                raise UnreadableFile(
-                    "The header can't be read: it is "
-                    + (first.problem if first and first.problem else "missing")
-                    + "."
-                )
+                problem = first.problem if first is not None else "missing"
+                raise UnreadableFile(f"Its header, the first line, is {problem}.")
             self.header = header_of(first.raw, options.delimiter)
             self.rows = Rows(self.header, options.rows)
             self.begins_at, self.begins_after_line = first.end, first.lines_done

@@ -30,21 +30,18 @@ _COLUMNS = (
 _decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
-def repeated_rows(pairs: Iterable[tuple[int, EventInput]]) -> set[int]:
-    """Of pairs of a ledger id and the event that met it there, the ids whose row has that very content."""
-    sought = dict(pairs)
+def repeats(met: Iterable[tuple[int, int, EventInput]]) -> set[int]:
+    """Of (place, ledger id, the event that met that row), the places where the row has that very content."""
+    sought = list(met)
     if not sought:
         return set()
     rows = (
-        UsageEvent.objects.filter(pk__in=list(sought))
+        UsageEvent.objects.filter(pk__in=[row_id for _, row_id, _ in sought])
         .annotate(labels_text=Cast("labels", TextField()), surface_key=F("surface__key"))
         .values_list("id", *_COLUMNS)
     )
-    return {
-        row_id
-        for row_id, *columns in rows
-        if _says(sought[row_id], dict(zip(_COLUMNS, columns, strict=True)))
-    }
+    held = {row_id: dict(zip(_COLUMNS, columns, strict=True)) for row_id, *columns in rows}
+    return {place for place, row_id, event in sought if row_id in held and _says(event, held[row_id])}
 
 
 def _says(event: EventInput, row: dict[str, Any]) -> bool:

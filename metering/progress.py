@@ -40,14 +40,14 @@ class Progress:
     ) -> None:
         self._clear()
 
-    def at(self, count: int) -> None:
-        """Say that `count` are done; drawn at most ten times a second."""
+    def at(self, count: int, *, note: str = "") -> None:
+        """Say that `count` are done, and what else is known; drawn at most ten times a second."""
         now = time.monotonic()
         if not self._is_terminal or now - self._drawn_at < REDRAW_SECONDS:
             return
         self._drawn_at = now
         share = f"{count:,} of {self._total:,}" if self._total else f"{count:,}"
-        self._out.write(f"{_CLEAR_LINE}{self._title}: {share}", ending="")
+        self._out.write(f"{_CLEAR_LINE}{self._title}: {share}{note}", ending="")
         self._out.flush()
         self._is_drawn = True
 
