@@ -13,14 +13,14 @@ def _may(*permissions: str) -> Callable[[HttpRequest], bool]:
     return lambda request: any(request.user.has_perm(one) for one in permissions)
 
 
-def _page(title: object, icon: str, model: str) -> dict[str, object]:
-    """The changelist of `app.model`, for those who may see it."""
+def _page(title: object, icon: str, model: str, *rights: str) -> dict[str, object]:
+    """The changelist of `app.model`, for those who may see it or hold one of the `rights`."""
     app, name = model.split(".")
     return {
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
-        "permission": _may(f"{app}.view_{name}", f"{app}.change_{name}"),
+        "permission": _may(f"{app}.view_{name}", f"{app}.change_{name}", *rights),
     }
 
 
@@ -77,6 +77,7 @@ UNFOLD: dict[str, object] = {
                 _page(_("Usage events"), "receipt_long", "metering.usageevent"),
                 _page(_("Rollups"), "table_chart", "metering.usagemeterrollup"),
                 _page(_("Metrics"), "straighten", "metering.metricdefinition"),
+                _page(_("Imports"), "upload_file", "metering.eventimport", "metering.import_events"),
             ),
             _group(
                 _("Scope and keys"),

@@ -118,6 +118,11 @@ class EventFile:
                 continue
         return found
 
+    def first_lines(self, count: int) -> list[str]:
+        """The first lines as they are."""
+        self.go_to(0, lines_done=0)
+        return [record.raw.decode() for record in islice(self._records, count)]
+
     def chunk(self, *, max_events: int, max_bytes: int) -> tuple[list[Entry], Record | None]:
         """The next entries, and the last record read: None at the end. Empty lines are no entries."""
         records: list[Record] = []
