@@ -53,8 +53,8 @@ class UploadForm(forms.Form):
         label=_("File"),
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.tsv,.txt,.ndjson,.jsonl,.json,.gz"}),
         help_text=_(
-            "CSV with a header, or one JSON event (or CloudEvent) a line; UTF-8, at most 100 MB, gzip welcome."
-            " Nothing is recorded yet: the next page shows what the file holds."
+            "CSV with a header, or one JSON event (or CloudEvent) a line; UTF-8, at most 100 MB, gzip too. "
+            "Nothing is recorded yet: the next page shows what the file holds."
         ),
     )
 
