@@ -9,6 +9,7 @@ import io
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from django.db.models.functions import Coalesce, Now
 
 from .errors import Conflict, Invalid, MeterbookError
 from .event_files import Content, UnreadableFile, inspect, opened
-from .event_imports import import_chunks, is_under_way_already, try_chunks
+from .event_imports import Reject, import_chunks, is_under_way_already, try_chunks
 from .event_records import EventFile, ImportOptions, completed, fingerprint_of, readable
 from .models import EventImport, EventImportPiece
 
@@ -136,16 +137,29 @@ def file_of(job: EventImport, options: ImportOptions | None = None) -> EventFile
     return readable(content_of(job), facts, options_of(job) if options is None else options)
 
 
-def try_upload(job: EventImport, options: ImportOptions) -> tuple[int, int, list[tuple[int, str, str, str]]]:
-    """What would become of its first events: how many would be recorded or exist, and what is wrong with the
-    others (line, reason, field, detail). Records nothing. Raises `Invalid`."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What would become of the first events of a file. `problems`: how often each occurs, and its first."""
+
+    checked_count: int
+    fine_count: int
+    problems: list[tuple[int, Reject]]
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.checked_count > 0 and self.fine_count == 0
+
+
+def try_upload(job: EventImport, options: ImportOptions) -> Trial:
+    """Check the first events, record nothing. Raises `Invalid`."""
     fine = checked = 0
-    wrong = []
+    problems: dict[tuple[str, str, str], list[Reject]] = {}
     for chunk in try_chunks(file_of(job, options), source=options.source, max_events=TRIED_EVENTS):
         checked += chunk.event_count
         fine += chunk.created_count + chunk.existing_count
-        wrong += [(each.line, each.code, each.field, each.detail) for each in chunk.rejects]
-    return checked, fine, wrong
+        for reject in chunk.rejects:
+            problems.setdefault((reject.code, reject.field, reject.detail), []).append(reject)
+    return Trial(checked, fine, [(len(alike), alike[0]) for alike in problems.values()])
 
 
 def start_upload(job: EventImport, options: ImportOptions) -> EventImport:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -62,3 +63,11 @@ class RejectFile:
                 self._file.write(line)
             self.count += 1
         self._file.flush()
+
+    def settle(self, rejects: Iterable[Reject]) -> None:
+        """Replace all of it, at once: another importer of the same file may have written here, too."""
+        fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        self._file.close()
+        self._file, self.count = fresh.open("wb"), 0
+        self.add(rejects)
+        fresh.replace(self.path)

@@ -154,12 +154,14 @@ class EventImportAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 told = form.told()
-                if "start" in request.POST:
+                tried = try_upload(job, told)
+                if "start" in request.POST and tried.is_hopeless:
+                    form.add_error(None, gettext("Nothing was started: see what is wrong below."))
+                elif "start" in request.POST:
                     start_upload(job, told)
                     self.log_change(request, job, gettext("Import started."))
                     _wake()
                     return HttpResponseRedirect(self.page_url("change", job.pk))
-                tried = try_upload(job, told)
             except (MeterbookError, forms.ValidationError) as refusal:
                 field = getattr(refusal, "field", None)
                 text = refusal.message if isinstance(refusal, forms.ValidationError) else str(refusal)
@@ -282,7 +284,10 @@ class EventImportAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("state"))
     def state_badge(self, job: EventImport) -> SafeString:
-        return cells.badge(job.get_state_display(), STATE_COLOURS[State(job.state)])
+        colour = STATE_COLOURS[State(job.state)]
+        if job.state == State.FINISHED and job.left_out_count:
+            colour = "warning"  # it came to its end, but not with all of its events
+        return cells.badge(job.get_state_display(), colour)
 
     @admin.display(description=_("progress"))
     def progress(self, job: EventImport) -> SafeString:

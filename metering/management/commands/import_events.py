@@ -167,6 +167,7 @@ class Command(BaseCommand):
                     break
             if job.state == EventImport.State.RUNNING:
                 finish_import(job) if job.position >= job.size else stop_import(job)
+        rejects.settle(rejects_of(job))
         self.stdout.write(f"{job.file_name}: {_counted(job)} ({pace.rate(job):,.0f} events/s).")
         if rejects.count:
             self.stdout.write(f"What was left out, and why: {rejects.path}")
