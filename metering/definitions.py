@@ -30,6 +30,14 @@ MEANING_FIELDS = (
 )
 WORDING_FIELDS = ("display_name", "description", "unit", "reset_period")
 MAX_LABEL_NAMES = 20
+RESERVED_KEYS = ("octane", "preview", "ready-made")  # routes below /metrics/ that are no metric
+
+
+def meaning_fields_of(metric: MetricDefinition) -> tuple[str, ...]:
+    """The fields of `metric` that freeze: a running total means something else in another reset period."""
+    if metric.reporting_method == MetricDefinition.ReportingMethod.TOTAL:
+        return (*MEANING_FIELDS, "reset_period")
+    return MEANING_FIELDS
 
 
 def define_metric(
@@ -45,6 +53,21 @@ def define_metric(
     Raises `Invalid` naming the field, and `Conflict` when an ancestor, a descendant or a global metric has
     the key.
     """
+    metric = draft_of(key=key, project=project, **fields)
+    if counts_from not in {None, 0}:
+        raise Invalid("A metric counts from now on, or from 0: all history.", field="counts_from")
+    with no_recorder_running():
+        ensure_key_is_free(metric)
+        put_in_force(metric, counts_from=counts_from)
+        move_version()
+    count_history(metric)
+    return metric
+
+
+def draft_of(*, key: str, project: Project | None = None, **fields: Any) -> MetricDefinition:
+    """An unsaved definition, each rule of which holds on its own. Raises `Invalid` naming the field."""
+    if key in RESERVED_KEYS:
+        raise Invalid(f"'{key}' is a word of the API's own; choose another key.", field="key")
     if fields.get("aggregation") == MetricDefinition.Aggregation.TIME_WEIGHTED_AVG:
         # What averages over time mean unless told otherwise: readings of a level.
         fields = {"meter_type": MetricDefinition.MeterType.GAUGE, "is_incremental": False, **fields}
@@ -52,19 +75,22 @@ def define_metric(
     metric.event_name = metric.event_name or key
     metric.display_name = metric.display_name or key
     _ensure_sound(metric)
-    if counts_from not in {None, 0}:
-        raise Invalid("A metric counts from now on, or from 0: all history.", field="counts_from")
-    with no_recorder_running():
-        _ensure_key_is_free(metric)
-        metric.counts_from = ledger_end()
-        metric.is_history_due = counts_from == 0
-        metric.save()
-        move_version()
+    return metric
+
+
+def put_in_force(metric: MetricDefinition, *, counts_from: int | None = None) -> None:
+    """Save a draft that counts from here on. Only while no recorder runs; the caller moves the version."""
+    metric.counts_from = ledger_end()
+    metric.is_history_due = counts_from == 0
+    metric.save()
+
+
+def count_history(metric: MetricDefinition) -> None:
+    """Count what lies before a metric that was put in force a moment ago, where that was asked for."""
     if metric.is_history_due:
         # Everything up to `counts_from` is final, so history needs no lock; a tick does it if we are killed.
         enqueue_history(metric)
         metric.refresh_from_db()
-    return metric
 
 
 def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> MetricDefinition:
@@ -72,12 +98,12 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
     unknown = sorted(set(changes) - set(MEANING_FIELDS) - set(WORDING_FIELDS))
     if unknown:
         raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
-    before = {name: getattr(metric, name) for name in MEANING_FIELDS}
+    before = {name: getattr(metric, name) for name in meaning_fields_of(metric)}
     for name, value in changes.items():
         setattr(metric, name, value)
     metric.event_name = metric.event_name or metric.key
     _ensure_sound(metric)
-    touched = [name for name in MEANING_FIELDS if getattr(metric, name) != before[name]]
+    touched = [name for name, value in before.items() if getattr(metric, name) != value]
     with no_recorder_running():
         if touched:
             stored = MetricDefinition.objects.get(pk=metric.pk)
@@ -85,7 +111,8 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
                 raise Conflict("An archived metric keeps its meaning.", field=touched[0])
             if has_counted(stored):
                 raise Conflict(
-                    f"'{touched[0]}' is frozen: the metric has counted events. Define another, archive this.",
+                    f"'{touched[0]}' is frozen: the metric has counted events. Clone it with this change,"
+                    " and archive this one.",
                     field=touched[0],
                 )
             # What it would now have counted was recorded before it meant that.
@@ -143,7 +170,8 @@ def _storable(value: Any) -> Any:
     return [_storable(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _ensure_key_is_free(metric: MetricDefinition) -> None:
+def ensure_key_is_free(metric: MetricDefinition) -> None:
+    """Raises `Conflict` when an ancestor, a descendant or a global metric has the key."""
     catalogue: Catalogue = current()
     path = metric.project.path if metric.project else ""
     for other in catalogue.metrics_with_key(metric.key):

@@ -60,7 +60,7 @@ class Unavailable(MeterbookError):
 
 @dataclass(frozen=True, slots=True)
 class EventError:
-    """What is wrong with one event of a batch. `code` is one of the contract's reason codes."""
+    """What is wrong with one event (or one Meter) of a list. `code` is a reason code of the contract."""
 
     index: int
     code: str
@@ -91,6 +91,47 @@ class EventsConflict(Conflict):
         noun = "event reuses an id" if count == 1 else "events reuse ids"
         super().__init__(f"{count} {noun} that the ledger holds with other content. Nothing was recorded.")
         self.errors = errors
+
+
+class MetersRejected(Invalid):
+    """Some Meters of a list can't become metrics; none did."""
+
+    code = "rejected"
+
+    def __init__(self, errors: list[EventError]) -> None:
+        first = errors[0]
+        place = f"Meter {first.index}" + (f", {first.field}" if first.field else "")
+        super().__init__(f"Nothing was imported. {place}: {first.detail}")
+        self.errors = errors
+
+
+class MetersConflict(Conflict):
+    """Some Meters of a list have names that are taken; none was imported."""
+
+    def __init__(self, errors: list[EventError]) -> None:
+        first = errors[0]
+        super().__init__(f"Nothing was imported. Meter {first.index}: {first.detail}")
+        self.errors = errors
+
+
+class Inexpressible(Conflict):
+    """Another system's format can't say what some metrics mean. Each error names the metric's field."""
+
+    code = "inexpressible"
+
+    def __init__(self, errors: list[EventError], *, format_name: str) -> None:
+        reasons = " ".join(error.detail for error in errors)
+        super().__init__(f"{format_name} can't express this: {reasons}")
+        self.errors = errors
+
+
+class PreviewTooSlow(Unavailable):
+    """Too many events to look at in the time that a preview may take."""
+
+    code = "preview_too_slow"
+
+    def __init__(self) -> None:
+        super().__init__("Too much to read in the time that a preview has; ask for fewer days.")
 
 
 class DefinitionsBusy(Unavailable):

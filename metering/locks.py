@@ -26,6 +26,13 @@ LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5
 
 
+def hold_recording() -> None:
+    """Until the transaction ends, no definition changes: for verbs that write rows of their own and then
+    record. Taken first, because a change of definitions waits for those rows while it holds this lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [LOCK_CLASS, RECORDING_LOCK])
+
+
 def hold_tree() -> None:
     """Until the transaction ends, nobody else adds a project or moves one: paths are written under it."""
     with connection.cursor() as cursor:

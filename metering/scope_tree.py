@@ -10,8 +10,9 @@ from django.db.models import Q
 
 from .catalogue import move_version
 from .errors import Conflict, Invalid
-from .locks import hold_tree, no_recorder_running
+from .locks import hold_recording, hold_tree, no_recorder_running
 from .models import MAX_TREE_DEPTH, AttributionRule, Project, SurfaceInstallation, UsageEvent, key_validator
+from .ready_made import record_surface_installation
 from .windows import UnknownTimeZone, zone_named
 
 
@@ -118,12 +119,17 @@ def move_project(project: Project, *, parent: Project | None) -> Project:
 
 
 def install_surface(*, project: Project, key: str, name: str) -> SurfaceInstallation:
-    """Install an app or connector into a project. Raises `Invalid` and `Conflict`."""
+    """Install an app or connector into a project, and record that as usage where a metric listens for it.
+
+    Raises `Invalid` and `Conflict`.
+    """
     _ensure_key(key)
     try:
         with transaction.atomic():
+            hold_recording()
             surface = SurfaceInstallation.objects.create(project=project, key=key, name=name)
             move_version()
+            record_surface_installation(surface)
     except IntegrityError:
         raise Conflict(f"The project has a surface '{key}' already.", field="key") from None
     return surface

@@ -164,40 +164,6 @@ class AttributionList(serializers.Serializer):
     results = AttributionDocument(many=True)
 
 
-class MetricDocument(serializers.Serializer):
-    key = serializers.CharField()
-    display_name = serializers.CharField(required=False)
-    description = serializers.CharField(required=False)
-    unit = serializers.CharField(required=False)
-    project = serializers.CharField(
-        required=False, allow_null=True, help_text="Owner. Default: the key's project."
-    )
-    event_name = serializers.CharField(required=False)
-    meter_type = serializers.ChoiceField(choices=["counter", "gauge"], required=False)
-    data_type = serializers.ChoiceField(choices=["INT", "FLOAT", "STRING"], required=False)
-    aggregation = serializers.ChoiceField(
-        choices=["COUNT", "SUM", "AVG", "MAX", "MIN", "LATEST"], required=False
-    )
-    value_property = serializers.CharField(required=False)
-    is_incremental = serializers.BooleanField(required=False)
-    reporting_method = serializers.ChoiceField(choices=["periodic", "total"], required=False)
-    expected_labels = serializers.ListField(child=serializers.CharField(), required=False)
-    primary_labels = serializers.ListField(child=serializers.CharField(), required=False)
-    event_label_filter = serializers.DictField(required=False)
-    reset_period = serializers.ChoiceField(
-        choices=["never", "hourly", "daily", "weekly", "monthly", "yearly"], required=False
-    )
-    counts_from = serializers.IntegerField(required=False)
-    archived_from = serializers.IntegerField(read_only=True, allow_null=True)
-    created_at = serializers.DateTimeField(read_only=True)
-
-
-class MetricPage(serializers.Serializer):
-    results = MetricDocument(many=True)
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-
-
 EVENT_EXAMPLES = [
     OpenApiExample(
         "One event",

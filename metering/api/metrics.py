@@ -1,4 +1,4 @@
-"""`/metrics/`: defining what is measured."""
+"""`/metrics/`: defining what is measured, and cloning it."""
 
 from typing import Any
 
@@ -9,13 +9,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from metering.catalogue import current
+from metering.cloning import clone_metric
 from metering.definitions import MEANING_FIELDS, WORDING_FIELDS, archive_metric, change_metric, define_metric
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition, Project
 from metering.principal import Principal
 from metering.timestamps import iso
 
-from .documents import MetricDocument, MetricPage, ProblemDocument
+from .documents import ProblemDocument
+from .metric_documents import MetricCloneDocument, MetricDocument, MetricPage
 from .pagination import KeyCursorPagination
 from .parsing import Query, choice_of, members_of, text_of
 from .visibility import principal_of_request, visible_project
@@ -29,14 +31,17 @@ _CHOICES = {
 }
 _TEXTS = {"display_name": 200, "description": 10_000, "unit": 50, "event_name": 200, "value_property": 200}
 _LISTS = ("expected_labels", "primary_labels")
-_MEMBERS = (*MEANING_FIELDS, *WORDING_FIELDS)
-_ALIASES = {
+MEMBERS = (*MEANING_FIELDS, *WORDING_FIELDS)
+ALIASES = {
     "aggregation_type": "aggregation",
     "meter_kind": "meter_type",
     "unit_name": "unit",
     "project_id": "project",
     "org_id": "project",
 }
+
+
+WHOSE = OpenApiParameter("project", description="Where several projects have a metric of this key.")
 
 
 class MetricsView(APIView):
@@ -70,7 +75,7 @@ class MetricsView(APIView):
             metrics = metrics.filter(archived_from__isnull=not query.flag("archived"))
         pages = KeyCursorPagination()
         page: list[MetricDefinition] = pages.paginate_queryset(metrics, request, view=self) or []
-        return pages.get_paginated_response([_shown(metric) for metric in page])
+        return pages.get_paginated_response([shown(metric) for metric in page])
 
     @extend_schema(
         operation_id="metrics_define",
@@ -82,63 +87,91 @@ class MetricsView(APIView):
     def post(self, request: Request) -> Response:
         principal = principal_of_request(request)
         members = members_of(
-            request.data, known=("key", "name", "project", "counts_from", *_MEMBERS), aliases=_ALIASES
+            request.data, known=("key", "name", "project", "counts_from", *MEMBERS), aliases=ALIASES
         )
-        key = text_of(members, "key", max_length=100)
-        if key is None:
-            raise Invalid("This member is needed.", field="key", code="missing_field")
-        counts_from = members.get("counts_from")
-        if counts_from is not None and (isinstance(counts_from, bool) or counts_from != 0):
-            raise Invalid("A metric counts from now on, or from 0: all history.", field="counts_from")
-        fields = _fields_of(members)
+        key = key_of(members)
+        counts_from = counts_from_of(members)
+        fields = fields_of(members)
         name = text_of(members, "name", max_length=200)
         if name is not None:
             fields.setdefault("display_name", name)
         metric = define_metric(
             key=key,
-            project=_owner(members, principal),
-            counts_from=None if counts_from is None else 0,
+            project=owner_of(members, principal),
+            counts_from=counts_from,
             **fields,
         )
         metric.refresh_from_db()
-        return Response(_shown(metric), status=201)
+        return Response(shown(metric), status=201)
 
 
 class MetricView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
-    _project = OpenApiParameter("project", description="Where several projects have a metric of this key.")
 
     @extend_schema(
         operation_id="metrics_get",
         summary="One metric",
-        parameters=[_project],
+        parameters=[WHOSE],
         responses={200: MetricDocument, 404: ProblemDocument},
     )
     def get(self, request: Request, key: str) -> Response:
-        return Response(_shown(_metric(request, key)))
+        return Response(shown(metric_of(request, key)))
 
     @extend_schema(
         operation_id="metrics_change",
         summary="Change a metric",
         description="What changes the meaning of numbers freezes with the first event that matches.",
-        parameters=[_project],
+        parameters=[WHOSE],
         request=MetricDocument,
         responses={200: MetricDocument, 404: ProblemDocument, 409: ProblemDocument, 422: ProblemDocument},
     )
     def patch(self, request: Request, key: str) -> Response:
-        metric = _metric(request, key, to_change=True)
-        members = members_of(request.data, known=_MEMBERS, aliases={**_ALIASES, "name": "display_name"})
-        return Response(_shown(change_metric(metric, _fields_of(members))))
+        metric = metric_of(request, key, to_change=True)
+        members = members_of(request.data, known=MEMBERS, aliases={**ALIASES, "name": "display_name"})
+        return Response(shown(change_metric(metric, fields_of(members))))
 
     @extend_schema(
         operation_id="metrics_archive",
         summary="Archive a metric",
         description="It counts no more from now on; its history stays and can be read.",
-        parameters=[_project],
+        parameters=[WHOSE],
         responses={200: MetricDocument, 404: ProblemDocument},
     )
     def delete(self, request: Request, key: str) -> Response:
-        return Response(_shown(archive_metric(_metric(request, key, to_change=True))))
+        return Response(shown(archive_metric(metric_of(request, key, to_change=True))))
+
+
+class MetricCloneView(APIView):
+    permissions = {"POST": "manage"}
+
+    @extend_schema(
+        operation_id="metrics_clone",
+        summary="Define a metric from another",
+        description=(
+            "The way out when a meaning is frozen: the new metric means what the old one does but for the "
+            "members sent, and belongs to the same project. With `archive` the old one stops counting at the "
+            "very position from which the new one counts."
+        ),
+        parameters=[WHOSE],
+        request=MetricCloneDocument,
+        responses={201: MetricDocument, 404: ProblemDocument, 409: ProblemDocument, 422: ProblemDocument},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        metric = metric_of(request, key, to_change=True)
+        members = members_of(
+            request.data,
+            known=("key", "counts_from", "archive", *MEMBERS),
+            aliases={**ALIASES, "name": "display_name"},
+        )
+        clone = clone_metric(
+            metric,
+            key=key_of(members),
+            counts_from=counts_from_of(members),
+            archives=flag_of(members, "archive"),
+            **fields_of(members),
+        )
+        clone.refresh_from_db()
+        return Response(shown(clone), status=201)
 
 
 def _seen_from(path: str | None, *, below: bool) -> Any:
@@ -153,7 +186,7 @@ def _seen_from(path: str | None, *, below: bool) -> Any:
     return metrics.filter(seen)
 
 
-def _metric(request: Request, key: str, *, to_change: bool = False) -> MetricDefinition:
+def metric_of(request: Request, key: str, *, to_change: bool = False) -> MetricDefinition:
     """The metric by key. To change it, its owner must lie within what the caller sees: else not found."""
     query = Query(request.query_params, known=("project",))
     principal = principal_of_request(request)
@@ -168,7 +201,7 @@ def _metric(request: Request, key: str, *, to_change: bool = False) -> MetricDef
     return metric
 
 
-def _owner(members: dict[str, Any], principal: Principal) -> Project | None:
+def owner_of(members: dict[str, Any], principal: Principal) -> Project | None:
     """The named project, else the key's; staff may define global metrics by naming none."""
     key = text_of(members, "project")
     if key is not None:
@@ -176,11 +209,33 @@ def _owner(members: dict[str, Any], principal: Principal) -> Project | None:
     return None if principal.project_id is None else Project.objects.get(pk=principal.project_id)
 
 
-def _fields_of(members: dict[str, Any]) -> dict[str, Any]:
+def key_of(members: dict[str, Any]) -> str:
+    key = text_of(members, "key", max_length=100)
+    if key is None:
+        raise Invalid("This member is needed.", field="key", code="missing_field")
+    return key
+
+
+def counts_from_of(members: dict[str, Any]) -> int | None:
+    """0 for all history, None for from now on."""
+    counts_from = members.get("counts_from")
+    if counts_from is not None and (isinstance(counts_from, bool) or counts_from != 0):
+        raise Invalid("A metric counts from now on, or from 0: all history.", field="counts_from")
+    return None if counts_from is None else 0
+
+
+def flag_of(members: dict[str, Any], name: str) -> bool:
+    value = members.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Invalid("Must be true or false.", field=name)
+    return bool(value)
+
+
+def fields_of(members: dict[str, Any]) -> dict[str, Any]:
     """The definition's own fields that were sent, each of its type. Raises `Invalid`."""
     fields: dict[str, Any] = {}
     for name, value in members.items():
-        if name not in _MEMBERS or value is None:
+        if name not in MEMBERS or value is None:
             continue
         if name in _CHOICES:
             fields[name] = choice_of(members, name, _CHOICES[name])
@@ -191,15 +246,13 @@ def _fields_of(members: dict[str, Any]) -> dict[str, Any]:
                 raise Invalid("Must be an array of texts.", field=name)
             fields[name] = value
         elif name == "is_incremental":
-            if not isinstance(value, bool):
-                raise Invalid("Must be true or false.", field=name)
-            fields[name] = value
+            fields[name] = flag_of(members, name)
         else:
             fields[name] = value  # the filter; the verb reads it
     return fields
 
 
-def _shown(metric: MetricDefinition) -> dict[str, Any]:
+def shown(metric: MetricDefinition) -> dict[str, Any]:
     return {
         "key": metric.key,
         "display_name": metric.display_name,

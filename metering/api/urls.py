@@ -3,7 +3,10 @@
 from django.urls import path
 
 from .ledger_seals import LedgerSealsView
-from .metrics import MetricsView, MetricView
+from .metric_octane import OctaneMetersView, OctaneMeterView
+from .metric_preview import DraftPreviewView, MetricPreviewView
+from .metric_ready_made import ReadyMadeView
+from .metrics import MetricCloneView, MetricsView, MetricView
 from .projects import AttributionView, ProjectsView, ProjectView
 from .usage import UsageSummariesView, UsageView
 from .usage_events import UsageEventsView, UsageEventView
@@ -20,5 +23,12 @@ urlpatterns = [
     path("projects/<str:key>/", ProjectView.as_view(), name="project"),
     path("projects/<str:key>/attribution/", AttributionView.as_view(), name="attribution"),
     path("metrics/", MetricsView.as_view(), name="metrics"),
+    # Before any key: definitions.RESERVED_KEYS are no metric's.
+    path("metrics/octane/", OctaneMetersView.as_view(), name="metrics-octane"),
+    path("metrics/preview/", DraftPreviewView.as_view(), name="metrics-preview"),
+    path("metrics/ready-made/", ReadyMadeView.as_view(), name="metrics-ready-made"),
     path("metrics/<str:key>/", MetricView.as_view(), name="metric"),
+    path("metrics/<str:key>/clone/", MetricCloneView.as_view(), name="metric-clone"),
+    path("metrics/<str:key>/octane/", OctaneMeterView.as_view(), name="metric-octane"),
+    path("metrics/<str:key>/preview/", MetricPreviewView.as_view(), name="metric-preview"),
 ]

@@ -42,6 +42,15 @@ def routes(patterns=None, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
 
 
 EVENT = {"event_name": "zebra-calls", "quantity": 1}
+OCTANE_METER = {
+    "name": "from-octane",
+    "event_name": "calls",
+    "meter_type": "COUNTER",
+    "data_type": "INT",
+    "aggregation": "SUM",
+    "is_incremental": True,
+    "reporting_method": "periodic",
+}
 # Each route and method with what a stranger may try: path and query, body, and the status it must get.
 # 200 means a list, which must hold nothing of the other tenant's.
 TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
@@ -122,6 +131,32 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ("/metrics/zebra-calls/?project=zebra", {"unit": "x"}, 404),
         ("/metrics/shared/", {"unit": "x"}, 404),  # global: of nobody's key
     ],
+    ("POST", "/metrics/octane/"): [
+        ("/metrics/octane/?project=zebra", [OCTANE_METER], 404),
+        ("/metrics/octane/?project=zebra-chat", OCTANE_METER, 404),
+    ],
+    ("GET", "/metrics/<str:key>/octane/"): [
+        ("/metrics/zebra-calls/octane/", None, 404),
+        ("/metrics/zebra-calls/octane/?project=zebra", None, 404),
+    ],
+    ("POST", "/metrics/preview/"): [
+        ("/metrics/preview/", {"event_name": "zebra-calls"}, 200),
+        ("/metrics/preview/", {"event_name": "shared", "primary_labels": ["animal"]}, 200),
+        ("/metrics/preview/", {"event_name": "zebra-calls", "project": "zebra"}, 404),
+    ],
+    ("POST", "/metrics/<str:key>/preview/"): [
+        ("/metrics/zebra-calls/preview/", {}, 404),
+        ("/metrics/zebra-calls/preview/?project=zebra", {}, 404),
+        ("/metrics/shared/preview/", {"primary_labels": ["animal"], "days": 90}, 200),
+        ("/metrics/shared/preview/", {"event_name": "zebra-calls", "expected_labels": ["no"]}, 200),
+    ],
+    ("POST", "/metrics/<str:key>/clone/"): [
+        ("/metrics/zebra-calls/clone/", {"key": "mine-now"}, 404),
+        ("/metrics/zebra-calls/clone/?project=zebra", {"key": "mine-now"}, 404),
+        ("/metrics/shared/clone/", {"key": "shared-2", "archive": True}, 404),
+    ],
+    ("GET", "/metrics/ready-made/"): [("/metrics/ready-made/?project=zebra", None, 404)],
+    ("POST", "/metrics/ready-made/"): [("/metrics/ready-made/", {"project": "zebra"}, 404)],
     ("DELETE", "/metrics/<str:key>/"): [
         ("/metrics/zebra-calls/", None, 404),
         ("/metrics/zebra-calls/?project=zebra", None, 404),
@@ -251,7 +286,7 @@ def test_owner_sees_what_the_stranger_does_not(zebra):
                 answer = owner(method, filled(path, zebra), body)
                 content = b"".join(answer.streaming_content) if answer.streaming else answer.content
                 assert answer.status_code == 200, (route, path, content)
-                if "kind=" not in path and path not in OF_NO_TENANT:
+                if "kind=" not in path and path not in OF_NO_TENANT and "ready-made" not in path:
                     assert SECRET in content.decode() or "shared" in content.decode(), (path, content)
 
 
@@ -275,7 +310,8 @@ def test_nobody_without_a_key_is_told_anything(zebra, method, route):
 def test_key_without_the_permission_is_refused(zebra, method, route):
     """A read key changes nothing; an ingest key reads nothing; neither is told what exists."""
     tenant = Project.objects.get(key="zebra")
-    permissions = ("ingest", "backfill") if method == "GET" else ("read",)
+    only_asks = method == "GET" or route.endswith("/preview/")
+    permissions = ("ingest", "backfill") if only_asks else ("read",)
     weak = Caller(tenant, *permissions)
     before = everything_stored()
 
