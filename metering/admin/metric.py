@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -17,10 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from metering.aggregations import AGGREGATIONS
 from metering.catalogue import current
+from metering.cloning import clone_metric
 from metering.definitions import (
     MEANING_FIELDS,
     WORDING_FIELDS,
@@ -28,18 +27,34 @@ from metering.definitions import (
     change_metric,
     define_metric,
     has_counted,
+    meaning_fields_of,
 )
-from metering.errors import MeterbookError
+from metering.errors import MeterbookError, PreviewTooSlow
 from metering.models import MetricDefinition, UsageMeterRollup
+from metering.previews import DEFAULT_DAYS
 from metering.usage_charts import latest_days, points_of, value_in
 
 from . import cells
-from .base import EditableAdmin, VerbForm
+from .base import EditableAdmin
 from .charts import usage_chart
 from .filters import ProjectFilter
+from .metric_form import MetricForm
+from .metric_octane import OctanePages
+from .metric_preview import DAY_CHOICES, preview_card
+from .metric_ready_made import ReadyMadePages
 from .metric_words import meaning_in_words
 
 CHART_DAYS = 30
+CLONE_OF = "clone_of"  # parameter of the add form
+PREVIEW = "_preview"  # name of the buttons that look ahead
+
+
+def following_key(key: str) -> str:
+    """A key to begin with for a clone: "calls" is followed by "calls-2", and that by "calls-3"."""
+    stem, dash, number = key.rpartition("-")
+    if dash and number.isascii() and number.isdigit() and len(number) < 5:
+        return f"{stem}-{int(number) + 1}"
+    return f"{key}-2"
 
 
 class StateFilter(DropdownFilter):
@@ -57,39 +72,8 @@ class StateFilter(DropdownFilter):
         return queryset
 
 
-class MetricForm(VerbForm):
-    counts_history = forms.BooleanField(
-        label=_("Count all history too"),
-        required=False,
-        widget=UnfoldBooleanSwitchWidget(),
-        help_text=_(
-            "Off: events recorded from now on count. On: matching events that are in the ledger already "
-            "count as well; adding them up may take a while."
-        ),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("event_name", "display_name"):
-            if name in self.fields:
-                self.fields[name].required = False
-        if "event_name" in self.fields:
-            self.fields["event_name"].help_text = _(
-                "The events that it listens to; empty: the key. Several metrics may listen to one event name."
-            )
-        if "aggregation" in self.fields:
-            self.fields["aggregation"].choices = [  # type: ignore[attr-defined]
-                choice for choice in MetricDefinition.Aggregation.choices if choice[0] in AGGREGATIONS
-            ]
-        if "event_label_filter" in self.fields:
-            self.fields["event_label_filter"].required = False
-
-    def clean_event_label_filter(self) -> Any:
-        return self.cleaned_data["event_label_filter"] or {}
-
-
 @admin.register(MetricDefinition)
-class MetricDefinitionAdmin(EditableAdmin):
+class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
     form = MetricForm
     intro = _(
         "What is measured: which events a metric listens to, what it takes from them, and how that adds up. "
@@ -111,10 +95,11 @@ class MetricDefinitionAdmin(EditableAdmin):
     autocomplete_fields = ("project",)
     formfield_overrides = {
         ArrayField: {"widget": UnfoldAdminTextInputWidget},
-        models.JSONField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 4, "class": "font-mono"})},
         models.TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3})},
     }
-    actions_detail = ("show_usage", "archive")
+    actions = ("export_to_octane",)  # type: ignore[assignment]
+    actions_list = ("add_ready_made_metrics", "import_from_octane")
+    actions_detail = ("show_usage", "export_one_to_octane", "clone", "archive")
     change_form_outer_before_template = "admin/metering/metricdefinition/usage.html"
 
     _naming = ("display_name", "description", "unit", "reset_period")
@@ -135,6 +120,15 @@ class MetricDefinitionAdmin(EditableAdmin):
     )
 
     # -- list --------------------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        links = []
+        if self.has_add_permission(request):
+            links = [
+                (self.page_url("add_ready_made_metrics"), _("Add ready-made metrics"), "playlist_add"),
+                (self.page_url("import_from_octane"), _("Import from Octane"), "upload_file"),
+            ]
+        return super().changelist_view(request, {"empty_links": links, **(extra_context or {})})
 
     @admin.display(description=_("metric"), ordering="display_name")
     def name(self, metric: MetricDefinition) -> SafeString:
@@ -158,12 +152,13 @@ class MetricDefinitionAdmin(EditableAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
-            return self.add_fieldsets
+            original = self._original(request)
+            return self.add_fieldsets if original is None else self._clone_fieldsets(original)
         frozen = self._is_frozen(request, obj)
         note = (
             _(
-                "Frozen: the metric has counted events or is archived. To measure something else, define a "
-                "new metric and archive this."
+                "Frozen: the metric has counted events or is archived. To measure something else, clone the "
+                "metric with your change and archive this."
             )
             if frozen
             else _("Free to change until the first event counts.")
@@ -177,7 +172,7 @@ class MetricDefinitionAdmin(EditableAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ()
-        frozen = MEANING_FIELDS if self._is_frozen(request, obj) else ()
+        frozen = meaning_fields_of(obj) if self._is_frozen(request, obj) else ()
         return ("key", "positions", *frozen)
 
     @staticmethod
@@ -199,39 +194,115 @@ class MetricDefinitionAdmin(EditableAdmin):
             return gettext("from ledger id %(first)s on") % facts
         return gettext("from ledger id %(first)s to %(last)s") % facts
 
+    # -- clones ------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _original(request: HttpRequest) -> MetricDefinition | None:
+        """The metric that the add form clones."""
+        text = request.GET.get(CLONE_OF, "")
+        if not text.isascii() or not text.isdigit() or len(text) > 18:
+            return None
+        return MetricDefinition.objects.select_related("project").filter(pk=text).first()
+
+    def _clone_fieldsets(self, original: MetricDefinition) -> Any:
+        owner = original.project.key if original.project else gettext("all projects")
+        note = _("A new metric beside “%(key)s”, of the same owner (%(owner)s). Change what should differ.")
+        switches = ("counts_history",) if original.is_archived else ("archives_original", "counts_history")
+        return (
+            (
+                None,
+                {
+                    "fields": ("key", *self._naming, *switches),
+                    "description": note % {"key": original.key, "owner": owner},
+                },
+            ),
+            (_("Which events"), {"fields": self._events}),
+            (_("What it takes from them"), {"fields": self._values}),
+        )
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        original = self._original(request)
+        if original is not None:
+            initial |= {name: getattr(original, name) for name in (*MEANING_FIELDS, *WORDING_FIELDS)}
+            initial |= {
+                "key": following_key(original.key),
+                "archives_original": not original.is_archived,
+            }
+            if original.display_name == original.key:
+                initial["display_name"] = ""
+        return initial
+
+    # -- saving, or looking ahead ------------------------------------------------------------------------
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form_class = super().get_form(request, obj, change=change, **kwargs)
+        form_class.original = None if change else self._original(request)
+        asked = request.POST.get(PREVIEW, "")
+        if PREVIEW in request.POST:
+            form_class.preview_days = int(asked) if asked in map(str, DAY_CHOICES) else DEFAULT_DAYS
+        return form_class
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        given = form.cleaned_data
-        fields = {name: given[name] for name in (*MEANING_FIELDS, *WORDING_FIELDS) if name in given}
+        given, fields = form.cleaned_data, form.definition()
         if change:
             change_metric(MetricDefinition.objects.get(pk=obj.pk), fields)
             return
-        created = define_metric(
-            key=given["key"],
-            project=given["project"],
-            counts_from=0 if given["counts_history"] else None,
-            **fields,
-        )
+        counts_from = 0 if given["counts_history"] else None
+        if form.original is not None:
+            created = clone_metric(
+                form.original,
+                key=given["key"],
+                counts_from=counts_from,
+                archives=given["archives_original"],
+                **fields,
+            )
+            if given["archives_original"]:
+                self.log_change(request, form.original, [{"changed": {"fields": ["archived from"]}}])
+        else:
+            created = define_metric(
+                key=given["key"], project=given["project"], counts_from=counts_from, **fields
+            )
         self.adopt(obj, created)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        metric = kwargs.get("obj")
-        meaning = current().meanings.get(metric.pk) if metric is not None else None
-        if metric is not None and meaning is not None:
-            interval = latest_days(meaning, days=CHART_DAYS)
-            context["metric_words"] = meaning_in_words(metric)
-            if interval is not None:
-                points = points_of(meaning, interval)
-                value, record_count = value_in(meaning, interval)
-                context["usage"] = {
-                    "interval": interval,
-                    "chart": usage_chart(meaning, points, interval, name=metric.display_name, height=200),
-                    "value": cells.grouped(value),
-                    "record_count": f"{record_count:,}",
-                    "unit": metric.unit,
-                }
+        metric, form = kwargs.get("obj"), context["adminform"].form
+        if form.original is not None:
+            context["title"] = gettext("Clone “%s”") % form.original.display_name
+        is_editable = metric is None or self._may_change(request, metric)
+        context |= {"offers_preview": is_editable, "preview_days": DEFAULT_DAYS}
+        if form.draft is not None and not form.errors:
+            try:
+                context["preview"] = preview_card(form.draft, stored=form.stored, days=form.preview_days)
+            except PreviewTooSlow as refusal:
+                self.message_user(request, str(refusal), level="ERROR")
+        elif metric is not None:
+            self._add_usage(context, metric)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _may_change(self, request: HttpRequest, metric: MetricDefinition) -> bool:
+        """Whether the meaning is open to this person: else there is nothing to look ahead to."""
+        return self.has_change_permission(request, metric) and not self._is_frozen(request, metric)
+
+    @staticmethod
+    def _add_usage(context: dict[str, Any], metric: MetricDefinition) -> None:
+        meaning = current().meanings.get(metric.pk)
+        if meaning is None:
+            return
+        interval = latest_days(meaning, days=CHART_DAYS)
+        context["metric_words"] = meaning_in_words(metric)
+        if interval is not None:
+            points = points_of(meaning, interval)
+            value, record_count = value_in(meaning, interval)
+            context["usage"] = {
+                "interval": interval,
+                "chart": usage_chart(meaning, points, interval, name=metric.display_name, height=200),
+                "value": cells.grouped(value),
+                "record_count": f"{record_count:,}",
+                "unit": metric.unit,
+            }
 
     # -- actions -----------------------------------------------------------------------------------------
 
@@ -247,6 +318,16 @@ class MetricDefinitionAdmin(EditableAdmin):
         metric = get_object_or_404(MetricDefinition, pk=object_id)
         query = urlencode({"metric__id__exact": metric.pk})
         return HttpResponseRedirect(reverse("admin:metering_usagemeterrollup_changelist") + "?" + query)
+
+    # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
+    def has_clone_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(self.has_add_permission(request))
+
+    @action(description=_("Clone"), url_path="clone", permissions=["clone"], icon="content_copy")
+    def clone(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The form of a new metric, filled in with this one."""
+        metric = get_object_or_404(MetricDefinition, pk=object_id)
+        return HttpResponseRedirect(self.page_url("add") + "?" + urlencode({CLONE_OF: metric.pk}))
 
     @action(
         description=_("Archive"),
