@@ -48,6 +48,8 @@ def import_octane(
     be read or makes no sense, `MetersConflict` when a name is taken, each with every error by index and by
     Octane's field; then nothing was defined.
     """
+    if not meters:
+        raise Invalid("There is no Meter to import.")
     if len(meters) > MAX_METERS:
         raise Invalid(f"At most {MAX_METERS} Meters at a time.", code="batch_too_large")
     drafts = drafts_of(meters, project=project)

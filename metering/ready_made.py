@@ -79,8 +79,7 @@ READY_MADE = (
         "Surface installations",
         "installation",
         SURFACE_INSTALLED,
-        "Apps and connectors installed into projects, by the label “surface”; “kind” is the project's."
-        " Recorded by Meterbook itself.",
+        "Apps and connectors installed into projects, by the label “surface”. Recorded by Meterbook itself.",
         "surface",
     ),
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import QuerySet
@@ -121,14 +122,14 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
 
     # -- list --------------------------------------------------------------------------------------------
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        links = []
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
         if self.has_add_permission(request):
-            links = [
+            changelist.empty_links = [
                 (self.page_url("add_ready_made_metrics"), _("Add ready-made metrics"), "playlist_add"),
                 (self.page_url("import_from_octane"), _("Import from Octane"), "upload_file"),
             ]
-        return super().changelist_view(request, {"empty_links": links, **(extra_context or {})})
+        return changelist
 
     @admin.display(description=_("metric"), ordering="display_name")
     def name(self, metric: MetricDefinition) -> SafeString:
@@ -153,7 +154,7 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             original = self._original(request)
-            return self.add_fieldsets if original is None else self._clone_fieldsets(original)
+            return self.add_fieldsets if original is None else self._clone_fieldsets(request, original)
         frozen = self._is_frozen(request, obj)
         note = (
             _(
@@ -204,15 +205,19 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
             return None
         return MetricDefinition.objects.select_related("project").filter(pk=text).first()
 
-    def _clone_fieldsets(self, original: MetricDefinition) -> Any:
+    def _archives(self, request: HttpRequest, original: MetricDefinition) -> bool:
+        """Whether this person may archive the original, and there is something to archive."""
+        return not original.is_archived and self.has_change_permission(request, original)
+
+    def _clone_fieldsets(self, request: HttpRequest, original: MetricDefinition) -> Any:
         owner = original.project.key if original.project else gettext("all projects")
         note = _("A new metric beside “%(key)s”, of the same owner (%(owner)s). Change what should differ.")
-        switches = ("counts_history",) if original.is_archived else ("archives_original", "counts_history")
+        switches = ("archives_original",) if self._archives(request, original) else ()
         return (
             (
                 None,
                 {
-                    "fields": ("key", *self._naming, *switches),
+                    "fields": ("key", *self._naming, *switches, "counts_history"),
                     "description": note % {"key": original.key, "owner": owner},
                 },
             ),
@@ -250,14 +255,11 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
             return
         counts_from = 0 if given["counts_history"] else None
         if form.original is not None:
+            archives = given["archives_original"] and self._archives(request, form.original)
             created = clone_metric(
-                form.original,
-                key=given["key"],
-                counts_from=counts_from,
-                archives=given["archives_original"],
-                **fields,
+                form.original, key=given["key"], counts_from=counts_from, archives=archives, **fields
             )
-            if given["archives_original"]:
+            if archives:
                 self.log_change(request, form.original, [{"changed": {"fields": ["archived from"]}}])
         else:
             created = define_metric(

@@ -99,6 +99,8 @@ class OctaneForm(forms.Form):
             raise ValidationError({"text": gettext("Paste the JSON, or choose a file.")})
         try:
             found = json.loads(cleaned["text"], parse_float=Decimal, parse_constant=_refuse)
+            # Half a surrogate pair can be escaped, and can't be stored.
+            json.dumps(found, ensure_ascii=False, default=str).encode()
         except json.JSONDecodeError as error:
             facts = {"line": error.lineno, "column": error.colno, "problem": error.msg}
             raise ValidationError(
