@@ -125,7 +125,7 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
         if self.has_add_permission(request):
-            changelist.empty_links = [
+            changelist.empty_links = [  # type: ignore[attr-defined]
                 (self.page_url("add_ready_made_metrics"), _("Add ready-made metrics"), "playlist_add"),
                 (self.page_url("import_from_octane"), _("Import from Octane"), "upload_file"),
             ]
