@@ -1,4 +1,4 @@
-"""Installing a surface records usage: it takes the recording lock first, or it would meet a change half-way."""
+"""Installing a surface records usage: it takes the recording lock first, or it would deadlock with a change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
