@@ -1,4 +1,4 @@
-"""Installing a surface records usage: it takes the recording lock first, or it would deadlock with a change."""
+"""Installing a surface records usage: it takes the recording lock first, or it could deadlock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
