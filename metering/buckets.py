@@ -40,7 +40,8 @@ def bucket_end(start: dt.datetime, granularity: str) -> dt.datetime:
     return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
 
 
-def _ceiling(instant: dt.datetime, granularity: str) -> dt.datetime:
+def bucket_ceiling(instant: dt.datetime, granularity: str) -> dt.datetime:
+    """The first bucket start at or after `instant`."""
     floor = bucket_floor(instant, granularity)
     return floor if floor == instant else bucket_end(floor, granularity)
 
@@ -55,7 +56,7 @@ def cover(start: dt.datetime | None, end: dt.datetime | None) -> list[Segment]:
     head: list[Segment] = []
     tail: list[Segment] = []
     for granularity, coarser in ((EDGE, HOUR), (HOUR, DAY), (DAY, MONTH)):
-        inner_start = None if start is None else _ceiling(start, coarser)
+        inner_start = None if start is None else bucket_ceiling(start, coarser)
         inner_end = None if end is None else bucket_floor(end, coarser)
         if inner_start is not None and inner_end is not None and inner_start >= inner_end:
             # No bucket of the coarser grain fits in between: the rest is read at this grain.

@@ -127,6 +127,15 @@ def grouped_sql(meaning: Meaning, keys: Sequence[str], *, having: str = "sum(rec
     """  # noqa: S608
 
 
+def level_before_sql(stream_keys: Sequence[str], bucket: str) -> str:
+    """The level that a stream carries into a bucket, over all its grouped buckets: the sum of the changes
+    before."""
+    return (
+        f"sum(value_sum) OVER (PARTITION BY {', '.join(stream_keys)} ORDER BY {bucket}"
+        " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+
+
 def parts_sql(
     meaning: Meaning,
     slice: Slice,
@@ -408,11 +417,11 @@ class _Source:
     def _counted(self, *, with_labels: bool = True) -> str:
         """Conditions under which event `e` is in the slice and counts."""
         params, slice = self._params, self._slice
-        clauses = [counted_sql(self._meaning, params, as_of=self._as_of), slice.scope.sql("e", params)]
-        if self._meaning.owner_path:
-            below = Project.objects.filter(path__startswith=self._meaning.owner_path)
-            ids = list(below.values_list("id", flat=True))
-            clauses.append(f"e.project_id = ANY ({params.add(ids)}::bigint[])")
+        clauses = [
+            counted_sql(self._meaning, params, as_of=self._as_of),
+            below_owner_sql(self._meaning, params),
+            slice.scope.sql("e", params),
+        ]
         if slice.subject_type is not None:
             clauses.append(f"e.subject_type = {params.add(slice.subject_type)}")
         if slice.subject_id is not None:
@@ -435,6 +444,14 @@ def counted_sql(meaning: Meaning, params: Params, *, as_of: int | None = None) -
     if as_of is not None:
         clauses.append(f"e.id <= {params.add(as_of)}")
     return " AND ".join(clauses)
+
+
+def below_owner_sql(meaning: Meaning, params: Params) -> str:
+    """Condition under which event `e` is of a project that the metric's owner holds."""
+    if not meaning.owner_path:
+        return "TRUE"
+    below = Project.objects.filter(path__startswith=meaning.owner_path).values_list("id", flat=True)
+    return f"e.project_id = ANY ({params.add(list(below))}::bigint[])"
 
 
 def filtered_sql(slice: Slice, alias: str, params: Params) -> str:

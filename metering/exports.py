@@ -10,14 +10,16 @@ from typing import Any
 import psycopg
 from django.db import connection
 
+from .aggregations import seconds_sql
+from .buckets import bucket_ceiling
 from .catalogue import Catalogue
+from .contributions import Scope, Slice
 from .csv_cells import neutral_sql
 from .event_listing import EventFilter
 from .label_filter import Params
 from .meaning import Meaning
 from .models import QUANTITY_SCALE
-from .streams import TOTAL
-from .usage import Scope
+from .summaries import rows_sql
 
 EVENT_COLUMNS = (
     "id",
@@ -91,64 +93,63 @@ def rollups_csv(
     granularity: str,
     start: dt.datetime | None,
     end: dt.datetime | None,
+    as_of: int | None = None,
 ) -> Iterator[bytes]:
     """Rollups of one metric as CSV, what is pending added, one row per stream and bucket.
 
-    Columns: `ROLLUP_COLUMNS`. Buckets that begin in [start, end).
+    Columns: `ROLLUP_COLUMNS`. Buckets that begin in [start, end). With `as_of`, the rows as they would have
+    been at that position.
     """
     params = Params()
-    merged = meaning.aggregation.merge_sql("x")
-    columns = ("record_count", *meaning.aggregation.needed)
-    bounds = {"r": "r.bucket_start", "p": f"date_trunc('{granularity}', p.hour_start, 'UTC')"}
-    conditions = {}
-    for alias, bucket in bounds.items():
-        clauses = [f"{alias}.metric_id = {params.add(meaning.metric_id)}", scope.sql(alias, params)]
-        if start is not None:
-            clauses.append(f"{bucket} >= {params.add(start)}")
-        if end is not None:
-            clauses.append(f"{bucket} < {params.add(end)}")
-        conditions[alias] = " AND ".join(clauses)
-    names = ", ".join(columns)
-    value = {
-        "COUNT": "y.record_count::numeric",
-        "SUM": "y.value_sum",
-        # In whole units of the last decimal, half away from zero: the division itself would choose a scale.
-        "AVG": f"sign(y.value_sum) * div(abs(y.value_sum) * 2e{QUANTITY_SCALE} + y.record_count,"
-        f" NULLIF(2 * y.record_count, 0)) * 1e-{QUANTITY_SCALE}",
-        "MIN": "y.value_min",
-        "MAX": "y.value_max",
-        "LATEST": "y.last_value",
-    }[meaning.aggregation.name]
+    rows = rows_sql(
+        meaning,
+        Slice(scope=scope),
+        params,
+        granularity=granularity,
+        start=None if start is None else bucket_ceiling(start.astimezone(dt.UTC), granularity),
+        end=None if end is None else bucket_ceiling(end.astimezone(dt.UTC), granularity),
+        as_of=as_of,
+    )
     statement = f"""
+        {rows}
         SELECT {params.add(meaning.key)}::text AS metric, p.key AS project, s.key AS billing_scope,
                '{granularity}' AS granularity, {_TIME.format("y.bucket_start")} AS bucket_start,
                {neutral_sql("y.subject_type")} AS subject_type, {neutral_sql("y.subject_id")} AS subject_id,
-               y.labels, trim_scale({value}) AS value, y.record_count
-          FROM (
-                SELECT x.bucket_start, x.project_id, x.billing_scope_id, x.stream,
-                       min(x.subject_type) AS subject_type, min(x.subject_id) AS subject_id,
-                       min(x."group"::text) AS labels,
-                       {", ".join(f"{merged[name]} AS {name}" for name in columns)}
-                  FROM (
-                        SELECT r.bucket_start, r.project_id, r.billing_scope_id, r.stream,
-                               r.subject_type, r.subject_id, r."group", {names}
-                          FROM metering_usagemeterrollup r
-                         WHERE r.granularity = '{granularity}'
-                           AND r.stream <> '{TOTAL}'
-                           AND {conditions["r"]}
-                        UNION ALL
-                        SELECT {bounds["p"]}, p.project_id, p.billing_scope_id, p.stream,
-                               p.subject_type, p.subject_id, p."group", {names}
-                          FROM metering_pendingcontribution p
-                         WHERE {conditions["p"]}
-                       ) x
-                 GROUP BY x.bucket_start, x.project_id, x.billing_scope_id, x.stream
-               ) y
+               y.labels, trim_scale({_value_sql(meaning, granularity)}) AS value, y.record_count
+          FROM rows y
           JOIN metering_project p ON p.id = y.project_id
           JOIN metering_project s ON s.id = y.billing_scope_id
          ORDER BY y.bucket_start, p.key, s.key, y.stream
     """  # noqa: S608 (values are bound; the text is ours)
     return _copied(statement, params)
+
+
+def _value_sql(meaning: Meaning, granularity: str) -> str:
+    """The value of a row `y` of `rows_sql`: as `value_between` computes it."""
+    start = seconds_sql("y.bucket_start")
+    end = seconds_sql(f"(y.bucket_start AT TIME ZONE 'UTC' + interval '1 {granularity}') AT TIME ZONE 'UTC'")
+    integral = (
+        f"({end} * (COALESCE(y.level_before, 0) + COALESCE(y.value_sum, 0))"
+        f" - {start} * COALESCE(y.level_before, 0) - COALESCE(y.value_moment, 0))"
+    )
+    return {
+        "COUNT": "y.record_count::numeric",
+        "SUM": "COALESCE(y.value_sum, 0)",
+        "AVG": _quotient_sql("y.value_sum", "y.record_count"),
+        "MIN": "y.value_min",
+        "MAX": "y.value_max",
+        "LATEST": "y.last_value",
+        "UNIQUE_COUNT": "y.distinct_count::numeric",
+        "TIME_WEIGHTED_AVG": _quotient_sql(integral, f"({end} - {start})"),
+    }[meaning.aggregation.name]
+
+
+def _quotient_sql(dividend: str, divisor: str) -> str:
+    """In whole units of the last decimal, half away from zero: a division itself would choose a scale."""
+    return (
+        f"sign({dividend}) * div(abs({dividend}) * 2e{QUANTITY_SCALE} + {divisor}, NULLIF(2 * {divisor}, 0))"
+        f" * 1e-{QUANTITY_SCALE}"
+    )
 
 
 def _copied(statement: str, params: Params) -> Iterator[bytes]:

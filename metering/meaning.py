@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from .aggregations import AGGREGATIONS, Aggregate, Aggregation
+from .aggregations import AGGREGATIONS, Aggregate, Aggregation, TimeWeightedAverage
 from .label_filter import AllOf, Params, filter_from, is_absent, path_sql, text_sql, value_at
 from .models import MetricDefinition
 from .numbers import (
@@ -101,6 +101,11 @@ class Meaning:
     def adds_up(self) -> bool:
         """Whether what events contribute is a sum, in any order, from which a void can subtract."""
         return self.aggregation.adds_up and not self.is_stepped
+
+    @property
+    def carries_level(self) -> bool:
+        """Whether a window's value depends on what came before it: a level lasts until it changes."""
+        return isinstance(self.aggregation, TimeWeightedAverage)
 
     def matches(self, labels: Mapping[str, Any]) -> bool:
         return not self.has_filter or self.filter.matches(labels)

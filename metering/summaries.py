@@ -1,4 +1,7 @@
-"""Rollup rows as they would be if everything pending were merged this instant, page by page."""
+"""Rollup rows as they would be if everything pending were merged this instant, page by page.
+
+Or as they would have been at a position: then from the ledger alone.
+"""
 
 import datetime as dt
 import json
@@ -8,15 +11,25 @@ from uuid import UUID
 
 from django.db import connection
 
-from .aggregations import Aggregate
-from .buckets import bucket_end
+from .buckets import EDGE, bucket_end, bucket_floor
+from .contributions import (
+    BUCKET,
+    PRIMARY_LABELS,
+    STREAM,
+    Scope,
+    Slice,
+    aggregate_of,
+    grouped_sql,
+    level_before_sql,
+    parts_sql,
+    result_columns,
+)
 from .cursors import cursor_text, place_at, row_id
 from .label_filter import Params
 from .meaning import Meaning
 from .numbers import plain
-from .streams import TOTAL
 from .timestamps import instant_from, iso
-from .usage import Scope
+from .usage import value_between
 
 PERIODS = ("hourly", "daily", "monthly")
 _GRANULARITY = {"hourly": "hour", "daily": "day", "monthly": "month"}
@@ -31,6 +44,7 @@ class SummaryFilter:
     subject_type: str | None = None
     subject_id: str | None = None
     period_start: dt.datetime | None = None
+    as_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,69 @@ class SummaryPage:
     preceding: SummaryCursor | None
 
 
+ROW_KEYS = (BUCKET, "project", "billing_scope", STREAM, "subject_type", "subject_id", PRIMARY_LABELS)
+
+
+def rows_sql(
+    meaning: Meaning,
+    slice: Slice,
+    params: Params,
+    *,
+    granularity: str,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    as_of: int | None,
+) -> str:
+    """`WITH …, rows AS (…)`: one row per stream and bucket that begins in [start, end).
+
+    Columns: bucket_start, project_id, billing_scope_id, stream, subject_type, subject_id, labels (JSON text),
+    level_before (of a time-weighted average), then `result_columns`. Both ends on bucket boundaries.
+    """
+    slice = replace(slice, group_by=ROW_KEYS)
+    read_from = granularity if as_of is None else EDGE
+    # A level is carried in from any time before.
+    reach = None if meaning.carries_level else start
+    low = params.add(reach)
+    high = params.add(end)
+    parts = parts_sql(
+        meaning,
+        slice,
+        params,
+        has_buckets=as_of is None,
+        has_edges=as_of is not None,
+        bucket=granularity,
+        as_of=as_of,
+    )
+    names = (
+        "bucket_start",
+        "project_id",
+        "billing_scope_id",
+        "stream",
+        "subject_type",
+        "subject_id",
+        "labels",
+    )
+    keys = [f"d{index}" for index in range(len(names))]
+    renamed = ", ".join(f"{key} AS {name}" for key, name in zip(keys, names, strict=True))
+    before = level_before_sql(keys[1:4], keys[0]) if meaning.carries_level else "NULL::numeric"
+    inside = "" if reach == start else f"WHERE bucket_start >= {params.add(start)}"
+    return f"""
+        WITH cover AS (
+            SELECT 0 AS w, '{read_from}'::text AS granularity,
+                   COALESCE({low}::timestamptz, '-infinity') AS start_at,
+                   COALESCE({high}::timestamptz, 'infinity') AS end_at
+        ),
+        {parts},
+        every AS (
+            SELECT {renamed}, {before} AS level_before, {", ".join(result_columns(meaning))}
+              FROM ({grouped_sql(meaning, keys)}) grouped
+        ),
+        rows AS (
+            SELECT * FROM every {inside}
+        )
+    """  # noqa: S608 (values are bound; the text is ours)
+
+
 def summaries_page(
     meaning: Meaning, wanted: SummaryFilter, *, cursor: SummaryCursor | None, limit: int
 ) -> SummaryPage:
@@ -82,97 +159,69 @@ def summaries_page(
     backwards = cursor is not None and cursor.backwards
     direction = "DESC" if not backwards else "ASC"
     order = ", ".join(
-        f"{name} {direction}" for name in ("bucket_start", "project_id", "billing_scope_id", "stream")
+        f"x.{name} {direction}" for name in ("bucket_start", "project_id", "billing_scope_id", "stream")
     )
-    columns = ("record_count", *meaning.aggregation.needed)
-    merged = meaning.aggregation.merge_sql("x")
-    conditions = []
-    for alias, bucket in (
-        ("r", "r.bucket_start"),
-        ("p", f"date_trunc('{granularity}', p.hour_start, 'UTC')"),
-    ):
-        clauses = [f"{alias}.metric_id = {params.add(meaning.metric_id)}", wanted.scope.sql(alias, params)]
-        if wanted.subject_type is not None:
-            clauses.append(f"{alias}.subject_type = {params.add(wanted.subject_type)}")
-        if wanted.subject_id is not None:
-            clauses.append(f"{alias}.subject_id = {params.add(wanted.subject_id)}")
-        if wanted.period_start is not None:
-            clauses.append(f"{bucket} = {params.add(wanted.period_start)}")
-        if cursor is not None:
-            # The bucket alone, so that an index can be used; the whole order is compared below.
-            sign = ">=" if backwards else "<="
-            clauses.append(f"{bucket} {sign} {params.add(cursor.bucket_start)}")
-        conditions.append(" AND ".join(clauses))
+    start = end = None
+    if wanted.period_start is not None:
+        start = wanted.period_start.astimezone(dt.UTC)
+        if bucket_floor(start, granularity) != start:
+            return SummaryPage([], None, None)  # no bucket begins there
+        end = bucket_end(start, granularity)
     after = ""
     if cursor is not None:
+        # The bounds let an index be used; the whole order is compared below.
+        bucket = bucket_floor(cursor.bucket_start.astimezone(dt.UTC), granularity)
+        if backwards:
+            start = bucket if start is None else max(start, bucket)
+        else:
+            end = (
+                bucket_end(bucket, granularity) if end is None else min(end, bucket_end(bucket, granularity))
+            )
         sign = ">" if backwards else "<"
         after = (
             f"WHERE (x.bucket_start, x.project_id, x.billing_scope_id, x.stream) {sign}"
             f" ({params.add(cursor.bucket_start)}, {params.add(cursor.project_id)},"
             f" {params.add(cursor.billing_scope_id)}, {params.add(cursor.stream)})"
         )
-    names = ", ".join(columns)
+    slice = Slice(scope=wanted.scope, subject_type=wanted.subject_type, subject_id=wanted.subject_id)
+    rows = rows_sql(meaning, slice, params, granularity=granularity, start=start, end=end, as_of=wanted.as_of)
     statement = f"""
-        SELECT y.*, project.key, payer.key
+        {rows}
+        SELECT x.*, project.key, payer.key
           FROM (
-                SELECT x.bucket_start, x.project_id, x.billing_scope_id, x.stream,
-                       min(x.subject_type), min(x.subject_id), min(x."group"::text),
-                       {", ".join(f"{merged[name]} AS {name}" for name in columns)}
-                  FROM (
-                        SELECT r.bucket_start, r.project_id, r.billing_scope_id, r.stream,
-                               r.subject_type, r.subject_id, r."group", {names}
-                          FROM metering_usagemeterrollup r
-                         WHERE r.granularity = '{granularity}'
-                           AND r.stream <> '{TOTAL}'
-                           AND {conditions[0]}
-                        UNION ALL
-                        SELECT date_trunc('{granularity}', p.hour_start, 'UTC'), p.project_id,
-                               p.billing_scope_id, p.stream, p.subject_type, p.subject_id, p."group", {names}
-                          FROM metering_pendingcontribution p
-                         WHERE {conditions[1]}
-                       ) x
+                SELECT x.*
+                  FROM rows x
                  {after}
-                 GROUP BY x.bucket_start, x.project_id, x.billing_scope_id, x.stream
                  ORDER BY {order}
                  LIMIT {params.add(limit + 1)}
-               ) y
-          JOIN metering_project project ON project.id = y.project_id
-          JOIN metering_project payer ON payer.id = y.billing_scope_id
+               ) x
+          JOIN metering_project project ON project.id = x.project_id
+          JOIN metering_project payer ON payer.id = x.billing_scope_id
          ORDER BY {order}
     """  # noqa: S608 (values are bound; the text is ours)
     with connection.cursor() as db:
         db.execute(statement, params)
-        rows = db.fetchall()
-    has_more = len(rows) > limit
-    rows = rows[:limit]
+        rows_found = db.fetchall()
+    has_more = len(rows_found) > limit
+    rows_found = rows_found[:limit]
     if backwards:
-        rows.reverse()
-    if not rows:
+        rows_found.reverse()
+    if not rows_found:
         return SummaryPage([], None, None)
-    following = SummaryCursor(*rows[-1][:4]) if has_more or backwards else None
+    following = SummaryCursor(*rows_found[-1][:4]) if has_more or backwards else None
     preceding = None
     if (cursor is not None and not backwards) or (backwards and has_more):
-        preceding = replace(SummaryCursor(*rows[0][:4]), backwards=True)
-    return SummaryPage(
-        [_shown(row, meaning, wanted.period_type, columns) for row in rows], following, preceding
-    )
+        preceding = replace(SummaryCursor(*rows_found[0][:4]), backwards=True)
+    return SummaryPage([_shown(row, meaning, wanted.period_type) for row in rows_found], following, preceding)
 
 
-def _shown(
-    row: tuple[Any, ...], meaning: Meaning, period_type: str, columns: tuple[str, ...]
-) -> dict[str, Any]:
-    bucket_start, _, _, stream, subject_type, subject_id, labels = row[:7]
+def _shown(row: tuple[Any, ...], meaning: Meaning, period_type: str) -> dict[str, Any]:
+    bucket_start, _, _, stream, subject_type, subject_id, labels, level_before = row[:8]
     project, billing_scope = row[-2:]
-    values = dict(zip(columns, row[7:-2], strict=True))
-    aggregate = Aggregate(
-        record_count=int(values["record_count"]),
-        value_sum=values.get("value_sum"),
-        value_min=values.get("value_min"),
-        value_max=values.get("value_max"),
-        last_value=values.get("last_value"),
-    )
-    value = meaning.aggregation.value(aggregate)
+    aggregate = aggregate_of(dict(zip(result_columns(meaning), row[8:-2], strict=True)))
     start = bucket_start.astimezone(dt.UTC)
+    end = bucket_end(start, _GRANULARITY[period_type])
+    value = value_between(meaning, aggregate, before=level_before, start=start, end=end)
     return {
         "id": f"{meaning.key}:{project}:{billing_scope}:{period_type}:{iso(start)}:{stream}",
         "metric": meaning.key,
@@ -183,7 +232,7 @@ def _shown(
         "labels": json.loads(labels),
         "period_type": period_type,
         "period_start": iso(start),
-        "period_end": iso(bucket_end(start, _GRANULARITY[period_type])),
+        "period_end": iso(end),
         "total_quantity": None if value is None else plain(value),
         "record_count": aggregate.record_count,
     }

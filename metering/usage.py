@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from .aggregations import Aggregate, TimeWeightedAverage, mean_level
+from .aggregations import Aggregate, mean_level
 from .buckets import EDGE, cover
 from .contributions import (
     PROJECT_COLUMNS,
@@ -19,6 +19,8 @@ from .contributions import (
     Scope,
     Slice,
     aggregate_of,
+    below_owner_sql,
+    counted_sql,
     grouped_sql,
     parts_sql,
     result_columns,
@@ -79,11 +81,30 @@ def usage_in(
     absent, except that a time-weighted average has an answer wherever a level lasts. With `as_of`, a ledger
     position, the answer is that of the ledger as it stood there, whatever was recorded later.
     """
-    if isinstance(meaning.aggregation, TimeWeightedAverage):
+    if meaning.carries_level:
         return _named(meaning, slice, list(_levels_in(meaning, intervals, slice, limit, as_of)))
     numbered = list(enumerate(intervals))
     rows = _aggregates_in(meaning, numbered, slice, limit, as_of)
     return _named(meaning, slice, [(*row, meaning.aggregation.value(row[2])) for row in rows])
+
+
+def value_between(
+    meaning: Meaning,
+    aggregate: Aggregate,
+    *,
+    before: Decimal | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+) -> Decimal | None:
+    """The value of an aggregate over [start, end), into which the level `before` is carried.
+
+    A level has no mean over an endless time.
+    """
+    if not meaning.carries_level:
+        return meaning.aggregation.value(aggregate)
+    if start is None or end is None:
+        return None
+    return mean_level(aggregate, before=before or Decimal(0), start=start, end=end)
 
 
 def _aggregates_in(
@@ -157,9 +178,7 @@ def _levels_in(
                 before = levels[group]
                 if not before and not changes.record_count:
                     continue
-                mean = None
-                if start is not None and end is not None:
-                    mean = mean_level(changes, before=before, start=start, end=end)
+                mean = value_between(meaning, changes, before=before, start=start, end=end)
                 with localcontext(EXACT):
                     levels[group] = before + (changes.value_sum or 0)
                 yield window, group, changes, mean
@@ -195,12 +214,27 @@ def usage_total(
     return found[0].aggregate if found else Aggregate()
 
 
-def usage_span(meaning: Meaning, *, slice: Slice) -> tuple[dt.datetime, dt.datetime] | None:
+def usage_span(
+    meaning: Meaning, *, slice: Slice, as_of: int | None = None
+) -> tuple[dt.datetime, dt.datetime] | None:
     """The hours [start, end) between which the metric has usage; None without any.
 
-    Label filters aren't looked at, so the span may be wider than the slice; it is never narrower.
+    Label filters aren't looked at, so the span may be wider than the slice; it is never narrower. With
+    `as_of`, that of the ledger at the position.
     """
     params = Params()
+    if as_of is not None:
+        return _hours_of(
+            f"""
+            SELECT date_trunc('hour', min(e.occurred_at), 'UTC'),
+                   date_trunc('hour', max(e.occurred_at), 'UTC')
+              FROM metering_usageevent e
+             WHERE {counted_sql(meaning, params, as_of=as_of)}
+               AND {below_owner_sql(meaning, params)}
+               AND {slice.scope.sql("e", params)}
+            """,  # noqa: S608 (values are bound; the text is ours)
+            params,
+        )
     metric_id = params.add(meaning.metric_id)
     statement = f"""
         SELECT min(first), max(last)
@@ -218,6 +252,10 @@ def usage_span(meaning: Meaning, *, slice: Slice) -> tuple[dt.datetime, dt.datet
                    AND {slice.scope.sql("p", params)}
                ) spans
     """  # noqa: S608 (values are bound; the text is ours)
+    return _hours_of(statement, params)
+
+
+def _hours_of(statement: str, params: Params) -> tuple[dt.datetime, dt.datetime] | None:
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         first, last = cursor.fetchone()

@@ -116,6 +116,7 @@ class SummaryDocument(serializers.Serializer):
 
 
 class SummaryPage(serializers.Serializer):
+    position = serializers.IntegerField(required=False, help_text="Where `as_of` was asked for.")
     results = SummaryDocument(many=True)
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.aggregations import Aggregate
 from metering.catalogue import Catalogue, current, project_ids_below
 from metering.csv_cells import neutral
 from metering.errors import Invalid, NotFound
@@ -32,10 +33,12 @@ from metering.usage import (
     group_name,
     usage_in,
     usage_span,
+    value_between,
 )
 from metering.windows import window_holding, windows_between
 
 from .documents import ProblemDocument, SummaryPage, UsageDocument
+from .event_query import AS_OF_PARAMETER
 from .parsing import Query
 from .visibility import principal_of_request, visible_node, visible_project_ids
 
@@ -86,6 +89,7 @@ class UsageView(APIView):
                 description="Of project, billing_scope, subject_type, subject_id, labels.<name>.",
             ),
             OpenApiParameter("fill", bool, description="Show windows without events, too."),
+            AS_OF_PARAMETER,
         ],
         responses={(200, "application/json"): UsageDocument, 404: ProblemDocument, 422: ProblemDocument},
     )
@@ -104,6 +108,7 @@ class UsageView(APIView):
                 "timezone",
                 "group_by",
                 "fill",
+                "as_of",
                 "format",
             ),
             with_labels=True,
@@ -124,9 +129,14 @@ class UsageView(APIView):
         )
         window = query.choice("window", WINDOWS)
         fills = query.flag("fill")
-        position = last_position()  # read first: everything up to it is in the snapshot that follows
-        intervals = [(start, end)] if window is None else _windows(meaning, wanted, start, end, window, zone)
-        usages = usage_in(meaning, intervals, slice=wanted, limit=MAX_RESULTS + 1)
+        _ensure_levels_stay_whole(meaning, wanted, start, end, window)
+        as_of = query.position()
+        # Read first: everything up to it is in the snapshot that follows.
+        position = last_position() if as_of is None else as_of
+        intervals: list[Interval] = [(start, end)]
+        if window is not None:
+            intervals = _windows(meaning, wanted, start, end, window, zone, as_of=as_of)
+        usages = usage_in(meaning, intervals, slice=wanted, limit=MAX_RESULTS + 1, as_of=as_of)
         if len(usages) > MAX_RESULTS:
             raise Invalid(
                 f"More than {MAX_RESULTS} results; ask for a shorter time, fewer groups, or the export.",
@@ -153,7 +163,7 @@ class UsageView(APIView):
                 "from": _shown(start, zone),
                 "to": _shown(end, zone),
                 "position": position,
-                "read_from": "ledger" if wanted.needs_ledger(meaning) else "rollups",
+                "read_from": "ledger" if as_of is not None or wanted.needs_ledger(meaning) else "rollups",
                 "results": results,
             }
         )
@@ -174,6 +184,7 @@ class UsageSummariesView(APIView):
             OpenApiParameter("subject_id"),
             OpenApiParameter("period_type", enum=list(PERIODS), description="Default: daily."),
             OpenApiParameter("period_start", description="Only the period that begins at this instant."),
+            AS_OF_PARAMETER,
             OpenApiParameter("limit", int),
             OpenApiParameter("cursor"),
         ],
@@ -189,6 +200,7 @@ class UsageSummariesView(APIView):
                 "subject_id",
                 "period_type",
                 "period_start",
+                "as_of",
                 "limit",
                 "cursor",
             ),
@@ -197,6 +209,7 @@ class UsageSummariesView(APIView):
         meaning, scope = metric_and_scope(query, principal, current())
         period_type = query.choice("period_type", PERIODS) or "daily"
         cursor_text = query.text("cursor")
+        as_of = query.position()
         page = summaries_page(
             meaning,
             SummaryFilter(
@@ -205,6 +218,7 @@ class UsageSummariesView(APIView):
                 subject_type=query.text("subject_type"),
                 subject_id=query.text("subject_id"),
                 period_start=query.instant("period_start", zone=ZoneInfo("UTC")),
+                as_of=as_of,
             ),
             cursor=None if cursor_text is None else SummaryCursor.from_text(cursor_text),
             limit=query.number("limit", default=100, least=1, most=1000),
@@ -215,9 +229,12 @@ class UsageSummariesView(APIView):
                 return None
             parameters = request.query_params.copy()
             parameters["cursor"] = cursor.text
+            if as_of is not None:
+                parameters["as_of"] = str(as_of)  # further pages show the same position
             return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")
 
-        return Response({"results": page.rows, "next": url(page.following), "previous": url(page.preceding)})
+        document = {"results": page.rows, "next": url(page.following), "previous": url(page.preceding)}
+        return Response(document if as_of is None else {"position": as_of, **document})
 
 
 def metric_and_scope(query: Query, principal: Principal, catalogue: Catalogue) -> tuple[Meaning, Scope]:
@@ -241,6 +258,24 @@ def metric_and_scope(query: Query, principal: Principal, catalogue: Catalogue) -
     if kind == "billed":
         return meaning, Scope(payer_id=node.id)
     return meaning, Scope(project_ids_below([node.path]))
+
+
+def _ensure_levels_stay_whole(
+    meaning: Meaning, wanted: Slice, start: dt.datetime | None, end: dt.datetime | None, window: str | None
+) -> None:
+    """A level belongs to its stream and its mean to a time. Raises `Invalid` for other questions."""
+    if not meaning.carries_level:
+        return
+    if wanted.needs_ledger(meaning):
+        raise Invalid(
+            "A time-weighted average can be grouped and filtered by primary labels only.", field="group_by"
+        )
+    if window is None and (start is None or end is None):
+        raise Invalid(
+            "A time-weighted average needs a time to be averaged over.",
+            field="from" if start is None else "to",
+            code="missing_field",
+        )
 
 
 def _group_by(text: str | None, meaning: Meaning) -> list[str]:
@@ -276,10 +311,12 @@ def _windows(
     end: dt.datetime | None,
     unit: str,
     zone: ZoneInfo,
+    *,
+    as_of: int | None,
 ) -> list[Interval]:
     """The local windows that tile the interval; an open end is that of the whole window of last usage."""
     if start is None or end is None:
-        span = usage_span(meaning, slice=wanted)
+        span = usage_span(meaning, slice=wanted, as_of=as_of)
         if span is None:
             return []
         first, last = span[0], span[1] - dt.timedelta(microseconds=1)
@@ -306,7 +343,10 @@ def _filled(meaning: Meaning, wanted: Slice, intervals: list[Interval], usages: 
         for group in groups:
             usage = found.get((window, group))
             if usage is None:
-                usage = Usage(window, dict(group), *meaning.empty_answer())
+                start, end = intervals[window]
+                nothing = Aggregate()
+                value = value_between(meaning, nothing, before=None, start=start, end=end)
+                usage = Usage(window, dict(group), nothing, value)
             filled.append(usage)
     return filled
 

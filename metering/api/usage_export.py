@@ -19,7 +19,7 @@ from .visibility import principal_of_request
 
 POSITION_HEADER = "Meterbook-Position"  # a stream of CSV has no other place to name it
 _COMMON = ("type", "project", "from", "to", "timezone", "format")
-_FOR_ROLLUPS = ("metric", "scope", "granularity")
+_FOR_ROLLUPS = ("metric", "scope", "granularity", "as_of")
 
 
 SEAL_HEADER = "X-Meterbook-Seal"
@@ -68,7 +68,10 @@ class UsageExportView(APIView):
         if wants_rollups:
             meaning, scope = metric_and_scope(query, principal, catalogue)
             granularity = query.choice("granularity", ("hour", "day", "month")) or "hour"
-            stream = rollups_csv(meaning, scope=scope, granularity=granularity, start=start, end=end)
+            position = query.position()
+            stream = rollups_csv(
+                meaning, scope=scope, granularity=granularity, start=start, end=end, as_of=position
+            )
             filename = f"rollups-{meaning.key}-{granularity}.csv"
         else:
             wanted = event_filter_of(query, principal, catalogue)
