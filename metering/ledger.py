@@ -74,16 +74,25 @@ def record_items(
     on_error: Literal["reject", "skip"] = "reject",
     enforce: bool = True,
     may_contain_nul: bool = True,
+    reserved_source: str | None = None,
     confirm: Callable[[int, dt.datetime], None] | None = None,
 ) -> list[Outcome]:
     """`record_events` for parsed items.
 
+    `reserved_source` is the one reserved source that these items may have, for verbs of the house.
     `confirm` is called with the catalogue's version and the database's time as the transaction sees them;
     what it raises ends the transaction.
     """
 
     def attempt(*, looks_first: bool) -> list[Outcome]:
-        batch = _Batch(items, principal=principal, source=source, skips=on_error == "skip", enforce=enforce)
+        batch = _Batch(
+            items,
+            principal=principal,
+            source=source,
+            skips=on_error == "skip",
+            enforce=enforce,
+            reserved_source=reserved_source,
+        )
         with recording(draws=len(items)) as page:
             if confirm is not None:
                 confirm(page.version, page.now)
@@ -108,13 +117,21 @@ class _Batch:
     """One attempt at recording one request."""
 
     def __init__(
-        self, items: Sequence[Item], *, principal: Principal, source: str, skips: bool, enforce: bool
+        self,
+        items: Sequence[Item],
+        *,
+        principal: Principal,
+        source: str,
+        skips: bool,
+        enforce: bool,
+        reserved_source: str | None,
     ) -> None:
         self._items = items
         self._principal = principal
         self._source = source
         self._skips = skips
         self._enforce = enforce
+        self._reserved_source = reserved_source
         self._outcomes: list[Outcome | None] = [None] * len(items)
         self._conflicts: list[EventError] = []
         self._warnings: Mapping[int, Sequence[Mapping[str, object]]] = {}
@@ -131,6 +148,7 @@ class _Batch:
             now=now,
             default_source=self._source,
             may_contain_nul=may_contain_nul,
+            reserved_source=self._reserved_source,
         )
         candidates = self._candidates(resolver)
         firsts = {candidate.key: candidate for candidate in reversed(candidates)}

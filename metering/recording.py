@@ -96,6 +96,7 @@ class Resolver:
         now: dt.datetime,
         default_source: str,
         may_contain_nul: bool = True,
+        reserved_source: str | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._principal = principal
@@ -103,6 +104,7 @@ class Resolver:
         self._latest = now + FUTURE_TOLERANCE
         self._default_source = default_source
         self._may_contain_nul = may_contain_nul
+        self._reserved_source = reserved_source
         self._projects: dict[str | None, ProjectNode] = {}
         self._listening: dict[tuple[int, str | None, str | None], tuple[str, tuple[Meaning, ...]]] = {}
 
@@ -131,7 +133,7 @@ class Resolver:
         result.subject_type = event.subject_type or ""
         result.subject_id = event.subject_id or ""
         result.key = (project.id, result.source, result.event_id)
-        if result.source.startswith("meterbook:"):
+        if result.source.startswith("meterbook:") and result.source != self._reserved_source:
             raise Misfit("invalid_field", "source", "sources beginning with 'meterbook:' are reserved")
 
         quantity = result.quantity = _quantity(bytes(event.quantity))
