@@ -7,14 +7,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import connection
 
-from .aggregations import AGGREGATIONS
 from .catalogue import Catalogue, current, move_version
 from .errors import Conflict, Invalid
+from .history import enqueue_history
 from .label_filter import InvalidFilter, Params, filter_from
 from .locks import no_recorder_running
 from .meaning import Meaning
 from .models import MetricDefinition, Project
-from .rollups import enqueue_history
 
 # Changing one of these changes what recorded numbers mean.
 MEANING_FIELDS = (
@@ -46,6 +45,9 @@ def define_metric(
     Raises `Invalid` naming the field, and `Conflict` when an ancestor, a descendant or a global metric has
     the key.
     """
+    if fields.get("aggregation") == MetricDefinition.Aggregation.TIME_WEIGHTED_AVG:
+        # What averages over time mean unless told otherwise: readings of a level.
+        fields = {"meter_type": MetricDefinition.MeterType.GAUGE, "is_incremental": False, **fields}
     metric = MetricDefinition(key=key, project=project, **fields)
     metric.event_name = metric.event_name or key
     metric.display_name = metric.display_name or key
@@ -174,17 +176,16 @@ def _ensure_sound(metric: MetricDefinition) -> None:
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(messages[0], field=field) from None
-    if metric.aggregation not in AGGREGATIONS:
-        raise Invalid(
-            f"{metric.aggregation} isn't available yet; use {', '.join(AGGREGATIONS)}.", field="aggregation"
-        )
-    if not metric.is_incremental:
-        raise Invalid(
-            "Readings of absolute counters aren't available yet; send amounts.", field="is_incremental"
-        )
-    if metric.reporting_method != MetricDefinition.ReportingMethod.PERIODIC:
-        raise Invalid(
-            "Running totals aren't available yet; send periodic readings.", field="reporting_method"
-        )
-    if metric.data_type == MetricDefinition.DataType.STRING and metric.aggregation != "COUNT":
-        raise Invalid("Texts can only be counted.", field="aggregation")
+    if metric.data_type == MetricDefinition.DataType.STRING:
+        if metric.aggregation not in {"COUNT", "UNIQUE_COUNT"}:
+            raise Invalid("Texts can only be counted: COUNT or UNIQUE_COUNT.", field="aggregation")
+        if metric.aggregation == "UNIQUE_COUNT" and not metric.value_property:
+            raise Invalid("Name the label whose texts are told apart.", field="value_property")
+    if metric.aggregation == "TIME_WEIGHTED_AVG":
+        if metric.meter_type != MetricDefinition.MeterType.GAUGE:
+            raise Invalid("A time-weighted average is of a gauge: of a level that lasts.", field="meter_type")
+        if metric.reporting_method != MetricDefinition.ReportingMethod.PERIODIC:
+            raise Invalid(
+                "A time-weighted average takes levels, or changes of them, not running totals.",
+                field="reporting_method",
+            )

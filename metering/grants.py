@@ -7,7 +7,7 @@ from django.db import connections
 from psycopg import sql
 
 # Rows of these are only ever added.
-APPEND_ONLY_TABLES = ("metering_usageevent", "metering_fence")
+APPEND_ONLY_TABLES = ("metering_usageevent", "metering_correction", "metering_fence")
 
 _MAY_CREATE_ROLES = "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
 _ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"

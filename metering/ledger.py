@@ -74,14 +74,13 @@ def record_items(
     on_error: Literal["reject", "skip"] = "reject",
     enforce: bool = True,
     may_contain_nul: bool = True,
-    reserved_source: str | None = None,
+    may_reserve: bool = False,
     confirm: Callable[[int, dt.datetime], None] | None = None,
 ) -> list[Outcome]:
     """`record_events` for parsed items.
 
-    `reserved_source` is the one reserved source that these items may have, for verbs of the house.
-    `confirm` is called with the catalogue's version and the database's time as the transaction sees them;
-    what it raises ends the transaction.
+    With `may_reserve` the events may have a source that is reserved for ours. `confirm` is called with the
+    catalogue's version and the database's time as the transaction sees them; what it raises ends it.
     """
 
     def attempt(*, looks_first: bool) -> list[Outcome]:
@@ -91,7 +90,7 @@ def record_items(
             source=source,
             skips=on_error == "skip",
             enforce=enforce,
-            reserved_source=reserved_source,
+            may_reserve=may_reserve,
         )
         with recording(draws=len(items)) as page:
             if confirm is not None:
@@ -124,14 +123,14 @@ class _Batch:
         source: str,
         skips: bool,
         enforce: bool,
-        reserved_source: str | None,
+        may_reserve: bool,
     ) -> None:
+        self._may_reserve = may_reserve
         self._items = items
         self._principal = principal
         self._source = source
         self._skips = skips
         self._enforce = enforce
-        self._reserved_source = reserved_source
         self._outcomes: list[Outcome | None] = [None] * len(items)
         self._conflicts: list[EventError] = []
         self._warnings: Mapping[int, Sequence[Mapping[str, object]]] = {}
@@ -148,7 +147,7 @@ class _Batch:
             now=now,
             default_source=self._source,
             may_contain_nul=may_contain_nul,
-            reserved_source=self._reserved_source,
+            may_reserve=self._may_reserve,
         )
         candidates = self._candidates(resolver)
         firsts = {candidate.key: candidate for candidate in reversed(candidates)}

@@ -1,12 +1,13 @@
 """Where the kernel's advisory locks are spelled, and in which order they are taken.
 
 Order within a transaction: the recording lock first, then the lock of the tree's shape, then whatever an
-admission policy needs, then rows in the order of their unique keys. Rollup rows are only ever locked in the
-order of their natural key.
+admission policy needs, then rows in the order of their unique keys. Ticks take the rollup lock (shared; the
+swap of a rebuild takes it alone), then those of the buckets that they drain whole, which they only try.
+Rollup rows are only ever locked in the order of their natural key.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import OperationalError, connection, transaction
@@ -18,6 +19,7 @@ from .errors import DefinitionsBusy
 LOCK_CLASS = 77_001
 RECORDING_LOCK = 1
 TREE_LOCK = 2
+ROLLUP_LOCK = 3
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5
@@ -27,6 +29,31 @@ def hold_tree() -> None:
     """Until the transaction ends, nobody else adds a project or moves one: paths are written under it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLASS, TREE_LOCK])
+
+
+def hold_rollups(*, alone: bool = False) -> None:
+    """Until the transaction ends: merge beside other ticks, or alone among them.
+
+    A statement of its own, so that the next one sees what those who held it before have committed.
+    """
+    lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {lock}(%s, %s)", [LOCK_CLASS, ROLLUP_LOCK])
+
+
+def try_to_hold_buckets(metric_id: int, project_ids: Sequence[int]) -> list[int]:
+    """The projects whose buckets of a metric are ours until the transaction ends; others are being drained.
+
+    Never waits. A statement of its own: what is read next was committed after the lock was free.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT project_id, pg_try_advisory_xact_lock("
+            "           hashtextextended(format('meterbook buckets %%s %%s', %s::bigint, project_id), 0))"
+            "  FROM unnest(%s::bigint[]) AS p (project_id)",
+            [metric_id, list(project_ids)],
+        )
+        return [project_id for project_id, is_held in cursor.fetchall() if is_held]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ refused with its reason. SQL face: everything set-based over recorded events. `t
 holds the two against each other.
 """
 
+import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -21,10 +22,21 @@ from .numbers import (
     decimal_from_integer,
     plain,
 )
+from .steps import Steps
+from .streams import NO_VALUE, value_key_of, value_key_sql
 
 ONE = Decimal(1)
 # As numbers.decimal_from reads texts, with exponents that PostgreSQL can take.
 _NUMBER_PATTERN = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?0*[0-9]{1,3})?$"
+
+
+def unvoided_sql(params: Params, *, as_of: int | None = None) -> str:
+    """Condition under which no void (up to a position) cancels event `e`. Index: usage_event_voided_once."""
+    bound = "" if as_of is None else f" AND v.id <= {params.add(as_of)}"
+    return (
+        "NOT EXISTS (SELECT FROM metering_usageevent v"
+        f" WHERE v.project_id = e.project_id AND v.voids = e.id AND v.voids IS NOT NULL{bound})"
+    )
 
 
 class Unreadable(Exception):
@@ -47,13 +59,17 @@ class Meaning:
         "filter",
         "has_filter",
         "is_counter",
+        "is_history_due",
         "is_integer",
+        "is_stepped",
         "is_text",
+        "keeps_values",
         "key",
         "metric_id",
         "owner_id",
         "owner_path",
         "primary_labels",
+        "steps",
         "unit",
         "value_property",
     )
@@ -76,6 +92,15 @@ class Meaning:
         self.has_filter = len(self.filter) > 0
         self.counts_from: int = metric.counts_from
         self.archived_from: int | None = metric.archived_from
+        self.is_history_due: bool = metric.is_history_due
+        self.steps: Steps | None = _steps_of(metric)
+        self.is_stepped = self.steps is not None
+        self.keeps_values = self.aggregation.keeps_values
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether what events contribute is a sum, in any order, from which a void can subtract."""
+        return self.aggregation.adds_up and not self.is_stepped
 
     def matches(self, labels: Mapping[str, Any]) -> bool:
         return not self.has_filter or self.filter.matches(labels)
@@ -155,6 +180,12 @@ class Meaning:
             f"metric '{self.key}' groups by label '{name}': it must be one value",
         )
 
+    def value_key(self, labels: Mapping[str, Any], number: Decimal) -> uuid.UUID:
+        """The name of the distinct value that an event counts for, by its text."""
+        if not self.keeps_values:
+            return NO_VALUE
+        return value_key_of(str(value_at(labels, self.value_property)) if self.is_text else plain(number))
+
     def empty_answer(self) -> tuple[Aggregate, Decimal | None]:
         """What the metric says of a time without events."""
         nothing = Aggregate()
@@ -163,7 +194,7 @@ class Meaning:
     # -- SQL face, over rows `e` of the ledger -----------------------------------------------------------
 
     def where_sql(self, params: Params) -> str:
-        """Condition under which a usage event of a project under the owner counts."""
+        """Condition under which a usage event of a project under the owner counts, unless it is voided."""
         clauses = [
             f"e.event_name = {params.add(self.event_name)}",
             "e.kind = 'usage'",
@@ -225,6 +256,30 @@ class Meaning:
             return f"({text_sql('e.labels', self.value_property, params)})::numeric"
         return "COALESCE(e.quantity, 1)"
 
+    def value_key_sql(self, params: Params) -> str:
+        """The name of the distinct value."""
+        if not self.keeps_values:
+            return f"'{NO_VALUE}'::uuid"
+        if self.is_text:
+            return value_key_sql(f"({text_sql('e.labels', self.value_property, params)})")
+        return value_key_sql(f"trim_scale({self.value_sql(params)})::text")
+
     def group_sql(self, params: Params) -> list[str]:
         """Text expressions of the primary labels, in order."""
         return [f"({text_sql('e.labels', name, params)})" for name in self.primary_labels]
+
+
+def _steps_of(metric: MetricDefinition) -> Steps | None:
+    """How usage follows from readings that don't stand alone; None where each is an amount or taken as it is.
+
+    Only sums and levels are made of steps: the other aggregations look at the readings as stated.
+    """
+    if metric.aggregation == MetricDefinition.Aggregation.TIME_WEIGHTED_AVG:
+        return None if metric.is_incremental else Steps(first_counts=True)
+    if metric.aggregation != MetricDefinition.Aggregation.SUM:
+        return None
+    if metric.reporting_method == MetricDefinition.ReportingMethod.TOTAL:
+        return Steps(first_counts=True, reset_period=metric.reset_period)
+    if metric.is_incremental:
+        return None
+    return Steps(restarts=metric.meter_type == MetricDefinition.MeterType.COUNTER)

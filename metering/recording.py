@@ -28,6 +28,8 @@ from .numbers import EXACT, MAX_NUMBER_LENGTH, NotANumber, decimal_from, plain
 from .principal import Principal
 from .timestamps import FUTURE_TOLERANCE, NotAnInstant, instant_from
 
+RESERVED = "meterbook:"  # sources of what we record ourselves
+
 _NULL = b"null"
 _encode = msgspec.json.Encoder().encode
 _NO_LABELS: dict[str, Any] = {}
@@ -56,6 +58,7 @@ class Candidate:
         "subject_id",
         "subject_type",
         "surface_id",
+        "value_keys",
     )
 
     index: int
@@ -75,6 +78,7 @@ class Candidate:
     digest: bytes
     readings: list[tuple[Meaning, Decimal]]
     groups: list[tuple[str | None, ...]]
+    value_keys: list[uuid.UUID]
 
 
 class Misfit(Exception):
@@ -96,7 +100,7 @@ class Resolver:
         now: dt.datetime,
         default_source: str,
         may_contain_nul: bool = True,
-        reserved_source: str | None = None,
+        may_reserve: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._principal = principal
@@ -104,7 +108,7 @@ class Resolver:
         self._latest = now + FUTURE_TOLERANCE
         self._default_source = default_source
         self._may_contain_nul = may_contain_nul
-        self._reserved_source = reserved_source
+        self._may_reserve = may_reserve
         self._projects: dict[str | None, ProjectNode] = {}
         self._listening: dict[tuple[int, str | None, str | None], tuple[str, tuple[Meaning, ...]]] = {}
 
@@ -133,7 +137,7 @@ class Resolver:
         result.subject_type = event.subject_type or ""
         result.subject_id = event.subject_id or ""
         result.key = (project.id, result.source, result.event_id)
-        if result.source.startswith("meterbook:") and result.source != self._reserved_source:
+        if result.source.startswith(RESERVED) and not self._may_reserve:
             raise Misfit("invalid_field", "source", "sources beginning with 'meterbook:' are reserved")
 
         quantity = result.quantity = _quantity(bytes(event.quantity))
@@ -160,10 +164,13 @@ class Resolver:
 
         result.readings = readings = []
         result.groups = groups = []
+        result.value_keys = value_keys = []
         for meaning in listening:
             if meaning.matches(labels):
-                readings.append((meaning, meaning.reading(quantity, labels)))
+                reading = meaning.reading(quantity, labels)
+                readings.append((meaning, reading))
                 groups.append(meaning.group(labels))
+                value_keys.append(meaning.value_key(labels, reading))
         if event.metric_key is not None and all(m.key != event.metric_key for m, _ in readings):
             raise Misfit(
                 "invalid_field",

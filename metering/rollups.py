@@ -1,33 +1,34 @@
-"""Merging pending contributions into rollups. The only writer of rollups.
+"""Merging pending contributions into rollups: the tick.
 
 Removing pending rows and merging them is one statement, so a reader sees a contribution in exactly one of
 the two places, and a worker killed anywhere leaves everything as it was. Any number of workers may run: rows
-that another one holds are skipped (all merges here add up in any order), and rollup rows are locked in the
-order of their natural key, so that two workers never wait for each other in a circle.
+that another one holds are skipped (these merges add up in any order; what doesn't is `draining.py`'s), and
+rollup rows are locked in the order of their natural key, so that two workers never wait for each other in a
+circle.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from .aggregations import AGGREGATIONS
-from .catalogue import move_version
-from .label_filter import Params
-from .meaning import Meaning
-from .models import Heartbeat, MetricDefinition, PendingContribution, Project
-from .streams import TOTAL, stream_sql
+from .draining import drained_whole
+from .history import enqueue_history
+from .locks import hold_rollups
+from .models import Heartbeat, MetricDefinition, PendingContribution
+from .streams import TOTAL
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 20_000  # pending rows per transaction: well under a second, so that a kill costs little
 HEARTBEAT = "roll_up"
 
-# Reads and removes pending rows (FOR UPDATE SKIP LOCKED by primary key), writes rollups. Each pending row
-# goes to hour, day and month of its stream and of its total. Totals of LATEST are the latest over streams.
+# Reads and removes pending rows that add up (FOR UPDATE SKIP LOCKED by primary key), writes rollups. Each
+# goes to hour, day and month of its stream and of its total.
 _MERGE = f"""
 WITH taken AS (
     DELETE FROM metering_pendingcontribution
@@ -36,6 +37,7 @@ WITH taken AS (
                SELECT id
                  FROM metering_pendingcontribution
                 WHERE failure = ''
+                  AND NOT drains_whole
                   AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
                 ORDER BY id
                 LIMIT %(chunk)s
@@ -50,46 +52,51 @@ spread AS (
            CASE WHEN s.is_total THEN '' ELSE t.subject_type END AS subject_type,
            CASE WHEN s.is_total THEN '' ELSE t.subject_id END AS subject_id,
            CASE WHEN s.is_total THEN '{{}}'::jsonb ELSE t."group" END AS "group",
-           t.record_count, t.value_sum, t.value_min, t.value_max, t.last_value, t.last_at, t.last_event_id
+           t.value_key, t.record_count, t.value_sum, t.value_moment
       FROM taken t
      CROSS JOIN (VALUES ('hour'), ('day'), ('month')) AS g (granularity)
      CROSS JOIN (VALUES (FALSE), (TRUE)) AS s (is_total)
 ),
 merged AS (
     INSERT INTO metering_usagemeterrollup AS r
-           (project_id, metric_id, granularity, stream, bucket_start, billing_scope_id,
-            subject_type, subject_id, "group",
-            record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id)
-    SELECT project_id, metric_id, granularity, stream, bucket_start, billing_scope_id,
+           (project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key,
+            subject_type, subject_id, "group", record_count, value_sum, value_moment)
+    SELECT project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key,
            min(subject_type), min(subject_id), min("group"::text)::jsonb,
-           sum(record_count), sum(value_sum), min(value_min), max(value_max),
-           (array_agg(last_value ORDER BY last_at DESC, last_event_id DESC)
-               FILTER (WHERE last_at IS NOT NULL))[1],
-           max(last_at),
-           (array_agg(last_event_id ORDER BY last_at DESC, last_event_id DESC)
-               FILTER (WHERE last_at IS NOT NULL))[1]
+           sum(record_count), sum(value_sum), sum(value_moment)
       FROM spread
-     GROUP BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id
-     ORDER BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id
-    ON CONFLICT (project_id, metric_id, granularity, stream, bucket_start, billing_scope_id) DO UPDATE
+     GROUP BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key
+     ORDER BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key
+    ON CONFLICT (project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key)
+    DO UPDATE
        SET record_count = r.record_count + EXCLUDED.record_count,
            value_sum = CASE
                WHEN EXCLUDED.value_sum IS NULL THEN r.value_sum
                ELSE COALESCE(r.value_sum, 0) + EXCLUDED.value_sum
            END,
-           value_min = LEAST(r.value_min, EXCLUDED.value_min),
-           value_max = GREATEST(r.value_max, EXCLUDED.value_max),
-           last_value = CASE WHEN r.last_at IS NULL
-                               OR (EXCLUDED.last_at, EXCLUDED.last_event_id) > (r.last_at, r.last_event_id)
-                             THEN EXCLUDED.last_value ELSE r.last_value END,
-           last_at = GREATEST(r.last_at, EXCLUDED.last_at),
-           last_event_id = CASE WHEN r.last_at IS NULL
-                                  OR (EXCLUDED.last_at, EXCLUDED.last_event_id) > (r.last_at, r.last_event_id)
-                                THEN EXCLUDED.last_event_id ELSE r.last_event_id END
+           value_moment = CASE
+               WHEN EXCLUDED.value_moment IS NULL THEN r.value_moment
+               ELSE COALESCE(r.value_moment, 0) + EXCLUDED.value_moment
+           END
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM merged)
 """  # noqa: S608 (the one value formatted in is a constant of ours)
+
+# Removes rows whose events were all voided. A sum of nothing is as good as no row, so this may come any time
+# later; rows that another worker is at are left to the next tick. Index: rollup_emptied.
+_SWEEP = """
+DELETE FROM metering_usagemeterrollup
+ WHERE id = ANY (ARRAY(
+           SELECT id
+             FROM metering_usagemeterrollup
+            WHERE record_count = 0
+              AND COALESCE(value_sum, 0) = 0
+              AND COALESCE(value_moment, 0) = 0
+            ORDER BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key
+              FOR UPDATE SKIP LOCKED
+       ))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,14 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
     for metric in MetricDefinition.objects.filter(is_history_due=True).select_related("project"):
         enqueue_history(metric)
     merged_count = bucket_count = 0
-    while True:
-        taken, buckets, is_last = _merge_chunk(chunk)
+    for taken, buckets in chain(_merged_chunks(chunk), drained_whole(chunk)):
         merged_count += taken
         bucket_count += buckets
         if taken and on_progress is not None:
             on_progress(merged_count)
-        if is_last:
-            break
+    with transaction.atomic(), connection.cursor() as cursor:
+        hold_rollups()
+        cursor.execute(_SWEEP)
     tick = Tick(merged_count, bucket_count, time.monotonic() - began)
     Heartbeat.objects.update_or_create(
         job=HEARTBEAT,
@@ -129,6 +136,14 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
     return tick
 
 
+def _merged_chunks(chunk: int) -> Iterator[tuple[int, int]]:
+    """Pending rows merged and rollups written, chunk by chunk until nothing more is in sight."""
+    is_last = False
+    while not is_last:
+        taken, buckets, is_last = _merge_chunk(chunk)
+        yield taken, buckets
+
+
 def _merge_chunk(chunk: int) -> tuple[int, int, bool]:
     """Rows merged, rollups written, and whether nothing more was in sight."""
     try:
@@ -136,7 +151,8 @@ def _merge_chunk(chunk: int) -> tuple[int, int, bool]:
     except DatabaseError as error:
         if isinstance(error, OperationalError | InterfaceError):
             raise
-        head = PendingContribution.objects.filter(failure="").order_by("id").values_list("id", flat=True)
+        waiting = PendingContribution.objects.filter(failure="", drains_whole=False)
+        head = waiting.order_by("id").values_list("id", flat=True)
         ids = list(head[:chunk])
         return *_merge_piecewise(ids), len(ids) < chunk
     return taken, buckets, taken < chunk
@@ -170,60 +186,7 @@ def _merge_piecewise(ids: list[int]) -> tuple[int, int]:
 
 def _merge(chunk: int, *, ids: list[int] | None) -> tuple[int, int]:
     with transaction.atomic(), connection.cursor() as cursor:
+        hold_rollups()
         cursor.execute(_MERGE, {"chunk": chunk, "ids": ids})
         taken, buckets = cursor.fetchone()
     return taken, buckets
-
-
-def enqueue_history(metric: MetricDefinition) -> None:
-    """Let a metric that counts from a position on count everything before it too, by pending contributions.
-
-    The events before that position are final, so only the definition's row is locked; contributions and the
-    new `counts_from` commit together. Nothing happens where another process was first.
-    """
-    owner_path = metric.project.path if metric.project else ""
-    params = Params()
-    end = params.add(metric.counts_from)
-    where = Meaning(
-        MetricDefinition(**{**_fields_of(metric), "counts_from": 0}), owner_path=owner_path
-    ).where_sql(params)
-    meaning = Meaning(metric, owner_path=owner_path)
-    groups = meaning.group_sql(params)
-    columns = AGGREGATIONS[metric.aggregation].from_readings_sql(
-        meaning.value_sql(params), "e.occurred_at", "e.id"
-    )
-    pairs = ", ".join(
-        f"{params.add(name)}::text, {sql}" for name, sql in zip(meaning.primary_labels, groups, strict=True)
-    )
-    group_json = f"jsonb_build_object({pairs})"
-    names = list(columns)
-    statement = f"""
-        INSERT INTO metering_pendingcontribution
-               (metric_id, project_id, billing_scope_id, hour_start, stream,
-                subject_type, subject_id, "group", {", ".join(names)})
-        SELECT {params.add(metric.pk)}, e.project_id, e.billing_scope_id,
-               date_trunc('hour', e.occurred_at, 'UTC'),
-               {stream_sql("e.subject_type", "e.subject_id", groups)},
-               e.subject_type, e.subject_id, {group_json},
-               {", ".join(columns[name] for name in names)}
-          FROM metering_usageevent e
-         WHERE {where}
-           AND e.id <= {end}
-           AND e.project_id = ANY ({params.add(_ids_below(owner_path))})
-         GROUP BY 2, 3, 4, 5, 6, 7, 8
-    """  # noqa: S608 (values are bound; the text is ours)
-    with transaction.atomic(), connection.cursor() as cursor:
-        due = MetricDefinition.objects.select_for_update().filter(pk=metric.pk, is_history_due=True)
-        if due.values_list("pk").first() is None:
-            return
-        cursor.execute(statement, params)
-        due.update(counts_from=0, is_history_due=False)
-        move_version()
-
-
-def _ids_below(path: str) -> list[int]:
-    return list(Project.objects.filter(path__startswith=path).values_list("id", flat=True))
-
-
-def _fields_of(metric: MetricDefinition) -> dict[str, object]:
-    return {field.attname: getattr(metric, field.attname) for field in metric._meta.concrete_fields}

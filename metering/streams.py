@@ -6,6 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 TOTAL = uuid.UUID(int=0)  # the "stream" of a (metric, project, billing scope) total
+NO_VALUE = uuid.UUID(int=0)  # where values aren't told apart
 
 
 def _component(text: str | None) -> str:
@@ -27,3 +28,14 @@ def stream_sql(subject_type: str, subject_id: str, group: Sequence[str]) -> str:
         for text in (subject_type, subject_id, *group)
     )
     return f"encode(substr(sha256(convert_to({parts}, 'UTF8')), 1, 16), 'hex')::uuid"
+
+
+@lru_cache(maxsize=65_536)
+def value_key_of(text: str) -> uuid.UUID:
+    """The name under which a distinct value is counted: a text of 64 KB fits no index row."""
+    return uuid.UUID(bytes=sha256(text.encode()).digest()[:16])
+
+
+def value_key_sql(text: str) -> str:
+    """The same name, computed by PostgreSQL from a text expression."""
+    return f"encode(substr(sha256(convert_to({text}, 'UTF8')), 1, 16), 'hex')::uuid"

@@ -46,7 +46,8 @@ _EVENT_COLUMNS = (
 )
 _PENDING_COLUMNS = (
     "metric_id, project_id, billing_scope_id, hour_start, stream, subject_type, subject_id,"
-    ' "group", record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id'
+    ' "group", record_count, value_sum, value_min, value_max, last_value, last_at, last_event_id,'
+    " value_key, value_moment, drains_whole, is_mark"
 )
 _EVENT_TYPES = (*["bigint"] * 4, *["text"] * 5, "numeric", "jsonb", "timestamptz", "text", "bytea")
 _INSERT_ABSENT = f"""
@@ -208,11 +209,11 @@ def _event_rows(new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int
 
 
 def _pending_rows(new: list[Candidate], row_ids: Mapping[tuple[int, str, str], int]) -> list[Row]:
-    """What the new events add to each metric, one row per stream and hour."""
+    """What the new events add to each metric, one row per stream, hour and distinct value."""
     totals: dict[tuple[Any, ...], Accumulator] = {}
     for c in new:
         row_id = row_ids[c.key]
-        for (meaning, value), group in zip(c.readings, c.groups, strict=True):
+        for (meaning, value), group, value_key in zip(c.readings, c.groups, c.value_keys, strict=True):
             key = (
                 meaning,
                 c.project_id,
@@ -221,11 +222,13 @@ def _pending_rows(new: list[Candidate], row_ids: Mapping[tuple[int, str, str], i
                 c.subject_id,
                 group,
                 c.hour_start,
+                value_key,
             )
             total = totals.get(key)
             if total is None:
                 total = totals[key] = Accumulator()
-            meaning.aggregation.fold(total, value, at=c.occurred_at, event_id=row_id)
+            if not meaning.is_stepped:  # steps depend on the neighbours: the row is a mark
+                meaning.aggregation.fold(total, value, at=c.occurred_at, event_id=row_id)
     return [
         (
             str(meaning.metric_id),
@@ -243,8 +246,13 @@ def _pending_rows(new: list[Candidate], row_ids: Mapping[tuple[int, str, str], i
             _number(t.last_value),
             None if t.last_at is None else t.last_at.isoformat(),
             None if t.last_event_id is None else str(t.last_event_id),
+            str(value_key),
+            _number(t.value_moment),
+            "f" if meaning.adds_up else "t",
+            "t" if meaning.is_stepped else "f",
         )
-        for (meaning, project_id, scope_id, subject_type, subject_id, group, hour_start), t in totals.items()
+        for key, t in totals.items()
+        for meaning, project_id, scope_id, subject_type, subject_id, group, hour_start, value_key in (key,)
     ]
 
 

@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, settings
 from metering import catalogue
 from metering.guards import LEDGER
 
-TRUNCATE_GUARD = "usage_event_refuses_truncate"
+TRUNCATE_GUARDS = {
+    LEDGER: "usage_event_refuses_truncate",
+    "metering_correction": "correction_refuses_truncate",
+}
 
 # Property tests roll back each example themselves, so one fixture serves all examples of a test.
 settings.register_profile(
@@ -33,12 +36,14 @@ def _flush_with_the_truncate_guard_lifted(self: TransactionTestCase) -> None:
     with connection.cursor() as cursor:
         # A thread that a test left behind would block the flush for ever; fail instead.
         cursor.execute("SET lock_timeout = '20s'")
-        cursor.execute(f"ALTER TABLE {LEDGER} DISABLE TRIGGER {TRUNCATE_GUARD}")
+        for table, guard in TRUNCATE_GUARDS.items():
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {guard}")
     try:
         _flush(self)
     finally:
         with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE {LEDGER} ENABLE ALWAYS TRIGGER {TRUNCATE_GUARD}")
+            for table, guard in TRUNCATE_GUARDS.items():
+                cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}")
             cursor.execute("RESET lock_timeout")
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False  # built beside recorders
 
-    dependencies = [("metering", "0003_seed_version_and_schedule")]
+    dependencies = [("metering", "0005_account_for_corrections")]
 
     operations = [
         AddIndexConcurrently(

@@ -1,6 +1,7 @@
 """The kernel's tables. Other apps import from here, never from the files behind it."""
 
 from .api_key import ApiKey
+from .correction import Correction
 from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
 from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
 from .project import (
@@ -24,6 +25,7 @@ __all__ = [
     "ApiKey",
     "AttributionRule",
     "CatalogueVersion",
+    "Correction",
     "Fence",
     "Heartbeat",
     "MetricDefinition",

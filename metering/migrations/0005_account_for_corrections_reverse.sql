@@ -1,0 +1,3 @@
+DROP TRIGGER correction_refuses_truncate ON metering_correction;
+DROP TRIGGER correction_refuses_change ON metering_correction;
+DROP FUNCTION metering_refuse_correction_change();
