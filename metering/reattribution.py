@@ -17,7 +17,7 @@ from .errors import Invalid
 from .intake import EventInput
 from .ledger import record_items
 from .misattribution import misattributed_ids, misattributed_rows, reattribution_preview
-from .models import Project
+from .models import Correction, Project
 from .principal import EVERYBODY_INSIDE
 from .timestamps import iso
 from .writing import recording
@@ -95,7 +95,7 @@ def _move(
         else:
             left[outcome.detail or outcome.outcome] += 1
     if moved:
-        void_events(moved, reason=reason, actor=actor)
+        void_events(moved, reason=reason, actor=actor, kind=Correction.Kind.REATTRIBUTION)
     return len(moved)
 
 

@@ -30,6 +30,7 @@ from metering.scope_tree import change_project, create_project, move_project, re
 from . import cells
 from .attribution_rule import rules_of
 from .base import EditableAdmin, VerbForm
+from .reattribution import reattribution_page
 
 INDENT_REM = 1.5
 KIND_COLOURS = {
@@ -131,7 +132,7 @@ class ProjectAdmin(EditableAdmin):
         (None, {"fields": ("key_fixed", "name", "kind", "timezone")}),
         (_("Place and payer"), {"fields": ("place", "payer_fixed", "created")}),
     )
-    actions_detail = ("show_usage", "add_rule", "add_key", "move", "remove")
+    actions_detail = ("show_usage", "add_rule", "add_key", "move", "reattribute", "remove")
 
     # -- list --------------------------------------------------------------------------------------------
 
@@ -331,6 +332,23 @@ class ProjectAdmin(EditableAdmin):
             back_url=back_url,
             original=project,
             form=form,
+        )
+
+    def has_reattribute_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perms(["metering.add_correction", "metering.view_usageevent"])
+
+    @action(
+        description=_("Re-attribute"), url_path="reattribute", permissions=["reattribute"], icon="history"
+    )
+    def reattribute(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Past usage to the payers of today's rules."""
+        request.current_app = self.admin_site.name
+        project = get_object_or_404(Project, pk=object_id)
+        return reattribution_page(
+            request,
+            project,
+            context={**self.admin_site.each_context(request), "opts": self.opts},
+            back_url=self.page_url("change", project.pk),
         )
 
     @action(
