@@ -132,7 +132,15 @@ class ProjectAdmin(EditableAdmin):
         (None, {"fields": ("key_fixed", "name", "kind", "timezone")}),
         (_("Place and payer"), {"fields": ("place", "payer_fixed", "created")}),
     )
-    actions_detail = ("show_usage", "add_rule", "add_key", "move", "reattribute", "remove")
+    actions_detail = (
+        "show_usage",
+        "add_rule",
+        {
+            "title": _("More"),
+            "icon": "more_horiz",
+            "items": ["add_key", "move", "reattribute", "remove"],
+        },
+    )
 
     # -- list --------------------------------------------------------------------------------------------
 
@@ -240,7 +248,7 @@ class ProjectAdmin(EditableAdmin):
     def payer_fixed(self, project: Project) -> SafeString:
         payer_id = current().payer_at(project.pk, database_now())
         if payer_id == project.pk:
-            return cells.two_lines(gettext("itself"), gettext("No rule says otherwise at this moment."))
+            return cells.two_lines(gettext("itself"), gettext("No rule names another at this moment."))
         payer = Project.objects.get(pk=payer_id)
         return cells.two_lines(cells.project_link(payer), payer.name)
 
