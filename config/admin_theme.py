@@ -24,6 +24,14 @@ def _page(title: object, icon: str, model: str, *rights: str) -> dict[str, objec
     }
 
 
+_RULES_URL = reverse_lazy("admin:metering_attributionrule_changelist")
+_TREE_URL = reverse_lazy("admin:metering_attributionrule_tree")
+
+
+def _is_at(request: HttpRequest, url: object) -> bool:
+    return request.path.startswith(str(url))
+
+
 def _group(title: object, *items: dict[str, object]) -> dict[str, object]:
     return {"title": title, "items": list(items)}
 
@@ -82,7 +90,16 @@ UNFOLD: dict[str, object] = {
             _group(
                 _("Scope and keys"),
                 _page(_("Projects"), "account_tree", "metering.project"),
-                _page(_("Who pays"), "payments", "metering.attributionrule"),
+                {
+                    "title": _("Who pays for what"),
+                    "icon": "payments",
+                    "link": _TREE_URL,
+                    "permission": lambda request: request.user.has_perms(
+                        ["metering.view_attributionrule", "metering.view_project"]
+                    ),
+                },
+                _page(_("Attribution rules"), "rule", "metering.attributionrule")
+                | {"active": lambda request: _is_at(request, _RULES_URL) and not _is_at(request, _TREE_URL)},
                 _page(_("Surfaces"), "extension", "metering.surfaceinstallation"),
                 _page(_("API keys"), "key", "metering.apikey"),
             ),

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -74,6 +74,9 @@ def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponse 
     if isinstance(error, OperationalError | InterfaceError) and _may_pass(error):
         logger.exception("The database can't be asked")
         return problem(503, code="unavailable", detail="The database can't be asked now; try again.")
+    if isinstance(error, IntegrityError) and getattr(error.__cause__, "sqlstate", None) == "23503":
+        # Keys between tables are checked at the commit: whoever removes a row at this moment came first.
+        return problem(409, code="conflict", detail="Something that this refers to was just removed.")
     return None
 
 

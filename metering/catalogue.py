@@ -38,6 +38,7 @@ class ProjectNode:
 class Rule:
     """One attribution rule, half-open; None is unbounded."""
 
+    id: int
     payer_id: int
     effective_from: dt.datetime | None
     effective_until: dt.datetime | None
@@ -60,7 +61,7 @@ class Catalogue:
         self._project_rules: dict[int, list[Rule]] = defaultdict(list)
         self._surface_rules: dict[int, list[Rule]] = defaultdict(list)
         for row in AttributionRule.objects.all():
-            rule = Rule(row.billing_attribution_project_id, row.effective_from, row.effective_until)
+            rule = Rule(row.pk, row.billing_attribution_project_id, row.effective_from, row.effective_until)
             if row.surface_id is None:
                 self._project_rules[row.project_id].append(rule)
             else:
@@ -130,6 +131,12 @@ class Catalogue:
                 return payer
             payer = following
         return payer  # unreachable while chains and cycles are refused when written
+
+    def rules_of(self, project_id: int, *, surface_id: int | None = None) -> Sequence[Rule]:
+        """The rules of a project, or of one of its surfaces, in no particular order."""
+        if surface_id is None:
+            return self._project_rules.get(project_id, ())
+        return self._surface_rules.get(surface_id, ())
 
     @staticmethod
     def _ruled(rules: Sequence[Rule] | None, instant: dt.datetime, *, default: int) -> int:

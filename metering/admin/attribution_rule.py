@@ -6,8 +6,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,11 +20,12 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import AttributionRule, Project
-from metering.scope_tree import attribute, end_attribution
+from metering.scope_tree import attribute, end_attribution, withdraw_attribution
 
 from . import cells
 from .base import EditableAdmin, VerbForm
 from .filters import ProjectFilter
+from .payer_tree import payer_tree_page
 
 IN_FORCE, ENDED, AHEAD = "in force", "ended", "ahead"
 _BADGES = {IN_FORCE: (_("In force"), "success"), ENDED: (_("Ended"), ""), AHEAD: (_("From later on"), "info")}
@@ -110,7 +113,22 @@ class AttributionRuleAdmin(EditableAdmin):
         (None, {"fields": ("project_full", "surface_key", "payer_full", "since", "until", "state")}),
     )
     readonly_fields = ("project_full", "surface_key", "payer_full", "since", "until", "state")
-    actions_detail = ("end",)
+    actions_detail = ("end", "withdraw")
+
+    def get_urls(self) -> list[URLPattern]:
+        tree = path("tree/", self.admin_site.admin_view(self.tree), name="metering_attributionrule_tree")
+        return [tree, *super().get_urls()]
+
+    def tree(self, request: HttpRequest) -> HttpResponse:
+        """Who pays for what, since when."""
+        request.current_app = self.admin_site.name
+        return payer_tree_page(request, self.admin_site.each_context(request))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """With the names that a rule is called by on its page and in its history."""
+        return (
+            super().get_queryset(request).select_related("project", "surface", "billing_attribution_project")
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A rule isn't edited: it is ended, and a new one begins."""
@@ -118,6 +136,9 @@ class AttributionRuleAdmin(EditableAdmin):
 
     def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("metering.change_attributionrule"))
+
+    def has_withdraw_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("metering.delete_attributionrule"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data
@@ -129,6 +150,8 @@ class AttributionRuleAdmin(EditableAdmin):
             effective_until=given["effective_until"],
         )
         self.adopt(obj, created)
+        for name in ("project", "surface", "billing_attribution_project"):
+            setattr(obj, name, getattr(created, name))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         rule = AttributionRule.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
@@ -202,4 +225,33 @@ class AttributionRuleAdmin(EditableAdmin):
             back_url=self.page_url("change", rule.pk),
             original=rule,
             form=form,
+        )
+
+    @action(description=_("Withdraw"), url_path="withdraw", permissions=["withdraw"], icon="undo")
+    def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        rule = get_object_or_404(self.get_queryset(request), pk=object_id)
+        sentences: list[Any] = [
+            _("The rule disappears, as if it had never been made."),
+            _(
+                "Only a rule that has decided nothing can be withdrawn: one that has yet to begin, or one "
+                "of a project that has no usage and pays for nobody else. Any other is ended."
+            ),
+            _("A rule that ended because this one was to follow stays ended."),
+        ]
+        if request.method == "POST":
+            try:
+                withdraw_attribution(rule, at=database_now())
+            except MeterbookError as refusal:
+                sentences.append(str(refusal))
+            else:
+                self.log_removal(request, rule)
+                return self.done(request, gettext("The rule is withdrawn."), url=self.page_url("changelist"))
+        return self.confirmation(
+            request,
+            title=_("Withdraw an attribution rule"),
+            subtitle=str(rule),
+            sentences=sentences,
+            button=_("Withdraw the rule"),
+            back_url=self.page_url("change", rule.pk),
+            original=rule,
         )

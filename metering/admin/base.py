@@ -97,6 +97,10 @@ class HouseAdmin(UnfoldModelAdmin):
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
 
+    def log_removal(self, request: HttpRequest, row: Model) -> None:
+        """Note who removed what a verb has just removed."""
+        self.log_deletions(request, [row])
+
     def done(self, request: HttpRequest, message: Any, *, url: str) -> HttpResponse:
         messages.success(request, message)
         return HttpResponseRedirect(url)

@@ -18,17 +18,19 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from metering.catalogue import current
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import ApiKey, MetricDefinition, Project, SurfaceInstallation
-from metering.scope_tree import change_project, create_project, move_project
+from metering.scope_tree import change_project, create_project, move_project, remove_project
 
 from . import cells
 from .attribution_rule import rules_of
 from .base import EditableAdmin, VerbForm
+from .reattribution import reattribution_page
 
 INDENT_REM = 1.5
 KIND_COLOURS = {
@@ -130,7 +132,15 @@ class ProjectAdmin(EditableAdmin):
         (None, {"fields": ("key_fixed", "name", "kind", "timezone")}),
         (_("Place and payer"), {"fields": ("place", "payer_fixed", "created")}),
     )
-    actions_detail = ("show_usage", "add_rule", "add_key", "move")
+    actions_detail = (
+        "show_usage",
+        "add_rule",
+        {
+            "title": _("More"),
+            "icon": "more_horiz",
+            "items": ["add_key", "move", "reattribute", "remove"],
+        },
+    )
 
     # -- list --------------------------------------------------------------------------------------------
 
@@ -238,7 +248,7 @@ class ProjectAdmin(EditableAdmin):
     def payer_fixed(self, project: Project) -> SafeString:
         payer_id = current().payer_at(project.pk, database_now())
         if payer_id == project.pk:
-            return cells.two_lines(gettext("itself"), gettext("No rule says otherwise at this moment."))
+            return cells.two_lines(gettext("itself"), gettext("No rule names another at this moment."))
         payer = Project.objects.get(pk=payer_id)
         return cells.two_lines(cells.project_link(payer), payer.name)
 
@@ -259,6 +269,7 @@ class ProjectAdmin(EditableAdmin):
                 "surfaces": list(SurfaceInstallation.objects.filter(project=project).order_by("key")[:50]),
                 "children": list(project.children.order_by("key")[:50]),
                 "query": urlencode({"project": project.pk}),
+                "tree_url": _tree_url(project),
                 "events_url": _filtered("usageevent", project),
                 "rollups_url": _filtered("usagemeterrollup", project),
             }
@@ -272,6 +283,9 @@ class ProjectAdmin(EditableAdmin):
 
     def has_add_key_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("metering.add_apikey")
+
+    def has_remove_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("metering.delete_project")
 
     @action(description=_("Events"), url_path="events", icon="receipt_long")
     def show_usage(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -327,6 +341,65 @@ class ProjectAdmin(EditableAdmin):
             original=project,
             form=form,
         )
+
+    def has_reattribute_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perms(["metering.add_correction", "metering.view_usageevent"])
+
+    @action(
+        description=_("Re-attribute"), url_path="reattribute", permissions=["reattribute"], icon="history"
+    )
+    def reattribute(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Past usage to the payers of today's rules."""
+        request.current_app = self.admin_site.name
+        project = get_object_or_404(Project, pk=object_id)
+        return reattribution_page(
+            request,
+            project,
+            context={**self.admin_site.each_context(request), "opts": self.opts},
+            back_url=self.page_url("change", project.pk),
+        )
+
+    @action(
+        description=_("Remove"),
+        url_path="remove",
+        permissions=["remove"],
+        icon="delete",
+        variant=ActionVariant.DANGER,
+    )
+    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """For one that was added by mistake."""
+        project = get_object_or_404(Project, pk=object_id)
+        sentences: list[Any] = [
+            _("The project disappears, as if it had never been added; its key is free again."),
+            _(
+                "Only a project that nothing refers to can be removed: without usage, projects below it, "
+                "metrics, API keys, attribution rules, surfaces and quotas."
+            ),
+        ]
+        if request.method == "POST":
+            try:
+                remove_project(project)
+            except MeterbookError as refusal:
+                sentences.append(str(refusal))
+            else:
+                self.log_removal(request, project)
+                return self.done(
+                    request, gettext("“%s” was removed.") % project.name, url=self.page_url("changelist")
+                )
+        return self.confirmation(
+            request,
+            title=_("Remove a project"),
+            subtitle=project.name,
+            sentences=sentences,
+            button=_("Remove the project"),
+            back_url=self.page_url("change", project.pk),
+            original=project,
+        )
+
+
+def _tree_url(project: Project) -> str:
+    """Its place among those who pay."""
+    return reverse("admin:metering_attributionrule_tree") + f"?tree={project.root_id}#project-{project.pk}"
 
 
 def _counts(queryset: QuerySet, rows: Sequence[Any]) -> dict[int, int]:

@@ -3,12 +3,17 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
+from metering.errors import MeterbookError
 from metering.models import SurfaceInstallation
-from metering.scope_tree import install_surface
+from metering.scope_tree import install_surface, rename_surface, uninstall_surface
 
 from . import cells
 from .base import EditableAdmin
@@ -30,15 +35,63 @@ class SurfaceInstallationAdmin(EditableAdmin):
     search_help_text = _("Key or name")
     sortable_by = ("name", "key")
     autocomplete_fields = ("project",)
-    fields = ("project", "key", "name")
+    add_fieldsets = ((None, {"fields": ("project", "key", "name")}),)
+    fieldsets = ((None, {"fields": ("project_key", "key_fixed", "name", "installed")}),)
+    readonly_fields = ("project_key", "key_fixed", "installed")
+    actions_detail = ("uninstall",)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
+    def has_uninstall_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("metering.delete_surfaceinstallation"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data
+        if change:
+            rename_surface(SurfaceInstallation.objects.get(pk=obj.pk), name=given["name"])
+            return
         created = install_surface(project=given["project"], key=given["key"], name=given["name"])
         self.adopt(obj, created)
+
+    @admin.display(description=_("key"))
+    def key_fixed(self, surface: SurfaceInstallation) -> SafeString:
+        return cells.two_lines(cells.code(surface.key), gettext("Events name it; it can't be changed."))
+
+    @action(
+        description=_("Uninstall"),
+        url_path="uninstall",
+        permissions=["uninstall"],
+        icon="extension_off",
+        variant=ActionVariant.DANGER,
+    )
+    def uninstall(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Gone for good, while it has neither usage nor rules."""
+        surface = get_object_or_404(SurfaceInstallation, pk=object_id)
+        sentences: list[Any] = [
+            _("Events can't name it any more."),
+            _(
+                "Only a surface without usage and attribution rules can be uninstalled; one that has stays, "
+                "because both keep naming it."
+            ),
+        ]
+        if request.method == "POST":
+            try:
+                uninstall_surface(surface)
+            except MeterbookError as refusal:
+                sentences.append(str(refusal))
+            else:
+                self.log_removal(request, surface)
+                return self.done(
+                    request, gettext("“%s” is uninstalled.") % surface.name, url=self.page_url("changelist")
+                )
+        return self.confirmation(
+            request,
+            title=_("Uninstall a surface"),
+            subtitle=surface.name,
+            sentences=sentences,
+            button=_("Uninstall"),
+            back_url=self.page_url("change", surface.pk),
+            original=surface,
+        )
 
     @admin.display(description=_("project"))
     def project_key(self, surface: SurfaceInstallation) -> SafeString:

@@ -155,14 +155,71 @@ class ProjectPage(serializers.Serializer):
 
 
 class AttributionDocument(serializers.Serializer):
+    id = serializers.IntegerField(read_only=True)
+    project = serializers.CharField(read_only=True)
     billing_attribution_project = serializers.CharField(help_text="Key of the project that pays.")
-    surface = serializers.CharField(required=False, allow_null=True)
-    effective_from = serializers.DateTimeField(required=False, allow_null=True)
-    effective_until = serializers.DateTimeField(required=False, allow_null=True)
+    surface = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="Only usage of this surface of the project; null for all other usage.",
+    )
+    effective_from = serializers.DateTimeField(required=False, allow_null=True, help_text="Null: since ever.")
+    effective_until = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Not included. Null: until further notice."
+    )
 
 
-class AttributionList(serializers.Serializer):
+class AttributionPage(serializers.Serializer):
     results = AttributionDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+class AttributionEndDocument(serializers.Serializer):
+    effective_until = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Not included. Default: now."
+    )
+
+
+class PayerStepDocument(serializers.Serializer):
+    project = serializers.CharField()
+    surface = serializers.CharField(allow_null=True)
+    decided_by = serializers.ChoiceField(
+        choices=["rule", "no_rule"],
+        help_text="no_rule: a surface follows its project, and a project pays for itself.",
+    )
+    rule = AttributionDocument(allow_null=True)
+    paid_by = serializers.CharField()
+
+
+class PayerDocument(serializers.Serializer):
+    project = serializers.CharField()
+    surface = serializers.CharField(allow_null=True)
+    at = serializers.DateTimeField()
+    billing_scope = serializers.CharField(help_text="Who pays: where the chain ends.")
+    is_complete = serializers.BooleanField(
+        help_text="False where the chain goes on through projects that the key doesn't see."
+    )
+    steps = PayerStepDocument(many=True)
+
+
+class SurfaceDocument(serializers.Serializer):
+    id = serializers.IntegerField(read_only=True)
+    project = serializers.CharField(required=False, help_text="Key. Default: the key's project.")
+    key = serializers.CharField(help_text="Unique within the project; events name it.")
+    name = serializers.CharField()
+    billing_scope = serializers.CharField(read_only=True, help_text="Who pays for its usage now.")
+    installed_at = serializers.DateTimeField(read_only=True)
+
+
+class SurfaceNameDocument(serializers.Serializer):
+    name = serializers.CharField()
+
+
+class SurfacePage(serializers.Serializer):
+    results = SurfaceDocument(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
 
 
 EVENT_EXAMPLES = [

@@ -1,4 +1,4 @@
-"""`/projects/` and who pays for them."""
+"""`/projects/`: the scope tree."""
 
 import datetime as dt
 from typing import Any
@@ -11,17 +11,16 @@ from rest_framework.views import APIView
 
 from metering.catalogue import Catalogue, current
 from metering.errors import Invalid
-from metering.models import AttributionRule, Project, SurfaceInstallation
-from metering.scope_tree import attribute, change_project, create_project
-from metering.timestamps import NotAnInstant, instant_from, iso
+from metering.models import Project
+from metering.scope_tree import change_project, create_project, remove_project
+from metering.timestamps import iso
 
-from .documents import AttributionDocument, AttributionList, ProblemDocument, ProjectDocument, ProjectPage
+from .documents import ProblemDocument, ProjectDocument, ProjectPage
 from .pagination import KeyCursorPagination
 from .parsing import Query, choice_of, members_of, text_of
 from .visibility import principal_of_request, visible_project
 
 _MEMBERS = ("key", "name", "kind", "parent", "timezone")
-_RULE_MEMBERS = ("billing_attribution_project", "surface", "effective_from", "effective_until")
 
 
 class ProjectsView(APIView):
@@ -88,7 +87,7 @@ class ProjectsView(APIView):
 
 
 class ProjectView(APIView):
-    permissions = {"GET": "read", "PATCH": "manage"}
+    permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
 
     @extend_schema(
         operation_id="projects_get",
@@ -116,74 +115,18 @@ class ProjectView(APIView):
         )
         return Response(_shown(project, current(), timezone.now()))
 
-
-class AttributionView(APIView):
-    """Who pays for a project, since when."""
-
-    permissions = {"GET": "read", "POST": "manage"}
-
     @extend_schema(
-        operation_id="attribution_list",
-        summary="Who pays for a project since when",
-        responses={200: AttributionList, 404: ProblemDocument},
+        operation_id="projects_remove",
+        summary="Remove a project that was added by mistake",
+        description=(
+            "Only one that nothing refers to: no usage, projects below it, metrics, keys, rules, surfaces or "
+            "quotas. Else 409, which names what holds it."
+        ),
+        responses={204: None, 404: ProblemDocument, 409: ProblemDocument, 503: ProblemDocument},
     )
-    def get(self, request: Request, key: str) -> Response:
-        project = visible_project(principal_of_request(request), key)
-        rules = AttributionRule.objects.filter(project=project).select_related(
-            "surface", "billing_attribution_project"
-        )
-        return Response({"results": [_shown_rule(rule) for rule in rules], "next": None, "previous": None})
-
-    @extend_schema(
-        operation_id="attribution_create",
-        summary="Let another project pay from an instant on",
-        description="An open rule in force ends where the new one begins. Recorded events keep their payer.",
-        request=AttributionDocument,
-        responses={
-            201: AttributionDocument,
-            404: ProblemDocument,
-            409: ProblemDocument,
-            422: ProblemDocument,
-        },
-    )
-    def post(self, request: Request, key: str) -> Response:
-        principal = principal_of_request(request)
-        project = visible_project(principal, key)
-        members = members_of(
-            request.data,
-            known=_RULE_MEMBERS,
-            aliases={
-                "billing_attribution_project_id": "billing_attribution_project",
-                "payer": "billing_attribution_project",
-            },
-        )
-        payer_key = text_of(members, "billing_attribution_project")
-        if payer_key is None:
-            raise Invalid("This member is needed.", field="billing_attribution_project", code="missing_field")
-        surface_key = text_of(members, "surface")
-        surface = None
-        if surface_key is not None:
-            surface = SurfaceInstallation.objects.filter(project=project, key=surface_key).first()
-            if surface is None:
-                raise Invalid("No such surface is installed in this project.", field="surface")
-        rule = attribute(
-            project,
-            payer=visible_project(principal, payer_key),
-            surface=surface,
-            effective_from=_instant(members, "effective_from"),
-            effective_until=_instant(members, "effective_until"),
-        )
-        return Response(_shown_rule(rule), status=201)
-
-
-def _instant(members: dict[str, Any], name: str) -> dt.datetime | None:
-    text = text_of(members, name)
-    if text is None:
-        return None
-    try:
-        return instant_from(text)
-    except NotAnInstant as error:
-        raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}.", field=name) from None
+    def delete(self, request: Request, key: str) -> Response:
+        remove_project(visible_project(principal_of_request(request), key))
+        return Response(status=204)
 
 
 def _shown(project: Project, catalogue: Catalogue, now: dt.datetime) -> dict[str, Any]:
@@ -196,13 +139,4 @@ def _shown(project: Project, catalogue: Catalogue, now: dt.datetime) -> dict[str
         "timezone": project.timezone,
         "billing_scope": project.key if payer_id == project.pk else catalogue.project_by_id(payer_id).key,
         "created_at": iso(project.created_at),
-    }
-
-
-def _shown_rule(rule: AttributionRule) -> dict[str, Any]:
-    return {
-        "billing_attribution_project": rule.billing_attribution_project.key,
-        "surface": rule.surface.key if rule.surface else None,
-        "effective_from": iso(rule.effective_from) if rule.effective_from else None,
-        "effective_until": iso(rule.effective_until) if rule.effective_until else None,
     }

@@ -2,12 +2,14 @@
 
 from django.urls import path
 
+from .attribution import AttributionEndView, AttributionRulesView, AttributionRuleView, PayerView
 from .ledger_seals import LedgerSealsView
 from .metric_octane import OctaneMetersView, OctaneMeterView
 from .metric_preview import DraftPreviewView, MetricPreviewView
 from .metric_ready_made import ReadyMadeView
 from .metrics import MetricCloneView, MetricsView, MetricView
-from .projects import AttributionView, ProjectsView, ProjectView
+from .projects import ProjectsView, ProjectView
+from .surfaces import SurfacesView, SurfaceView
 from .usage import UsageSummariesView, UsageView
 from .usage_events import UsageEventsView, UsageEventView
 from .usage_export import UsageExportView
@@ -21,7 +23,20 @@ urlpatterns = [
     path("ledger-seals/", LedgerSealsView.as_view(), name="ledger-seals"),
     path("projects/", ProjectsView.as_view(), name="projects"),
     path("projects/<str:key>/", ProjectView.as_view(), name="project"),
-    path("projects/<str:key>/attribution/", AttributionView.as_view(), name="attribution"),
+    path("projects/<str:key>/payer/", PayerView.as_view(), name="payer"),
+    path("projects/<str:key>/attribution/", AttributionRulesView.as_view(), name="attribution"),
+    path(
+        "projects/<str:key>/attribution/<int:rule_id>/",
+        AttributionRuleView.as_view(),
+        name="attribution-rule",
+    ),
+    path(
+        "projects/<str:key>/attribution/<int:rule_id>/end/",
+        AttributionEndView.as_view(),
+        name="attribution-end",
+    ),
+    path("surfaces/", SurfacesView.as_view(), name="surfaces"),
+    path("surfaces/<int:surface_id>/", SurfaceView.as_view(), name="surface"),
     path("metrics/", MetricsView.as_view(), name="metrics"),
     # Before any key: definitions.RESERVED_KEYS are no metric's.
     path("metrics/octane/", OctaneMetersView.as_view(), name="metrics-octane"),

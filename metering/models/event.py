@@ -78,6 +78,10 @@ class UsageEvent(models.Model):
             ),
             # The same edges for "what does this payer pay for".
             models.Index(fields=["billing_scope", "event_name", "occurred_at"], name="usage_event_by_payer"),
+            # Whether a surface has usage, which its foreign key asks too when it is uninstalled.
+            models.Index(
+                fields=["surface"], condition=Q(surface__isnull=False), name="usage_event_by_surface"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -182,4 +182,10 @@ class AttributionRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"rule {self.pk}"
+        """With names where they were loaded along: never by a query."""
+        loaded = self._state.fields_cache
+        if "project" not in loaded or "billing_attribution_project" not in loaded:
+            return f"rule {self.pk}"
+        surface = loaded.get("surface")
+        place = f"{self.project.key}/{surface.key}" if surface else self.project.key
+        return f"{self.billing_attribution_project.key} pays for {place}"

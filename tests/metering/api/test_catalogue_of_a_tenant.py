@@ -102,6 +102,8 @@ def test_payer_pays_from_an_instant_on(acme, api):
 
     assert answer.status_code == 201
     assert answer.json() == {
+        "id": AttributionRule.objects.get().pk,
+        "project": "chat",
         "billing_attribution_project": "acme",
         "surface": None,
         "effective_from": NOON,

@@ -14,6 +14,7 @@ from metering.models import (
     MetricDefinition,
     PendingContribution,
     Project,
+    SurfaceInstallation,
     UsageEvent,
 )
 from metering.rollups import roll_up
@@ -110,12 +111,43 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
     ("POST", "/projects/"): [("/projects/", {"key": "new", "name": "New", "parent": "zebra"}, 404)],
     ("GET", "/projects/<str:key>/"): [("/projects/zebra/", None, 404), ("/projects/zebra-chat/", None, 404)],
     ("PATCH", "/projects/<str:key>/"): [("/projects/zebra/", {"name": "mine now"}, 404)],
+    ("DELETE", "/projects/<str:key>/"): [
+        ("/projects/zebra/", None, 404),
+        ("/projects/zebra-empty/", None, 404),
+    ],
     ("GET", "/projects/<str:key>/attribution/"): [("/projects/zebra-chat/attribution/", None, 404)],
     ("POST", "/projects/<str:key>/attribution/"): [
         ("/projects/zebra-chat/attribution/", {"billing_attribution_project": "mine"}, 404),
         ("/projects/mine/attribution/", {"billing_attribution_project": "zebra"}, 404),
         ("/projects/mine/attribution/", {"payer": "mine", "surface": "zebra-bot"}, 422),
     ],
+    ("GET", "/projects/<str:key>/attribution/<int:rule_id>/"): [
+        ("/projects/zebra-chat/attribution/$rule/", None, 404),
+        ("/projects/mine-chat/attribution/$rule/", None, 404),
+    ],
+    ("DELETE", "/projects/<str:key>/attribution/<int:rule_id>/"): [
+        ("/projects/zebra-chat/attribution/$rule/", None, 404),
+        ("/projects/mine-chat/attribution/$rule/", None, 404),
+    ],
+    ("POST", "/projects/<str:key>/attribution/<int:rule_id>/end/"): [
+        ("/projects/zebra-chat/attribution/$rule/end/", {}, 404),
+        ("/projects/mine-chat/attribution/$rule/end/", {}, 404),
+    ],
+    ("GET", "/projects/<str:key>/payer/"): [
+        ("/projects/zebra-chat/payer/", None, 404),
+        ("/projects/zebra/payer/?at=2024-05-01&surface=zebra-bot", None, 404),
+        ("/projects/mine/payer/?surface=zebra-bot", None, 422),
+    ],
+    ("GET", "/surfaces/"): [
+        ("/surfaces/", None, 200),
+        ("/surfaces/?project=zebra", None, 404),
+        ("/surfaces/?key=zebra-bot", None, 200),
+        ("/surfaces/?kind=organisation", None, 200),
+    ],
+    ("POST", "/surfaces/"): [("/surfaces/", {"project": "zebra", "key": "new", "name": "New"}, 404)],
+    ("GET", "/surfaces/<int:surface_id>/"): [("/surfaces/$surface/", None, 404)],
+    ("PATCH", "/surfaces/<int:surface_id>/"): [("/surfaces/$surface/", {"name": "mine now"}, 404)],
+    ("DELETE", "/surfaces/<int:surface_id>/"): [("/surfaces/$surface/", None, 404)],
     ("GET", "/metrics/"): [
         ("/metrics/", None, 200),
         ("/metrics/?project=zebra", None, 404),
@@ -198,6 +230,7 @@ def everything_stored():
             Project,
             MetricDefinition,
             AttributionRule,
+            SurfaceInstallation,
             ProjectQuota,
         )
     ] + [list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "permissions"))]
@@ -210,9 +243,10 @@ def zebra() -> dict[str, str]:
     for key in ("zebra", "mine"):
         tenant = a_project(key, kind="organisation")
         chat = a_project(f"{key}-chat", parent=tenant)
-        install_surface(project=tenant, key=f"{key}-bot", name=f"{key} bot")
+        surface = install_surface(project=tenant, key=f"{key}-bot", name=f"{key} bot")
         metric = a_metric(f"{key}-calls", project=tenant)
-        attribute(chat, payer=tenant)
+        a_project(f"{key}-empty", parent=tenant)
+        rule = attribute(chat, payer=tenant)
         quota = set_quota(tenant, metric=metric, limit="1000")
         labels = {"animal": f"{key}-label"}
         for number, project in enumerate((tenant, chat)):
@@ -231,11 +265,14 @@ def zebra() -> dict[str, str]:
                 )
         if key == "zebra":
             zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
+            zebra_rule, zebra_surface = rule, surface
             roll_up()
     return {
         "$event_cursor": Cursor(at("2030-01-01T00:00:00Z"), 2**60).text,
         "$event": str(zebra_event.pk),
         "$quota": str(zebra_quota.pk),
+        "$rule": str(zebra_rule.pk),
+        "$surface": str(zebra_surface.pk),
     }
 
 
