@@ -93,7 +93,7 @@ class Meaning:
         self.counts_from: int = metric.counts_from
         self.archived_from: int | None = metric.archived_from
         self.is_history_due: bool = metric.is_history_due
-        self.steps: Steps | None = _steps_of(metric)
+        self.steps: Steps | None = steps_of(metric)
         self.is_stepped = self.steps is not None
         self.keeps_values = self.aggregation.keeps_values
 
@@ -274,7 +274,7 @@ class Meaning:
         return [f"({text_sql('e.labels', name, params)})" for name in self.primary_labels]
 
 
-def _steps_of(metric: MetricDefinition) -> Steps | None:
+def steps_of(metric: MetricDefinition) -> Steps | None:
     """How usage follows from readings that don't stand alone; None where each is an amount or taken as it is.
 
     Only sums and levels are made of steps: the other aggregations look at the readings as stated.

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from metering.catalogue import move_version
 from metering.errors import Conflict, Invalid, NotFound
+from metering.meaning import steps_of
 from metering.models import MetricDefinition, Project
 from metering.numbers import NotANumber, decimal_from
 
@@ -109,7 +110,16 @@ def limit_from(limit: Decimal | int | str) -> Decimal:
 
 def _ensure_mode(mode: str, metric: MetricDefinition) -> None:
     _ensure_known(mode, ProjectQuota.Mode.values, field="mode")
-    if metric.aggregation in MONITORED_ONLY and mode != ProjectQuota.Mode.MONITOR:
+    if mode == ProjectQuota.Mode.MONITOR:
+        return
+    if metric.aggregation == MetricDefinition.Aggregation.UNIQUE_COUNT or steps_of(metric) is not None:
+        # What one more event adds depends on values and readings that admission doesn't look up yet.
+        raise Invalid(
+            f"'{metric.key}' counts distinct values or steps between readings: it can be monitored, not"
+            " limited yet.",
+            field="mode",
+        )
+    if metric.aggregation in MONITORED_ONLY:
         raise Invalid(
             f"'{metric.key}' is {metric.aggregation}: its values can be monitored but not limited.",
             field="mode",

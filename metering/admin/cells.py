@@ -49,6 +49,11 @@ def number(value: Decimal | int | None, *, unit: str = "") -> SafeString:
     )
 
 
+def quiet(text: str) -> SafeString:
+    """Words where a number would mislead."""
+    return format_html('<span class="mb-quiet">{}</span>', text)
+
+
 def moment(instant: dt.datetime | None, *, empty: str = DASH) -> SafeString:
     """An instant as ISO date and time to the second, in UTC and marked so."""
     if instant is None:

@@ -1,5 +1,6 @@
 """Stored aggregates, for looking. They can be thrown away and rebuilt."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -13,9 +14,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 
 from metering.aggregations import AGGREGATIONS
 from metering.buckets import bucket_end
+from metering.catalogue import current
 from metering.label_filter import Params
 from metering.models import MetricDefinition, UsageMeterRollup
 from metering.streams import TOTAL
+from metering.usage import Scope, Slice, usage_in
 
 from . import cells
 from .filters import InstantRangeFilter, ProjectFilter
@@ -192,6 +195,10 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
 
     @admin.display(description=_("value"))
     def value(self, rollup: UsageMeterRollup) -> SafeString:
+        if rollup.metric.aggregation == MetricDefinition.Aggregation.UNIQUE_COUNT:
+            return cells.quiet(gettext("one of its values"))
+        if rollup.metric.aggregation == MetricDefinition.Aggregation.TIME_WEIGHTED_AVG:
+            return cells.quiet(gettext("level %(change)s") % {"change": _signed(rollup.value_sum)})
         return cells.number(self._value(rollup), unit=rollup.metric.unit)
 
     @admin.display(description=_("records"))
@@ -200,7 +207,7 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
 
     @staticmethod
     def _value(rollup: UsageMeterRollup) -> Any:
-        # A rollup row has the members of an aggregate.
+        """What the row alone says; distinct values and levels are more than one row."""
         return AGGREGATIONS[rollup.metric.aggregation].value(rollup)  # type: ignore[arg-type]
 
     # -- details -----------------------------------------------------------------------------------------
@@ -234,6 +241,11 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
 
     @admin.display(description=_("value"))
     def value_full(self, rollup: UsageMeterRollup) -> str:
+        if rollup.metric.aggregation in {
+            MetricDefinition.Aggregation.UNIQUE_COUNT,
+            MetricDefinition.Aggregation.TIME_WEIGHTED_AVG,
+        }:
+            return gettext("%(value)s in the whole bucket") % {"value": cells.grouped(_in_bucket(rollup))}
         return f"{cells.grouped(self._value(rollup))} {rollup.metric.unit}".strip()
 
     @admin.display(description=_("sum"))
@@ -253,3 +265,24 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         if rollup.last_at is None:
             return cells.DASH
         return cells.two_lines(cells.grouped(rollup.last_value), cells.moment(rollup.last_at))
+
+
+def _signed(change: Decimal | None) -> str:
+    """A change of a level: "+5", "-2.5", "+0"."""
+    text = cells.grouped(change or Decimal(0))
+    return text if text.startswith("-") else f"+{text}"
+
+
+def _in_bucket(rollup: UsageMeterRollup) -> Decimal | None:
+    """What the metric comes to in the row's bucket, for the row's stream or total, pending included."""
+    is_total = rollup.stream == TOTAL
+    scope = Scope(project_ids=[rollup.project_id], payer_id=rollup.billing_scope_id)
+    slice = Slice(scope=scope)
+    if not is_total:
+        labels = {name: text for name, text in rollup.group.items() if text is not None}
+        slice = Slice(
+            scope=scope, subject_type=rollup.subject_type, subject_id=rollup.subject_id, labels=labels
+        )
+    window = (rollup.bucket_start, bucket_end(rollup.bucket_start, rollup.granularity))
+    found = usage_in(current().meanings[rollup.metric_id], [window], slice=slice)
+    return found[0].value if found else None

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from metering import rollups
@@ -337,3 +338,19 @@ def test_a_contribution_that_cannot_be_merged_does_not_stop_the_others() -> None
 
     total = UsageMeterRollup.objects.get(project__key="acme", granularity="hour", stream=TOTAL)
     assert (total.record_count, total.value_sum) == (2, 12)
+
+
+def test_a_tick_shows_distinct_counts_and_levels_of_a_bucket(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {"data_type": "STRING", "value_property": "who"}
+    a_metric("visitors", event_name="visit", aggregation="UNIQUE_COUNT", **texts)
+    a_metric("seats", event_name="seats", aggregation="TIME_WEIGHTED_AVG")
+    recorded(
+        *(an_event(event_name="visit", labels={"who": who}) for who in ("ada", "bob", "ada")),
+        an_event(event_name="seats", quantity=12, occurred_at="2024-05-15T06:00:00Z"),
+    )
+
+    call_command("roll_up", period_type="daily")
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["seats", "acme", "acme", "9", "1"] in lines
+    assert ["visitors", "acme", "acme", "2", "3"] in lines

@@ -25,13 +25,13 @@ from metering.corrections import void_events
 from metering.draining import drained_whole
 from metering.exports import rollups_csv
 from metering.meaning import Meaning
-from metering.models import PendingContribution, UsageMeterRollup
+from metering.models import MetricDefinition, PendingContribution, UsageMeterRollup
 from metering.numbers import plain
 from metering.rollups import roll_up
 from metering.scope_tree import attribute
 from metering.summaries import SummaryFilter, summaries_page
 from metering.timestamps import iso
-from metering.usage import Scope, Slice, usage_in
+from metering.usage import PROJECT_COLUMNS, Scope, Slice, usage_in
 from metering.windows import windows_between
 from tests.factories import a_metric, a_project, at, recorded
 
@@ -337,23 +337,34 @@ questions = st.builds(
 
 
 class House:
-    """Metrics of every kind on one event name, and the list of what was sent."""
+    """Metrics of every kind on one event name, and the list of what was sent.
 
-    def __init__(self) -> None:
-        acme = a_project("acme")
-        below = a_project("below", parent=acme)
+    Everything is called `prefix` and its name, so that several houses can stand in one database.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+        acme = a_project(f"{prefix}acme")
+        below = a_project(f"{prefix}below", parent=acme)
         attribute(below, payer=acme, effective_from=PAID_BY_ACME_FROM)
         self.ids = {"acme": acme.pk, "below": below.pk}
         for key, overrides in DEFINITIONS.items():
-            a_metric(key, event_name="tokens", primary_labels=["region"], **overrides)
+            a_metric(f"{prefix}{key}", event_name=f"{prefix}tokens", primary_labels=["region"], **overrides)
         self.meanings: dict[str, Meaning] = {}
         self.start()
 
     def start(self) -> None:
         catalogue.forget()
-        self.meanings = {meaning.key: meaning for meaning in catalogue.current().meanings.values()}
+        self.meanings = {
+            meaning.key.removeprefix(self.prefix): meaning
+            for meaning in catalogue.current().meanings.values()
+            if meaning.event_name == f"{self.prefix}tokens"
+        }
         self.sent: list[tuple[Event, str]] = []
         self.voids: dict[int, int] = {}  # event: its void
+
+    def definition(self, key: str) -> MetricDefinition:
+        return MetricDefinition.objects.get(key=f"{self.prefix}{key}")
 
     def act(self, action: Any) -> None:
         if isinstance(action, Record):
@@ -379,8 +390,8 @@ class House:
             *(
                 {
                     "id": key,
-                    "project": event.project,
-                    "event_name": "tokens",
+                    "project": f"{self.prefix}{event.project}",
+                    "event_name": f"{self.prefix}tokens",
                     "subject_id": event.subject_id,
                     "quantity": str(event.quantity),
                     "occurred_at": event.at.isoformat(),
@@ -418,7 +429,13 @@ class House:
         )
         found = usage_in(self.meanings[metric], question.windows(), slice=slice, as_of=as_of)
         answers = {
-            (usage.window, tuple(usage.group.values())): (usage.value, usage.aggregate.record_count)
+            (
+                usage.window,
+                tuple(
+                    text.removeprefix(self.prefix) if name in PROJECT_COLUMNS and text else text
+                    for name, text in usage.group.items()
+                ),
+            ): (usage.value, usage.aggregate.record_count)
             for usage in found
         }
         assert len(answers) == len(found)

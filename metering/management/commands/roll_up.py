@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from metering.aggregations import Aggregate
 from metering.buckets import DAY, HOUR, MONTH, bucket_end, bucket_floor
 from metering.catalogue import current
 from metering.models import PendingContribution, UsageMeterRollup
@@ -15,6 +14,7 @@ from metering.progress import Progress
 from metering.rollups import roll_up
 from metering.streams import TOTAL
 from metering.timestamps import NotAnInstant, instant_from, iso
+from metering.usage import Slice, usage_in
 
 GRANULARITIES = {"hourly": HOUR, "daily": DAY, "monthly": MONTH}
 EPILOG = """
@@ -75,25 +75,20 @@ class Command(BaseCommand):
         if start is None:
             self.stdout.write("There are no rollups yet.")
             return
-        meanings = current().meanings
+        window = (start, bucket_end(start, granularity))
+        by_payer = Slice(group_by=("project", "billing_scope"))
         lines = [("metric", "project", "paid by", "value", "records")]
-        for row in (
-            totals.filter(bucket_start=start)
-            .select_related("metric", "project", "billing_scope")
-            .order_by("metric__key", "project__key", "billing_scope__key")
-        ):
-            value = meanings[row.metric_id].aggregation.value(
-                Aggregate(row.record_count, row.value_sum, row.value_min, row.value_max, row.last_value)
-            )
-            lines.append(
-                (
-                    row.metric.key,
-                    row.project.key,
-                    row.billing_scope.key,
-                    "" if value is None else plain(value),
-                    f"{row.record_count:,}",
+        for meaning in sorted(current().meanings.values(), key=lambda meaning: meaning.key):
+            for usage in usage_in(meaning, [window], slice=by_payer):
+                lines.append(
+                    (
+                        meaning.key,
+                        str(usage.group["project"]),
+                        str(usage.group["billing_scope"]),
+                        "" if usage.value is None else plain(usage.value),
+                        f"{usage.aggregate.record_count:,}",
+                    )
                 )
-            )
         self.stdout.write(f"{granularity} from {iso(start)} to {iso(bucket_end(start, granularity))}:")
         if len(lines) == 1:
             self.stdout.write("no usage")

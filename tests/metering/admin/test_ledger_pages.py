@@ -11,6 +11,7 @@ from django.urls import reverse
 from metering.admin import paging
 from metering.health import EXACT_UP_TO
 from metering.models import UsageEvent, UsageMeterRollup
+from metering.rollups import roll_up
 from metering.streams import TOTAL
 from tests.factories import a_metric, a_project, a_void_of, an_event, ledger_rows, recorded
 
@@ -270,3 +271,35 @@ def test_event_that_nothing_cancels_has_no_badge(staff: Client, world: World) ->
 
     assert "Cancelled by event" not in page
     assert "Cancels event" not in page
+
+
+@pytest.mark.parametrize(
+    ("definition", "value"),
+    [
+        (
+            {"aggregation": "UNIQUE_COUNT", "data_type": "STRING", "value_property": "who"},
+            "2 in the whole bucket",
+        ),
+        ({"aggregation": "TIME_WEIGHTED_AVG"}, "in the whole bucket"),
+        ({"is_incremental": False}, "3"),
+    ],
+)
+def test_rows_of_every_kind_of_metric_are_shown(
+    staff: Client, world: World, definition: dict[str, object], value: str
+) -> None:
+    metric = a_metric("special", **definition)
+    recorded(
+        *(
+            an_event(world.event.project, event_name="special", quantity=quantity, labels={"who": who})
+            for quantity, who in ((1, "ada"), (4, "bob"))
+        )
+    )
+    roll_up()
+    row = UsageMeterRollup.objects.filter(metric=metric, granularity="day", stream=TOTAL).first()
+    assert row is not None
+
+    listed_page = staff.get(reverse(ROLLUPS), {"metric__id__exact": metric.pk})
+    shown = staff.get(reverse("admin:metering_usagemeterrollup_change", args=[row.pk]))
+
+    assert listed_page.status_code == 200
+    assert value in shown.content.decode()
