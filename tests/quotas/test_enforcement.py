@@ -61,9 +61,21 @@ def test_counting_by_the_ledger_is_refused_clearly():
         a_quota(a_project("acme"), a_metric(), counting="ledger")
 
 
-@pytest.mark.parametrize("aggregation", ["AVG", "MIN"])
-def test_averages_and_minimums_can_only_be_monitored(aggregation):
-    acme, metric = a_project("acme"), a_metric("level", aggregation=aggregation)
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"aggregation": "AVG"},
+        {"aggregation": "MIN"},
+        {"aggregation": "TIME_WEIGHTED_AVG"},
+        {"aggregation": "TIME_WEIGHTED_AVG", "is_incremental": True},
+        {"aggregation": "UNIQUE_COUNT"},
+        {"is_incremental": False},
+        {"reporting_method": "total"},
+    ],
+    ids=str,
+)
+def test_what_one_more_event_would_add_must_be_known_for_a_limit(definition):
+    acme, metric = a_project("acme"), a_metric("level", **definition)
 
     for mode in ("hard", "soft"):
         with pytest.raises(Invalid) as refusal:
