@@ -505,7 +505,9 @@ def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edge
     `corrections`: per marked hour, what they come to less what is stored.
 
     Reads pending marks, stored hours (by rollup_natural_key) and of the ledger only the hours concerned. The
-    reading before such an hour is the last one of the last stored hour that is not marked itself.
+    reading before such an hour is the last one of the stored hour before it, unless that one is read anyway.
+    Nothing is joined to a relation of unknown size: rows are gathered and told apart by window functions, so
+    that no plan is quadratic when marks have piled up.
     """
     assert meaning.steps is not None
     metric_id = params.add(meaning.metric_id)
@@ -531,82 +533,74 @@ def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edge
                    AND r.record_count > 0
                    AND {filtered_sql(slice, "r", params)}
         """  # noqa: S608
-    same = " AND ".join(f"{{0}}.{name} = {{1}}.{name}" for name in _STREAM_KEY)
     key = ", ".join(_STREAM_KEY)
+    of_metric = " AND ".join(
+        [
+            *(f"r.{name} = h.{name}" for name in _STREAM_KEY),
+            f"r.metric_id = {metric_id}",
+            "r.granularity = 'hour'",
+        ]
+    )
     step = meaning.steps.sql("value", "at", "lag(value) OVER stream_order", "lag(at) OVER stream_order")
     has_moment = "value_moment" in meaning.aggregation.needed
     moment = f"sum(step * {seconds_sql('at')})" if has_moment else "NULL::numeric"
     return [
         f"""
-        marks AS MATERIALIZED (
-            SELECT {key}, hour_start, min(subject_type) AS subject_type, min(subject_id) AS subject_id,
-                   min("group"::text)::jsonb AS "group"
-              FROM metering_pendingcontribution p
-             WHERE p.metric_id = {metric_id}
-               AND {filtered_sql(slice, "p", params)}
-             GROUP BY {key}, hour_start
-        )
-        """,  # noqa: S608
-        f"""
         hours AS MATERIALIZED (
             SELECT {key}, hour_start, min(subject_type) AS subject_type, min(subject_id) AS subject_id,
                    min("group"::text)::jsonb AS "group", bool_or(is_stale) AS is_stale
               FROM (
-                SELECT {key}, hour_start, subject_type, subject_id, "group", TRUE AS is_stale
-                  FROM marks
-                UNION ALL
-                SELECT m.project_id, m.billing_scope_id, m.stream, following.bucket_start, m.subject_type,
-                       m.subject_id, m."group", TRUE
-                  FROM marks m
+                SELECT p.project_id, p.billing_scope_id, p.stream, at.hour_start, p.subject_type,
+                       p.subject_id, p."group", TRUE AS is_stale
+                  FROM (
+                        SELECT {key}, hour_start, min(subject_type) AS subject_type,
+                               min(subject_id) AS subject_id, min("group"::text)::jsonb AS "group"
+                          FROM metering_pendingcontribution p
+                         WHERE p.metric_id = {metric_id}
+                           AND {filtered_sql(slice, "p", params)}
+                         GROUP BY {key}, hour_start
+                       ) p
                  CROSS JOIN LATERAL (
-                       SELECT r.bucket_start
-                         FROM metering_usagemeterrollup r
-                        WHERE {same.format("r", "m")}
-                          AND r.metric_id = {metric_id}
-                          AND r.granularity = 'hour'
-                          AND r.bucket_start > m.hour_start
-                          AND r.record_count > 0
-                        ORDER BY r.bucket_start
-                        LIMIT 1
-                       ) following
+                       -- The marked hour, and the one after it, whose first step begins at its last reading.
+                       SELECT p.hour_start
+                        UNION ALL
+                       (SELECT r.bucket_start
+                          FROM metering_usagemeterrollup r
+                         WHERE {of_metric.replace("h.", "p.")}
+                           AND r.bucket_start > p.hour_start
+                           AND r.record_count > 0
+                         ORDER BY r.bucket_start
+                         LIMIT 1)
+                       ) at
                 {edges}
               ) touched
              GROUP BY {key}, hour_start
         )
         """,  # noqa: S608
         f"""
-        readings AS (
-            SELECT DISTINCT h.project_id, h.billing_scope_id, h.stream, NULL::timestamptz AS hour_start,
-                   NULL::text AS subject_type, NULL::text AS subject_id, NULL::jsonb AS "group",
-                   before.last_at AS at, before.last_event_id AS id, before.last_value AS value
+        gathered AS (
+            -- The hours themselves,
+            SELECT {key}, hour_start, TRUE AS is_asked, is_stale, subject_type, subject_id, "group",
+                   NULL::timestamptz AS at, NULL::bigint AS id, NULL::numeric AS value, FALSE AS is_before
+              FROM hours
+            UNION ALL
+            -- the last reading before each, as stored,
+            SELECT h.project_id, h.billing_scope_id, h.stream, before.bucket_start, FALSE, FALSE, NULL, NULL,
+                   NULL::jsonb, before.last_at, before.last_event_id, before.last_value, TRUE
               FROM hours h
              CROSS JOIN LATERAL (
-                   SELECT r.last_at, r.last_event_id, r.last_value, r.bucket_start
+                   SELECT r.bucket_start, r.last_at, r.last_event_id, r.last_value
                      FROM metering_usagemeterrollup r
-                    WHERE {same.format("r", "h")}
-                      AND r.metric_id = {metric_id}
-                      AND r.granularity = 'hour'
+                    WHERE {of_metric}
                       AND r.bucket_start < h.hour_start
                       AND r.record_count > 0
-                      AND NOT EXISTS (
-                          SELECT
-                            FROM marks m
-                           WHERE {same.format("m", "r")}
-                             AND m.hour_start = r.bucket_start
-                      )
                     ORDER BY r.bucket_start DESC
                     LIMIT 1
                    ) before
-             WHERE NOT EXISTS (
-                   -- An hour that is read anyway brings that reading itself.
-                   SELECT
-                     FROM hours k
-                    WHERE {same.format("k", "h")}
-                      AND k.hour_start = before.bucket_start
-                   )
             UNION ALL
-            SELECT h.project_id, h.billing_scope_id, h.stream, h.hour_start, h.subject_type, h.subject_id,
-                   h."group", x.occurred_at, x.id, x.value
+            -- and what the ledger holds of those hours, in all streams.
+            SELECT asked.project_id, x.billing_scope_id, x.stream, asked.hour_start, FALSE, FALSE, NULL, NULL,
+                   NULL::jsonb, x.occurred_at, x.id, x.value, FALSE
               FROM (SELECT DISTINCT project_id, hour_start FROM hours) asked
              CROSS JOIN LATERAL (
                    SELECT e.billing_scope_id, {event_stream_sql(meaning, params)} AS stream,
@@ -618,50 +612,62 @@ def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edge
                       AND {counted_sql(meaning, params)}
                    OFFSET 0
                    ) x
-              JOIN hours h
-                ON h.project_id = asked.project_id
-               AND h.hour_start = asked.hour_start
-               AND h.billing_scope_id = x.billing_scope_id
-               AND h.stream = x.stream
         )
         """,  # noqa: S608
         f"""
-        stepped AS (
+        stepped AS MATERIALIZED (
             SELECT *
               FROM (
                     SELECT readings.*, {step} AS step
-                      FROM readings
+                      FROM (
+                            SELECT {key}, hour_start, at, id, value, is_before,
+                                   bool_or(is_asked) OVER hour AS is_asked,
+                                   bool_or(is_stale) OVER hour AS is_stale,
+                                   max(subject_type) OVER hour AS subject_type,
+                                   max(subject_id) OVER hour AS subject_id,
+                                   (max("group"::text) OVER hour)::jsonb AS "group"
+                              FROM gathered
+                            WINDOW hour AS (PARTITION BY {key}, hour_start)
+                           ) readings
+                     WHERE at IS NOT NULL
+                       AND is_before <> is_asked
                     WINDOW stream_order AS (PARTITION BY {key} ORDER BY at, id)
                    ) every
-             WHERE hour_start IS NOT NULL
+             WHERE NOT is_before
         )
         """,  # noqa: S608
         f"""
         corrections AS (
-            SELECT h.project_id, h.billing_scope_id, h.stream, h.hour_start, h.subject_type, h.subject_id,
-                   h."group", r.id IS NULL AS is_new,
-                   COALESCE(t.record_count, 0) - COALESCE(r.record_count, 0) AS record_count,
-                   COALESCE(t.value_sum, 0) - COALESCE(r.value_sum, 0) AS value_sum,
-                   COALESCE(t.value_moment, 0) - COALESCE(r.value_moment, 0) AS value_moment,
-                   t.last_value, t.last_at, t.last_event_id
-              FROM hours h
-              LEFT JOIN (
-                    SELECT {key}, hour_start, count(*) AS record_count, sum(step) AS value_sum,
-                           {moment} AS value_moment,
+            SELECT {key}, hour_start, min(subject_type) AS subject_type, min(subject_id) AS subject_id,
+                   min("group")::jsonb AS "group", sum(record_count) AS record_count,
+                   sum(value_sum) AS value_sum, sum(value_moment) AS value_moment,
+                   min(last_value) AS last_value, min(last_at) AS last_at,
+                   min(last_event_id) AS last_event_id
+              FROM (
+                    SELECT {key}, hour_start, min(subject_type) AS subject_type,
+                           min(subject_id) AS subject_id, min("group"::text) AS "group",
+                           count(*) AS record_count, sum(step) AS value_sum, {moment} AS value_moment,
                            (array_agg(value ORDER BY at DESC, id DESC))[1] AS last_value,
                            max(at) AS last_at,
                            (array_agg(id ORDER BY at DESC, id DESC))[1] AS last_event_id
                       FROM stepped
+                     WHERE is_stale
                      GROUP BY {key}, hour_start
-                   ) t
-                ON {same.format("t", "h")}
-               AND t.hour_start = h.hour_start
-              LEFT JOIN metering_usagemeterrollup r
-                ON {same.format("r", "h")}
-               AND r.metric_id = {metric_id}
-               AND r.granularity = 'hour'
-               AND r.bucket_start = h.hour_start
-             WHERE h.is_stale
+                    UNION ALL
+                    SELECT h.project_id, h.billing_scope_id, h.stream, h.hour_start, h.subject_type,
+                           h.subject_id, h."group"::text, -stored.record_count, -stored.value_sum,
+                           -stored.value_moment, NULL, NULL, NULL
+                      FROM hours h
+                     CROSS JOIN LATERAL (
+                           SELECT r.record_count, r.value_sum, r.value_moment
+                             FROM metering_usagemeterrollup r
+                            WHERE {of_metric}
+                              AND r.bucket_start = h.hour_start
+                            LIMIT 1
+                           ) stored
+                     WHERE h.is_stale
+                   ) signed
+             GROUP BY {key}, hour_start
         )
         """,  # noqa: S608
     ]

@@ -9,6 +9,7 @@ worker would overwrite it with what it saw earlier.
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -53,7 +54,17 @@ _LEVELS = (
     ("day", True, "month", True),
 )
 
-_Hour = tuple[int, int, Any, Any]  # project, billing scope, stream, start of the hour
+_Touched = tuple[int, int, Any, Any]  # project, billing scope, stream, an instant
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Pending rows taken and hours of streams written, and from which larger buckets must be made anew."""
+
+    taken_count: int
+    written_count: int
+    stream_days: list[_Touched]
+    total_hours: list[_Touched]
 
 
 def drained_whole(chunk: int) -> Iterator[tuple[int, int]]:
@@ -102,9 +113,12 @@ def _drain(meaning: Meaning, project_ids: Sequence[int], chunk: int) -> tuple[in
         if meaning.is_stepped:
             return *_drain_steps(meaning, held), True
         last_hour = _last_hour(meaning, held, chunk)
-        taken, hours = _drain_hours(meaning, held, last_hour)
-        buckets = len(hours) + sum(_raise_level(meaning, hours, *level) for level in _LEVELS)
-        return taken, buckets, last_hour is None
+        drained = _drain_hours(meaning, held, last_hour)
+        buckets = drained.written_count
+        for level in _LEVELS:
+            touched = drained.total_hours if level[3] else drained.stream_days
+            buckets += _raise_level(meaning, touched, *level)
+        return drained.taken_count, buckets, last_hour is None
 
 
 def _last_hour(meaning: Meaning, project_ids: Sequence[int], chunk: int) -> Any:
@@ -116,11 +130,14 @@ def _last_hour(meaning: Meaning, project_ids: Sequence[int], chunk: int) -> Any:
     return last[0] if last else None
 
 
-def _drain_hours(meaning: Meaning, project_ids: Sequence[int], last_hour: Any) -> tuple[int, list[_Hour]]:
+def _drain_hours(meaning: Meaning, project_ids: Sequence[int], last_hour: Any) -> Drained:
     """Take pending rows and write the hours of their streams: merged, or from the ledger where marked."""
     params = Params()
     metric_id, ids = params.add(meaning.metric_id), params.add(list(project_ids))
-    names = ("record_count", *meaning.aggregation.needed)
+    needed = meaning.aggregation.needed
+    names = ("record_count", *needed)
+    key = "project_id, billing_scope_id, stream"
+    hour_of = f"PARTITION BY {key}, hour_start"
     merged = meaning.aggregation.merge_sql("parts")
     readings = meaning.aggregation.from_readings_sql("x.value", "x.occurred_at", "x.id")
     statement = f"""
@@ -133,87 +150,108 @@ def _drain_hours(meaning: Meaning, project_ids: Sequence[int], last_hour: Any) -
            AND hour_start <= COALESCE({params.add(last_hour)}::timestamptz, 'infinity')
         RETURNING *
     ),
-    hours AS MATERIALIZED (
-        SELECT project_id, billing_scope_id, stream, hour_start, min(subject_type) AS subject_type,
-               min(subject_id) AS subject_id, min("group"::text)::jsonb AS "group",
-               bool_or(is_mark) AS is_marked
-          FROM taken
-         GROUP BY project_id, billing_scope_id, stream, hour_start
+    judged AS MATERIALIZED (
+        SELECT t.*, bool_or(is_mark) OVER ({hour_of}) AS is_marked
+          FROM taken t
     ),
     parts AS (
-        SELECT t.project_id, t.billing_scope_id, t.stream, t.hour_start,
-               {", ".join(f"t.{name}" for name in names)}
-          FROM taken t
-          JOIN hours h USING (project_id, billing_scope_id, stream, hour_start)
-         WHERE NOT h.is_marked
+        -- What is pending; of marked hours just that they are.
+        SELECT {key}, hour_start, subject_type, subject_id, "group"::text AS "group",
+               CASE WHEN is_marked THEN 0 ELSE record_count END AS record_count,
+               {", ".join(f"CASE WHEN NOT is_marked THEN {name} END AS {name}" for name in needed)}
+          FROM judged
         UNION ALL
-        SELECT r.project_id, r.billing_scope_id, r.stream, r.bucket_start,
-               {", ".join(f"r.{name}" for name in names)}
-          FROM hours h
-          JOIN metering_usagemeterrollup r
-            ON r.project_id = h.project_id
-           AND r.metric_id = {metric_id}
-           AND r.granularity = 'hour'
-           AND r.stream = h.stream
-           AND r.bucket_start = h.hour_start
-           AND r.billing_scope_id = h.billing_scope_id
-         WHERE NOT h.is_marked
-        UNION ALL
-        SELECT h.project_id, h.billing_scope_id, h.stream, h.hour_start,
-               {", ".join(readings[name] for name in names)}
-          FROM (SELECT DISTINCT project_id, hour_start FROM hours WHERE is_marked) asked
+        -- What is stored, where it still holds.
+        SELECT k.project_id, k.billing_scope_id, k.stream, k.hour_start, NULL, NULL, NULL,
+               {", ".join(f"stored.{name}" for name in names)}
+          FROM (SELECT DISTINCT {key}, hour_start FROM judged WHERE NOT is_marked) k
          CROSS JOIN LATERAL (
-               SELECT e.billing_scope_id, {event_stream_sql(meaning, params)} AS stream,
-                      e.occurred_at, e.id, {meaning.value_sql(params)} AS value
-                 FROM metering_usageevent e
-                WHERE e.project_id = asked.project_id
-                  AND e.occurred_at >= asked.hour_start
-                  AND e.occurred_at < asked.hour_start + interval '1 hour'
-                  AND {counted_sql(meaning, params)}
-               OFFSET 0
+               SELECT r.*
+                 FROM metering_usagemeterrollup r
+                WHERE r.project_id = k.project_id
+                  AND r.metric_id = {metric_id}
+                  AND r.granularity = 'hour'
+                  AND r.stream = k.stream
+                  AND r.bucket_start = k.hour_start
+                  AND r.billing_scope_id = k.billing_scope_id
+                LIMIT 1
+               ) stored
+        UNION ALL
+        -- What the ledger holds of marked hours.
+        SELECT {key}, hour_start, NULL, NULL, NULL, {", ".join(readings[name] for name in names)}
+          FROM (
+                SELECT gathered.*, bool_or(is_asked) OVER ({hour_of}) AS is_wanted
+                  FROM (
+                        SELECT DISTINCT {key}, hour_start, TRUE AS is_asked, NULL::timestamptz AS occurred_at,
+                               NULL::bigint AS id, NULL::numeric AS value
+                          FROM judged
+                         WHERE is_marked
+                        UNION ALL
+                        SELECT asked.project_id, x.billing_scope_id, x.stream, asked.hour_start, FALSE,
+                               x.occurred_at, x.id, x.value
+                          FROM (SELECT DISTINCT project_id, hour_start FROM judged WHERE is_marked) asked
+                         CROSS JOIN LATERAL (
+                               SELECT e.billing_scope_id, {event_stream_sql(meaning, params)} AS stream,
+                                      e.occurred_at, e.id, {meaning.value_sql(params)} AS value
+                                 FROM metering_usageevent e
+                                WHERE e.project_id = asked.project_id
+                                  AND e.occurred_at >= asked.hour_start
+                                  AND e.occurred_at < asked.hour_start + interval '1 hour'
+                                  AND {counted_sql(meaning, params)}
+                               OFFSET 0
+                               ) x
+                       ) gathered
                ) x
-          JOIN hours h
-            ON h.is_marked
-           AND h.project_id = asked.project_id
-           AND h.hour_start = asked.hour_start
-           AND h.billing_scope_id = x.billing_scope_id
-           AND h.stream = x.stream
-         GROUP BY h.project_id, h.billing_scope_id, h.stream, h.hour_start
+         WHERE is_wanted
+           AND NOT is_asked
+         GROUP BY {key}, hour_start
     ),
     written AS (
         {_INSERT}
-        SELECT h.project_id, {metric_id}, 'hour', h.stream, h.hour_start, h.billing_scope_id,
-               '{TOTAL}'::uuid, min(h.subject_type), min(h.subject_id), min(h."group"::text)::jsonb,
-               COALESCE({merged["record_count"]}, 0), {", ".join(merged[name] for name in _COLUMNS)}
-          FROM hours h
-          LEFT JOIN parts
-            ON parts.project_id = h.project_id
-           AND parts.billing_scope_id = h.billing_scope_id
-           AND parts.stream = h.stream
-           AND parts.hour_start = h.hour_start
-         GROUP BY h.project_id, h.billing_scope_id, h.stream, h.hour_start
-         ORDER BY h.project_id, h.stream, h.hour_start, h.billing_scope_id
+        SELECT project_id, {metric_id}, 'hour', stream, hour_start, billing_scope_id,
+               '{TOTAL}'::uuid, min(subject_type), min(subject_id), min("group")::jsonb,
+               {merged["record_count"]}, {", ".join(merged[name] for name in _COLUMNS)}
+          FROM parts
+         GROUP BY {key}, hour_start
+         ORDER BY project_id, stream, hour_start, billing_scope_id
         {_OVERWRITE}
         RETURNING project_id, billing_scope_id, stream, bucket_start
     )
-    SELECT (SELECT count(*) FROM taken), w.*
-      FROM written w
+    SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM written), touched.*
+      FROM (
+            SELECT DISTINCT FALSE AS is_total, project_id, billing_scope_id, stream,
+                   date_trunc('day', bucket_start, 'UTC') AS start_at
+              FROM written
+            UNION ALL
+            SELECT DISTINCT TRUE, project_id, billing_scope_id, '{TOTAL}'::uuid, bucket_start
+              FROM written
+           ) touched
     """  # noqa: S608 (values are bound; the text is ours)
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         rows = cursor.fetchall()
-    return (rows[0][0] if rows else 0), [row[1:] for row in rows]
+    if not rows:
+        return Drained(0, 0, [], [])
+    return Drained(
+        rows[0][0],
+        rows[0][1],
+        stream_days=[row[3:] for row in rows if not row[2]],
+        total_hours=[row[3:] for row in rows if row[2]],
+    )
 
 
 def _raise_level(
-    meaning: Meaning, hours: Sequence[_Hour], fine: str, of_totals: bool, coarse: str, to_totals: bool
+    meaning: Meaning, touched: Sequence[_Touched], fine: str, of_totals: bool, coarse: str, to_totals: bool
 ) -> int:
-    """Write the larger buckets that hold these hours anew, from the smaller ones. Needs the buckets' lock."""
-    if not hours:
+    """Write the larger buckets that hold what was touched anew, from the smaller ones, under their lock."""
+    if not touched:
         return 0
     merged = meaning.aggregation.merge_sql("r")
-    project_ids, scope_ids, streams, starts = zip(*hours, strict=True)
-    step = {"hour": "1 hour", "day": "1 day", "month": "1 month"}[coarse]
+    project_ids, scope_ids, streams, starts = zip(*touched, strict=True)
+    within = "r.bucket_start = t.start_at"
+    if fine != coarse:
+        end = f"((t.start_at AT TIME ZONE 'UTC') + interval '1 {coarse}') AT TIME ZONE 'UTC'"
+        within = f"r.bucket_start >= t.start_at AND r.bucket_start < {end}"
     statement = f"""
     {_INSERT}
     SELECT t.project_id, %(metric)s, '{coarse}', t.stream, t.start_at, t.billing_scope_id, '{TOTAL}'::uuid,
@@ -222,19 +260,17 @@ def _raise_level(
            {merged["record_count"]}, {", ".join(merged[name] for name in _COLUMNS)}
       FROM (
             SELECT DISTINCT h.project_id, h.billing_scope_id,
-                   {f"'{TOTAL}'::uuid" if to_totals else "h.stream"} AS stream,
-                   date_trunc('{coarse}', h.hour_start, 'UTC') AS start_at
+                   h.stream,
+                   date_trunc('{coarse}', h.start_at, 'UTC') AS start_at
               FROM unnest(%(projects)s::bigint[], %(scopes)s::bigint[], %(streams)s::uuid[],
-                          %(starts)s::timestamptz[]) AS h (project_id, billing_scope_id, stream, hour_start)
+                          %(starts)s::timestamptz[]) AS h (project_id, billing_scope_id, stream, start_at)
            ) t
       JOIN metering_usagemeterrollup r
         ON r.project_id = t.project_id
        AND r.metric_id = %(metric)s
        AND r.granularity = '{fine}'
-       AND r.stream {"<>" if to_totals and not of_totals else "="}
-           {f"'{TOTAL}'::uuid" if to_totals else "t.stream"}
-       AND r.bucket_start >= t.start_at
-       AND r.bucket_start < ((t.start_at AT TIME ZONE 'UTC') + interval '{step}') AT TIME ZONE 'UTC'
+       AND r.stream {"<>" if to_totals and not of_totals else "="} t.stream
+       AND {within}
        AND r.billing_scope_id = t.billing_scope_id
      GROUP BY t.project_id, t.billing_scope_id, t.stream, t.start_at
      ORDER BY t.project_id, t.stream, t.start_at, t.billing_scope_id
