@@ -5,7 +5,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from metering.meaning import steps_of
 from metering.models import MetricDefinition
+from metering.steps import Steps
 
 _OPERATORS = {"$eq": "=", "$ne": "≠", "$gt": ">", "$gte": "≥", "$lt": "<", "$lte": "≤"}
 
@@ -30,7 +32,12 @@ def _taken(metric: MetricDefinition) -> str:
         "values": _("label “%(label)s”") % of_label if has_label else _("the quantity"),
         "value": _("value of label “%(label)s”") % of_label if has_label else _("quantity"),
     }
+    steps = steps_of(metric)
     kinds = MetricDefinition.Aggregation
+    if metric.aggregation == kinds.TIME_WEIGHTED_AVG and steps is None:
+        return _("Average over time of the level that %(values)s of “%(event)s” events changes") % facts
+    if metric.aggregation == kinds.SUM and steps is not None:
+        return _steps_taken(steps) % facts
     sentences = {
         kinds.COUNT: _("Number of “%(event)s” events"),
         kinds.SUM: _("Sum of %(values)s of “%(event)s” events"),
@@ -42,6 +49,25 @@ def _taken(metric: MetricDefinition) -> str:
         kinds.TIME_WEIGHTED_AVG: _("Average over time of %(values)s of “%(event)s” events"),
     }
     return sentences[kinds(metric.aggregation)] % facts
+
+
+def _steps_taken(steps: Steps) -> str:
+    """What a sum of steps between readings adds up."""
+    if steps.first_counts:
+        since = {
+            "hourly": _("the hour began"),
+            "daily": _("the day began"),
+            "weekly": _("the week began"),
+            "monthly": _("the month began"),
+            "yearly": _("the year began"),
+        }.get(steps.reset_period, _("ever"))
+        # The other facts are filled in by the caller.
+        return _("What each “%%(event)s” reading adds to the total since %(since)s, by %%(values)s") % {
+            "since": since
+        }
+    if steps.restarts:
+        return _("Increase from one “%(event)s” reading to the next, by %(values)s")
+    return _("Change from one “%(event)s” reading to the next, by %(values)s")
 
 
 def condition_in_words(condition: Mapping[str, Any]) -> str:
