@@ -53,8 +53,8 @@ HELP = {
     "is_incremental": _(
         "On, the usual case: each event says how much was used, and amounts add up. Off: each event is the "
         "reading of a meter that runs on, like an electricity meter; usage is what it moved since the "
-        "reading before, and a lower reading means that the meter began again at 0. For a gauge averaged over "
-        "time: on, events say by how much the level changed; off, what it is now."
+        "reading before, and a lower reading means that the meter began again at 0. For a gauge averaged "
+        "over time: on, events say by how much the level changed; off, what it is now."
     ),
     "reporting_method": _(
         "Periodic, the usual case: each event stands alone. Total: each event says how much was used since "
