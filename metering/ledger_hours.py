@@ -45,9 +45,12 @@ def hours_sql(
         f"{params.add(name)}::text, {label}"
         for name, label in zip(meaning.primary_labels, labels, strict=True)
     )
+    texts = "".join(
+        f"{sql} AS {label}, " for sql, label in zip(meaning.group_sql(params), labels, strict=True)
+    )
     events = f"""
         SELECT e.project_id, e.billing_scope_id, e.subject_type, e.subject_id,
-               {"".join(f"{sql} AS {label}, " for sql, label in zip(meaning.group_sql(params), labels, strict=True))}
+               {texts}
                -- As date_trunc does for hours of UTC, without asking for a time zone each time.
                date_bin('1 hour', e.occurred_at, 'epoch') AS hour_start,
                {meaning.value_key_sql(params)} AS value_key,
@@ -78,10 +81,9 @@ def _owned_sql(meaning: Meaning, params: Params) -> str:
     """Condition under which event `e` is of a project under the owner: as of the statement's snapshot."""
     if not meaning.owner_path:
         return "TRUE"
-    return (
-        "e.project_id = ANY (ARRAY("
-        f"SELECT id FROM metering_project WHERE starts_with(path, {params.add(meaning.owner_path)})))"
-    )
+    path = params.add(meaning.owner_path)
+    below = f"SELECT id FROM metering_project WHERE starts_with(path, {path})"  # noqa: S608
+    return f"e.project_id = ANY (ARRAY({below}))"
 
 
 def _with_steps(meaning: Meaning, events: str, named: list[str]) -> str:

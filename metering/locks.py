@@ -65,7 +65,7 @@ def try_to_hold_buckets(metric_id: int, project_ids: Sequence[int]) -> list[int]
 
 
 def try_to_hold_rebuild(metric_id: int) -> bool:
-    """Whether this metric's rebuild is ours until the transaction ends. Never waits; taken before all else."""
+    """Whether this metric's rebuild is ours until the transaction ends. Never waits; taken first."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_try_advisory_xact_lock("

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+
 from metering import rebuilding
 from metering.corrections import void_events
 from metering.errors import RebuildUnderWay

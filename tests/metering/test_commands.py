@@ -31,7 +31,9 @@ from metering.progress import Progress
 from metering.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, recorded
 
-COMMANDS = ("load_demo", "simulate_usage", "roll_up", "create_api_key", "doctor", "seal_ledger")
+COMMANDS = (
+    "load_demo", "simulate_usage", "roll_up", "rebuild_rollups", "create_api_key", "doctor", "seal_ledger",
+)  # fmt: skip
 EVERYTHING = frozenset({"ingest", "read", "manage", "backfill"})
 
 

@@ -172,7 +172,9 @@ def test_rebuild_says_what_was_wrong_and_touches_nothing_else() -> None:
     [first, second, third, *_] = sorted(before)
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {ROLLUPS} WHERE id = %s", [first])
-        cursor.execute(f"UPDATE {ROLLUPS} SET value_sum = value_sum + 1 WHERE id IN (%s, %s)", [second, third])
+        cursor.execute(
+            f"UPDATE {ROLLUPS} SET value_sum = value_sum + 1 WHERE id IN (%s, %s)", [second, third]
+        )
         cursor.execute(
             f"INSERT INTO {ROLLUPS} (project_id, metric_id, granularity, stream, bucket_start,"
             ' billing_scope_id, subject_type, subject_id, "group", record_count, value_sum)'
@@ -304,7 +306,9 @@ def test_history_that_is_due_is_counted_first(acme: Project) -> None:
     metric = a_metric("later", event_name="tokens")
     MetricDefinition.objects.filter(pk=metric.pk).update(is_history_due=True)
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE metering_catalogueversion SET version = nextval('metering_catalogue_version_seq')")
+        cursor.execute(
+            "UPDATE metering_catalogueversion SET version = nextval('metering_catalogue_version_seq')"
+        )
 
     with pytest.raises(Conflict, match="run roll_up first"):
         rebuilt(metric, is_dry_run=True)

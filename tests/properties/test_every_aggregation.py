@@ -519,9 +519,7 @@ def test_a_rebuild_at_any_point_stores_what_ticks_would_have() -> None:
 
     @settings(max_examples=25)
     @given(actions, actions, st.integers(0, 1000), st.sets(st.sampled_from(metrics), min_size=2, max_size=4))
-    def check(
-        before: list[Any], after: list[Any], share: int, damaged: set[MetricDefinition]
-    ) -> None:
+    def check(before: list[Any], after: list[Any], share: int, damaged: set[MetricDefinition]) -> None:
         with transaction.atomic():
             house.start()
             begin = house.end()
@@ -548,4 +546,3 @@ def test_a_rebuild_at_any_point_stores_what_ticks_would_have() -> None:
             transaction.set_rollback(True)
 
     check()
-
