@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from metering import rollups
 from metering.clock import database_now
@@ -337,3 +337,23 @@ def test_a_contribution_that_cannot_be_merged_does_not_stop_the_others() -> None
 
     total = UsageMeterRollup.objects.get(project__key="acme", granularity="hour", stream=TOTAL)
     assert (total.record_count, total.value_sum) == (2, 12)
+
+
+@pytest.mark.parametrize("table", ["metering_metricdefinition", "metering_project"])
+def test_what_has_rollups_cannot_be_deleted_by_sql_either(table: str) -> None:
+    a_metric()
+    recorded(an_event(quantity="5"))
+    roll_up()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with pytest.raises(IntegrityError), transaction.atomic():
+            cursor.execute(f"DELETE FROM {table}")
+
+    assert total_of("tokens") == 5
+
+
+def test_metric_without_usage_can_be_deleted() -> None:
+    metric = a_metric()
+
+    assert metric.delete()[0] == 1
