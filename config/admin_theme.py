@@ -112,6 +112,7 @@ UNFOLD: dict[str, object] = {
                 _page(_("Schedule"), "schedule", "django_celery_beat.periodictask"),
                 _page(_("Heartbeats"), "ecg_heart", "metering.heartbeat"),
                 _page(_("Fences"), "fence", "metering.fence"),
+                _page(_("Rebuilds"), "rebase_edit", "metering.rolluprebuild"),
                 _page(_("Seals"), "verified_user", "metering.ledgerseal"),
             ),
             _group(

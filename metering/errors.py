@@ -125,6 +125,15 @@ class Inexpressible(Conflict):
         self.errors = errors
 
 
+class RebuildUnderWay(Conflict):
+    """Another process rebuilds the rollups of this metric."""
+
+    code = "rebuild_under_way"
+
+    def __init__(self, metric_key: str) -> None:
+        super().__init__(f"The rollups of '{metric_key}' are being rebuilt already.")
+
+
 class PreviewTooSlow(Unavailable):
     """Too many events to look at in the time that a preview may take."""
 

@@ -64,6 +64,18 @@ def try_to_hold_buckets(metric_id: int, project_ids: Sequence[int]) -> list[int]
         return [project_id for project_id, is_held in cursor.fetchall() if is_held]
 
 
+def try_to_hold_rebuild(metric_id: int) -> bool:
+    """Whether this metric's rebuild is ours until the transaction ends. Never waits; taken first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock("
+            "           hashtextextended(format('meterbook rebuild %%s', %s::bigint), 0))",
+            [metric_id],
+        )
+        (is_held,) = cursor.fetchone()
+    return bool(is_held)
+
+
 def hold_seals() -> None:
     """Until the transaction ends, nobody else adds a seal: each is chained to the one before. Taken alone."""
     with connection.cursor() as cursor:

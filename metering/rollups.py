@@ -27,8 +27,26 @@ logger = logging.getLogger(__name__)
 CHUNK = 20_000  # pending rows per transaction: well under a second, so that a kill costs little
 HEARTBEAT = "roll_up"
 
+
+def _merged(of: str, granularity: str, start: str = "bucket_start", *, is_total: bool = False) -> str:
+    """Rows of `of` added up in larger buckets, or over all streams."""
+    bucket_start = f"date_trunc('{granularity}', {start}, 'UTC')"
+    stream, names = "stream", ("min(subject_type)", "min(subject_id)", 'min("group"::text)::jsonb')
+    if is_total:
+        stream, names = f"'{TOTAL}'::uuid", ("''", "''", "'{}'::jsonb")
+    return f"""
+    SELECT project_id, metric_id, '{granularity}' AS granularity, {stream} AS stream,
+           {bucket_start} AS bucket_start, billing_scope_id, value_key, {names[0]} AS subject_type,
+           {names[1]} AS subject_id, {names[2]} AS "group", sum(record_count) AS record_count,
+           sum(value_sum) AS value_sum, sum(value_moment) AS value_moment
+      FROM {of}
+     GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""  # noqa: S608 (names are ours)
+
+
 # Reads and removes pending rows that add up (FOR UPDATE SKIP LOCKED by primary key), writes rollups. Each
-# goes to hour, day and month of its stream and of its total.
+# goes to hour, day and month of its stream and of its total; the larger are added up from the smaller, which
+# are fewer than what is pending.
 _MERGE = f"""
 WITH taken AS (
     DELETE FROM metering_pendingcontribution
@@ -45,27 +63,30 @@ WITH taken AS (
            ))
     RETURNING *
 ),
-spread AS (
-    SELECT t.project_id, t.metric_id, t.billing_scope_id, g.granularity,
-           date_trunc(g.granularity, t.hour_start, 'UTC') AS bucket_start,
-           CASE WHEN s.is_total THEN '{TOTAL}'::uuid ELSE t.stream END AS stream,
-           CASE WHEN s.is_total THEN '' ELSE t.subject_type END AS subject_type,
-           CASE WHEN s.is_total THEN '' ELSE t.subject_id END AS subject_id,
-           CASE WHEN s.is_total THEN '{{}}'::jsonb ELSE t."group" END AS "group",
-           t.value_key, t.record_count, t.value_sum, t.value_moment
-      FROM taken t
-     CROSS JOIN (VALUES ('hour'), ('day'), ('month')) AS g (granularity)
-     CROSS JOIN (VALUES (FALSE), (TRUE)) AS s (is_total)
-),
+hours AS MATERIALIZED ({_merged("taken", "hour", "hour_start")}),
+days AS MATERIALIZED ({_merged("hours", "day")}),
+months AS ({_merged("days", "month")}),
+total_hours AS MATERIALIZED ({_merged("hours", "hour", is_total=True)}),
+total_days AS MATERIALIZED ({_merged("total_hours", "day")}),
+total_months AS ({_merged("total_days", "month")}),
 merged AS (
     INSERT INTO metering_usagemeterrollup AS r
            (project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key,
             subject_type, subject_id, "group", record_count, value_sum, value_moment)
-    SELECT project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key,
-           min(subject_type), min(subject_id), min("group"::text)::jsonb,
-           sum(record_count), sum(value_sum), sum(value_moment)
-      FROM spread
-     GROUP BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key
+    SELECT *
+      FROM (
+            SELECT * FROM hours
+            UNION ALL
+            SELECT * FROM days
+            UNION ALL
+            SELECT * FROM months
+            UNION ALL
+            SELECT * FROM total_hours
+            UNION ALL
+            SELECT * FROM total_days
+            UNION ALL
+            SELECT * FROM total_months
+           ) every
      ORDER BY project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key
     ON CONFLICT (project_id, metric_id, granularity, stream, bucket_start, billing_scope_id, value_key)
     DO UPDATE

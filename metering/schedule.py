@@ -12,6 +12,12 @@ JOBS: tuple[dict[str, Any], ...] = (
         "description": "Merges what was recorded since the last tick into hourly, daily and monthly rollups.",
     },
     {
+        "name": "Rebuild rollups",
+        "task": "metering.rebuild_rollups",
+        "seconds": 15,
+        "description": "Works rollups out again from the ledger where staff asked for it.",
+    },
+    {
         "name": "Fence the ledger",
         "task": "metering.raise_fence",
         "seconds": 60,

@@ -44,6 +44,7 @@ from .metric_octane import OctanePages
 from .metric_preview import DAY_CHOICES, preview_card
 from .metric_ready_made import ReadyMadePages
 from .metric_words import meaning_in_words
+from .rebuild import RebuildPages, last_rebuild_in_words
 
 CHART_DAYS = 30
 CLONE_OF = "clone_of"  # parameter of the add form
@@ -74,7 +75,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(MetricDefinition)
-class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
+class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableAdmin):
     form = MetricForm
     intro = _(
         "What is measured: which events a metric listens to, what it takes from them, and how that adds up. "
@@ -100,7 +101,7 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
     }
     actions = ("export_to_octane",)  # type: ignore[assignment]
     actions_list = ("add_ready_made_metrics", "import_from_octane")
-    actions_detail = ("show_usage", "export_one_to_octane", "clone", "archive")
+    actions_detail = ("show_usage", "export_one_to_octane", "rebuild", "clone", "archive")
     change_form_outer_before_template = "admin/metering/metricdefinition/usage.html"
 
     _naming = ("display_name", "description", "unit", "reset_period")
@@ -295,6 +296,7 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, EditableAdmin):
             return
         interval = latest_days(meaning, days=CHART_DAYS)
         context["metric_words"] = meaning_in_words(metric)
+        context["rebuild_words"] = last_rebuild_in_words(metric)
         if interval is not None:
             points = points_of(meaning, interval)
             value, record_count = value_in(meaning, interval)

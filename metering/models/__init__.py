@@ -13,6 +13,7 @@ from .project import (
     SurfaceInstallation,
     key_validator,
 )
+from .rebuild import RollupRebuild
 from .rollup import PendingContribution, UsageMeterRollup
 from .seal import LedgerSeal, SealLeaf
 from .system import CatalogueVersion, Fence, Heartbeat
@@ -37,6 +38,7 @@ __all__ = [
     "MetricDefinition",
     "PendingContribution",
     "Project",
+    "RollupRebuild",
     "SealLeaf",
     "SurfaceInstallation",
     "UsageEvent",

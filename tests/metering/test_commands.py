@@ -35,6 +35,7 @@ COMMANDS = (
     "load_demo",
     "simulate_usage",
     "roll_up",
+    "rebuild_rollups",
     "reattribute",
     "create_api_key",
     "doctor",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from metering import rollups
 from metering.clock import database_now
@@ -354,3 +354,23 @@ def test_a_tick_shows_distinct_counts_and_levels_of_a_bucket(capsys: pytest.Capt
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["seats", "acme", "acme", "9", "1"] in lines
     assert ["visitors", "acme", "acme", "2", "3"] in lines
+
+
+@pytest.mark.parametrize("table", ["metering_metricdefinition", "metering_project"])
+def test_what_has_rollups_cannot_be_deleted_by_sql_either(table: str) -> None:
+    a_metric()
+    recorded(an_event(quantity="5"))
+    roll_up()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with pytest.raises(IntegrityError), transaction.atomic():
+            cursor.execute(f"DELETE FROM {table}")
+
+    assert total_of("tokens") == 5
+
+
+def test_metric_without_usage_can_be_deleted() -> None:
+    metric = a_metric()
+
+    assert metric.delete()[0] == 1

@@ -27,6 +27,7 @@ from metering.exports import rollups_csv
 from metering.meaning import Meaning
 from metering.models import MetricDefinition, PendingContribution, UsageMeterRollup
 from metering.numbers import plain
+from metering.rebuilding import rebuild_rollups
 from metering.rollups import roll_up
 from metering.scope_tree import attribute
 from metering.summaries import SummaryFilter, summaries_page
@@ -616,6 +617,48 @@ def test_all_ways_to_the_same_ledger_store_the_same_rows() -> None:
                 house.act(Record(left))
             roll_up()
             assert one_way == stored_rows()
+            transaction.set_rollback(True)
+
+    check()
+
+
+EVERYTHING = Question(
+    "month", "UTC", at("2024-03-01T00:00:00Z"), at("2024-05-31T00:00:00Z"), ("project",), None, None, None
+)
+
+
+@pytest.mark.django_db
+def test_a_rebuild_at_any_point_stores_what_ticks_would_have() -> None:
+    """Whatever is pending, half merged or voided, up to whichever fence the ledger was read beforehand."""
+    house = House()
+    metrics = list(MetricDefinition.objects.all())
+
+    @settings(max_examples=25)
+    @given(actions, actions, st.integers(0, 1000), st.sets(st.sampled_from(metrics), min_size=2, max_size=4))
+    def check(before: list[Any], after: list[Any], share: int, damaged: set[MetricDefinition]) -> None:
+        with transaction.atomic():
+            house.start()
+            begin = house.end()
+            for action in before:
+                house.act(action)
+            position = begin + (house.end() - begin) * share // 1000
+            with transaction.atomic():
+                roll_up()
+                ticked = stored_rows()
+                transaction.set_rollback(True)
+            for metric in metrics:
+                assert rebuild_rollups(metric, position=position).wrong_count == 0
+            assert not PendingContribution.objects.exists()
+            assert stored_rows() == ticked
+
+            rows = UsageMeterRollup.objects.filter(metric__in=damaged).order_by("id")
+            rows.filter(id__in=list(rows.values_list("id", flat=True))[::3]).delete()
+            for metric in damaged:
+                rebuild_rollups(metric, position=position)
+            assert stored_rows() == ticked
+            for action in after:
+                house.act(action)
+            house.check(EVERYTHING)
             transaction.set_rollback(True)
 
     check()
