@@ -16,6 +16,7 @@ from .project import (
 from .rollup import PendingContribution, UsageMeterRollup
 from .seal import LedgerSeal, SealLeaf
 from .system import CatalogueVersion, Fence, Heartbeat
+from .verification import VerificationRun
 
 __all__ = [
     "EVENT_NAME_MAX_LENGTH",
@@ -41,5 +42,6 @@ __all__ = [
     "SurfaceInstallation",
     "UsageEvent",
     "UsageMeterRollup",
+    "VerificationRun",
     "key_validator",
 ]
