@@ -96,6 +96,7 @@ UNFOLD: dict[str, object] = {
                 _page(_("Heartbeats"), "ecg_heart", "metering.heartbeat"),
                 _page(_("Fences"), "fence", "metering.fence"),
                 _page(_("Seals"), "verified_user", "metering.ledgerseal"),
+                _page(_("Verifications"), "fact_check", "metering.verificationrun", "metering.verify_ledger"),
             ),
             _group(
                 _("Staff"),

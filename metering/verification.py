@@ -1,8 +1,8 @@
 """Verifying: recomputing from the ledger what everything else should be, and remembering what was found.
 
-A run is a row. Asked for in the admin or by the schedule it waits in the database until a worker takes it, does
-steps for a while and puts it back; every step reads a snapshot of its own, so nothing is lost in between. Who
-runs it holds an advisory lock of the session: a run without a holder has lost its process.
+A run is a row. Asked for in the admin or by the schedule it waits in the database until a worker takes it,
+does steps for a while and puts it back; every step reads a snapshot of its own, so nothing is lost in
+between. Who runs it holds an advisory lock of the session: a run without a holder has lost its process.
 """
 
 import logging

@@ -89,7 +89,8 @@ class SealCheck:
         notes = []
         if open_end.row_count:
             notes.append(
-                f"{counted(open_end.row_count, 'row')} recorded since the last seal: no seal answers for them yet."
+                f"{counted(open_end.row_count, 'row')} recorded since the last seal: no seal answers for"
+                " them yet."
             )
         if asked.head is None:
             notes.append("Without a published head nobody can tell that the end was cut off.")

@@ -22,8 +22,8 @@ class Breach:
 class Outcome:
     """What one step found. Counts are whole, `breaches` and `warnings` the first of them.
 
-    `checked`: what was looked at, in words ("1,200 buckets"). `notes`: what else a reader should know, such as
-    what couldn't be judged yet.
+    `checked`: what was looked at, in words ("1,200 buckets"). `notes`: what else a reader should know, such
+    as what couldn't be judged yet.
     """
 
     checked: str

@@ -41,8 +41,8 @@ _VOID_WORDS = {
     "void_of_a_void": "Void {0} cancels {1}, which is a void itself.",
     "void_before_its_event": "Void {0} is older than event {1}, which it cancels.",
     "void_differs": (
-        "Void {0} and event {1}, which it cancels, don't agree on project, payer, time, name, subject, surface"
-        " or labels."
+        "Void {0} and event {1}, which it cancels, don't agree on project, payer, time, name, subject,"
+        " surface or labels."
     ),
     "void_misnamed": "Void {0} of event {1} doesn't carry the source and id that voids have.",
     "void_without_reason": "Nothing on record says who made void {0} of event {1}, and why.",

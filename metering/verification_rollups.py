@@ -91,7 +91,7 @@ class Difference:
         return [name for name in MEASURES if self.held[name] != self.expected[name]]
 
     def __str__(self) -> str:
-        """ "Hour 2024-05-15 12:00 UTC, project acme, subject user ada: held sum 11, the ledger gives sum 12"."""
+        """The place, what is held there, and what the ledger gives."""
         if not self._differing:
             return (
                 f"{self._place}: the row is stored under "
@@ -106,8 +106,10 @@ class Difference:
 
     @property
     def _place(self) -> str:
-        shown = {"hour": f"{self.bucket_start} UTC", "day": self.bucket_start[:10]}
-        parts = [f"{self.granularity.title()} {shown.get(self.granularity, self.bucket_start[:7])}"]
+        start = self.bucket_start
+        if " " in start:  # else it is infinite
+            start = {"hour": f"{start} UTC", "day": start[:10]}.get(self.granularity, start[:7])
+        parts = [f"{self.granularity.title()} {start}"]
         parts.append(f"project {self.project or 'unknown'}")
         if self.billing_scope != self.project:
             parts.append(f"billed to {self.billing_scope or 'unknown'}")
@@ -184,8 +186,8 @@ def rollup_outcome(metric_id: int, *, limit: int) -> Outcome:
     notes = []
     if stale_count:
         notes.append(
-            f"{counted(stale_count, 'hour')} of streams waited to be read from the ledger again; what is stored "
-            "for such hours, and for the hour that follows in the stream, was taken as it is."
+            f"{counted(stale_count, 'hour')} of streams waited to be read from the ledger again; what is"
+            " stored for such hours, and for the next ones of their streams, was taken as it is."
         )
     return Outcome(
         checked=f"{counted(bucket_count, 'bucket')} from {counted(int(reading_count), 'reading')}",
@@ -209,8 +211,5 @@ def _instant_sql(column: str, form: str) -> str:
 
 def _difference(row: Sequence[Any]) -> Difference:
     facts, sides = row[:14], row[14:]
-    return Difference(
-        *facts,
-        held=dict(zip(MEASURES, sides[::2], strict=True)),
-        expected=dict(zip(MEASURES, sides[1::2], strict=True)),
-    )
+    held, expected = (dict(zip(MEASURES, sides[place::2], strict=True)) for place in (0, 1))
+    return Difference(*facts, held, expected)

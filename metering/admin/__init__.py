@@ -12,6 +12,7 @@ from . import (
     rollup,
     seal,
     surface,
+    verification,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "rollup",
     "seal",
     "surface",
+    "verification",
 ]
