@@ -380,7 +380,7 @@ def test_doctor_praises_a_sound_installation(application_role: str) -> None:
         },
     )
     said = said_by("doctor")
-    assert f"ok       rights       {application_role} may only read the ledger and add to it" in said
+    assert f"ok       rights        {application_role} may only read the ledger and add to it" in said
 
 
 @pytest.mark.django_db
@@ -514,7 +514,8 @@ def test_verify_says_what_it_looked_at(used: None) -> None:
     assert VerificationRun.objects.get().trigger == "command"
 
 
-def test_verify_names_what_is_wrong_and_ends_with_status_1(used: None, application_role: str) -> None:
+@pytest.mark.django_db
+def test_verify_names_what_is_wrong_and_ends_with_status_1(application_role: str, used: None) -> None:
     assert "verification  nothing was verified yet" in said_by("doctor")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE metering_usagemeterrollup SET value_sum = 6 WHERE granularity = 'day'")
