@@ -138,7 +138,9 @@ def _named(subject_type: str | None, subject_id: str | None, labels: str | None)
 
 def _shown(value: Any) -> str:
     if isinstance(value, Decimal):
-        return plain(value) if value.is_finite() else str(value)
+        whole, point, fraction = plain(value).partition(".") if value.is_finite() else (str(value), "", "")
+        sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+        return f"{sign}{int(digits):,}{point}{fraction}" if digits.isdigit() else whole
     return "none" if value is None else str(value)
 
 
@@ -212,4 +214,4 @@ def _instant_sql(column: str, form: str) -> str:
 def _difference(row: Sequence[Any]) -> Difference:
     facts, sides = row[:14], row[14:]
     held, expected = (dict(zip(MEASURES, sides[place::2], strict=True)) for place in (0, 1))
-    return Difference(*facts, held, expected)
+    return Difference(*(*facts, held, expected))
