@@ -114,6 +114,7 @@ UNFOLD: dict[str, object] = {
                 _page(_("Fences"), "fence", "metering.fence"),
                 _page(_("Rebuilds"), "rebase_edit", "metering.rolluprebuild"),
                 _page(_("Seals"), "verified_user", "metering.ledgerseal"),
+                _page(_("Verifications"), "fact_check", "metering.verificationrun", "metering.verify_ledger"),
             ),
             _group(
                 _("Staff"),

@@ -99,6 +99,16 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- Seams ----------------------------------------------------------------------------------------------
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
+# What `verify` checks, in this order. An app adds a check of its own by its dotted path.
+VERIFICATION_CHECKS = [
+    "metering.verification_checks.GUARDS",
+    "metering.verification_checks.SEALS",
+    "metering.verification_checks.POSITIONS",
+    "metering.verification_checks.VOIDS",
+    "metering.verification_checks.PAYERS",
+    "metering.verification_checks.PENDING",
+    "metering.verification_checks.ROLLUPS",
+]
 
 # --- Seals ----------------------------------------------------------------------------------------------
 # Keys that sign seals of the ledger, "number:secret,number:secret"; the highest number signs, all verify.

@@ -47,24 +47,47 @@ JOBS: tuple[dict[str, Any], ...] = (
         "seconds": 3600,
         "description": "Drops uploaded files that were neither started nor retried for seven days.",
     },
+    {
+        "name": "Verify everything",
+        "task": "metering.verify_everything",
+        "daily_at": (2, 30),
+        "description": "Checks ledger, seals and rollups against each other every night, at 2:30 UTC.",
+    },
+    {
+        "name": "Go on verifying",
+        "task": "metering.go_on_verifying",
+        "seconds": 30,
+        "description": "Takes up verifications that staff asked for, and those that need more than a slice.",
+    },
 )
 
 
 def seed_schedule(apps: Any = installed_apps) -> None:
     """Add the jobs that are missing; an edited or disabled one stays as staff left it."""
-    interval_model = apps.get_model("django_celery_beat", "IntervalSchedule")
     task_model = apps.get_model("django_celery_beat", "PeriodicTask")
     for job in JOBS:
         if task_model.objects.filter(name=job["name"]).exists():
             continue
-        interval = interval_model.objects.filter(every=job["seconds"], period="seconds").first()
-        if interval is None:
-            interval = interval_model.objects.create(every=job["seconds"], period="seconds")
+        seconds = job.get("seconds")
         task_model.objects.create(
             name=job["name"],
             task=job["task"],
-            interval=interval,
+            **({"interval": _interval(apps, seconds)} if seconds else {"crontab": _daily(apps, job)}),
             description=job["description"],
             # A tick that waited a minute, or as long as its pace, is overtaken by the next.
-            expire_seconds=max(60, job["seconds"]),
+            expire_seconds=max(60, seconds or 12 * 3600),
         )
+
+
+def _interval(apps: Any, seconds: int) -> Any:
+    intervals = apps.get_model("django_celery_beat", "IntervalSchedule").objects
+    pace = {"every": seconds, "period": "seconds"}
+    return intervals.filter(**pace).first() or intervals.create(**pace)
+
+
+def _daily(apps: Any, job: dict[str, Any]) -> Any:
+    crontabs = apps.get_model("django_celery_beat", "CrontabSchedule").objects
+    hour, minute = job["daily_at"]
+    time = {"hour": str(hour), "minute": str(minute), "timezone": "UTC"}
+    every = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*"}
+    return crontabs.filter(**time, **every).first() or crontabs.create(**time, **every)

@@ -1,12 +1,17 @@
 """Celery's side of the recurring jobs. No payload: each drains what the database holds, and may run twice."""
 
+from contextlib import suppress
+
 from celery import shared_task
 
-from . import event_uploads, fences, rebuild_requests, rollups, seal_mail, seals
+from . import event_uploads, fences, rebuild_requests, rollups, seal_mail, seals, verification
+from .errors import Conflict
 
-REBUILDING_SECONDS = (
-    840  # a large metric outlasts the usual limit; still under the broker's visibility timeout
-)
+# A large metric outlasts the usual limit; still under the broker's visibility timeout.
+REBUILDING_SECONDS = 840
+# A step of a verification reads the whole ledger and can't be put down half-way. A message that is delivered
+# again meanwhile finds nothing to do.
+VERIFYING_LIMIT_SECONDS = 6 * 3600
 SEALING_SECONDS = 120.0  # under the hard time limit with room for the segment that is under way
 
 
@@ -51,3 +56,18 @@ def import_files() -> None:
 def remove_old_uploads() -> None:
     """Drop uploaded files that nobody started or retried."""
     event_uploads.remove_old_uploads()
+
+
+@shared_task(name="metering.verify_everything")
+def verify_everything() -> None:
+    """The nightly verification: asks for one and begins with it. One that is under way already will do."""
+    with suppress(Conflict):
+        verification.request_verification(trigger=verification.Trigger.SCHEDULE)
+    go_on_verifying.delay()
+
+
+@shared_task(name="metering.go_on_verifying", time_limit=VERIFYING_LIMIT_SECONDS)
+def go_on_verifying() -> None:
+    """Work on the verification that waits, for a while; what is left is taken up again by whoever is free."""
+    if verification.verify_requested():
+        go_on_verifying.delay()

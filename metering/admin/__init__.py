@@ -13,6 +13,7 @@ from . import (
     rollup,
     seal,
     surface,
+    verification,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "rollup",
     "seal",
     "surface",
+    "verification",
 ]

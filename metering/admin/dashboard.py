@@ -26,6 +26,7 @@ from metering.usage_charts import (
     points_of,
     value_in,
 )
+from metering.verification import last_verification
 
 from . import cells
 from .charts import Chart, shares_chart, usage_chart
@@ -68,9 +69,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     names = dict(MetricDefinition.objects.values_list("pk", "display_name"))
     metrics = last_used_first(catalogue.meanings.values())
     health = ledger_health()
+    lines = _health_lines(health)
     context |= {
         "may_see_usage": True,
-        "health": _health_lines(health),
+        "health": lines,
+        "is_well": not any(line["is_bad"] for line in lines),
         "is_late": health.tick_is_late,
         "tick_age": cells.ago(health.ticked_at, now=health.asked_at),
         "counts": _counts(health, [meaning for meaning, end in metrics if end is not None]),
@@ -221,6 +224,21 @@ def _counts(health: LedgerHealth, used: list[Meaning]) -> list[dict[str, str]]:
     ]
 
 
+def _verification_line(health: LedgerHealth) -> dict[str, Any]:
+    run = last_verification()
+    if run is None:
+        note = _("the nightly job does it, or “Verify now” under Verifications")
+        return {"title": _("Last verified"), "value": _("never"), "note": note, "is_bad": False}
+    has_passed = run.state == run.State.PASSED
+    count = f"{run.breach_count:,}"
+    return {
+        "title": _("Last verified"),
+        "value": cells.ago(run.finished_at, now=health.asked_at),
+        "note": _("passed") if has_passed else _("failed: %s breaches") % count,
+        "is_bad": not has_passed,
+    }
+
+
 def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
     more = "" if health.pending.is_exact else _("more than") + " "
     oldest = ""
@@ -240,6 +258,7 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
         )
     return [
         *set_aside,
+        _verification_line(health),
         {
             "title": _("Last tick"),
             "value": cells.ago(health.ticked_at, now=health.asked_at),

@@ -17,6 +17,7 @@ from .rebuild import RollupRebuild
 from .rollup import PendingContribution, UsageMeterRollup
 from .seal import LedgerSeal, SealLeaf
 from .system import CatalogueVersion, Fence, Heartbeat
+from .verification import VerificationRun
 
 __all__ = [
     "EVENT_NAME_MAX_LENGTH",
@@ -43,5 +44,6 @@ __all__ = [
     "SurfaceInstallation",
     "UsageEvent",
     "UsageMeterRollup",
+    "VerificationRun",
     "key_validator",
 ]

@@ -26,6 +26,7 @@ from metering.models import (
     PendingContribution,
     Project,
     UsageEvent,
+    VerificationRun,
 )
 from metering.progress import Progress
 from metering.rollups import roll_up
@@ -40,6 +41,7 @@ COMMANDS = (
     "create_api_key",
     "doctor",
     "seal_ledger",
+    "verify",
 )
 EVERYTHING = frozenset({"ingest", "read", "manage", "backfill"})
 
@@ -383,11 +385,12 @@ def test_doctor_praises_a_sound_installation(application_role: str) -> None:
             "rights": ["ok"],
             "version row": ["ok"],
             "tick": ["ok"],
+            "verification": ["warning"],
             "redis": ["ok"],
         },
     )
     said = said_by("doctor")
-    assert f"ok       rights       {application_role} may only read the ledger and add to it" in said
+    assert f"ok       rights        {application_role} may only read the ledger and add to it" in said
 
 
 @pytest.mark.django_db
@@ -498,3 +501,71 @@ def test_progress_leaves_no_half_line_behind() -> None:
         fail_while_loading()
 
     assert terminal.getvalue() == "\r\x1b[2KLoading: 5\r\x1b[2K"
+
+
+# --- verify -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def used(db: None) -> None:
+    a_project("acme")
+    a_metric("tokens")
+    recorded(an_event(quantity="5"))
+    roll_up()
+
+
+def test_verify_says_what_it_looked_at(used: None) -> None:
+    said = said_by("verify", "--check", "rollups", "--check", "voids")
+
+    lines = said.splitlines()
+    assert lines[0] == "passed   voids           0 cancelled events"
+    assert lines[1] == "passed   rollups tokens  6 buckets from 1 reading"
+    assert lines[2].startswith("Passed: 2 steps in ")
+    assert VerificationRun.objects.get().trigger == "command"
+
+
+@pytest.mark.django_db
+def test_verify_names_what_is_wrong_and_ends_with_status_1(application_role: str, used: None) -> None:
+    assert "verification  nothing was verified yet" in said_by("doctor")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE metering_usagemeterrollup SET value_sum = 6 WHERE granularity = 'day'")
+    out = io.StringIO()
+
+    with pytest.raises(CommandError, match="2 breaches") as ended:
+        call_command("verify", stdout=out, no_color=True)
+    with pytest.raises(CommandError, match="2 breaches"):
+        call_command("verify", "--json", "--metric", "tokens", stdout=(document := io.StringIO()))
+
+    assert ended.value.returncode == 1
+    assert (
+        "- Day 2024-05-15, project acme, total: held are readings 1, sum 6, the ledger gives"
+        in out.getvalue()
+    )
+    (finding,) = json.loads(document.getvalue())["findings"]
+    assert (finding["check"], finding["subject"], finding["breach_count"]) == ("rollups", "tokens", 2)
+    passed, statuses = examined()
+    assert (passed, statuses["verification"]) == (False, ["failed"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--check", "moon"], ["--metric", "moon"], ["--head", "moon"], ["--limit", "0"]]
+)
+def test_verify_that_can_not_be_asked_ends_with_status_2(used: None, arguments: list[str]) -> None:
+    with pytest.raises(CommandError) as ended:
+        said_by("verify", *arguments)
+
+    assert ended.value.returncode == 2
+    assert not VerificationRun.objects.exists()
+
+
+def test_verify_is_interrupted_by_ctrl_c(used: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metering.verification_checks.rollup_outcome", stop)
+
+    with pytest.raises(CommandError, match="Interrupted") as ended:
+        said_by("verify")
+
+    assert ended.value.returncode == 130
+    assert VerificationRun.objects.get().state == "interrupted"

@@ -20,10 +20,12 @@ from metering.grants import grant_application_role
 from metering.guards import GUARDED_TABLES, fix_guards, guard_breaches, guarded_tables, right_breaches
 from metering.models import CatalogueVersion, Heartbeat, PendingContribution
 from metering.rollups import HEARTBEAT
+from metering.verification import last_verification
 
 REDIS_SECONDS = 3.0
 # The tick runs every few seconds; contributions that wait this long wait for nobody.
 LONGEST_WAIT = dt.timedelta(minutes=5)
+VERIFICATION_IS_OLD_AFTER = dt.timedelta(hours=49)
 EPILOG = """
 examples:
   manage.py doctor
@@ -48,7 +50,7 @@ class Finding:
 class Command(BaseCommand):
     """Edge: asks, and renders findings."""
 
-    help = "Check database, migrations, the ledger's guards and rights, the tick and Redis."
+    help = "Check database, migrations, guards and rights, the tick, the last verification and Redis."
     requires_system_checks: list[str] = []  # they would stop it where it is needed
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -130,6 +132,8 @@ def _database_findings() -> Iterator[Finding]:
         yield _version_finding()
         check = "tick"
         yield _tick_finding()
+        check = "verification"
+        yield _verification_finding()
     except DatabaseError as error:
         yield Finding(check, "failed", _first_line(error), "Is the server up, and OWNER_DATABASE_URL right?")
 
@@ -190,6 +194,22 @@ def _tick_finding() -> Finding:
     if heartbeat is None or now - heartbeat.finished_at > LONGEST_WAIT:
         return Finding("tick", "warning", f"{last}; nothing waits for it", hint)
     return Finding("tick", "ok", last)
+
+
+def _verification_finding() -> Finding:
+    """What the last verification of everything said. It is nightly; two nights without one are too many."""
+    check, hint = "verification", "`manage.py verify` does it now; the nightly job is “Verify everything”."
+    run = last_verification()
+    if run is None or run.finished_at is None:
+        return Finding(check, "warning", "nothing was verified yet", hint)
+    when = f"{run.finished_at:%Y-%m-%d %H:%M} UTC"
+    if run.state == run.State.FAILED:
+        breaches = "breach" if run.breach_count == 1 else "breaches"
+        detail = f"failed at {when} with {run.breach_count:,} {breaches}: {run.summary}"
+        return Finding(check, "failed", detail, "The page Verifications of the admin has all of them.")
+    if database_now() - run.finished_at > VERIFICATION_IS_OLD_AFTER:
+        return Finding(check, "warning", f"last passed at {when}", hint)
+    return Finding(check, "ok", f"passed at {when}, up to position {run.position or 0:,}")
 
 
 def _seconds(duration: dt.timedelta) -> str:
