@@ -204,7 +204,7 @@ def _amended(event_id: int, changes: Mapping[str, Any], principal: Principal) ->
     if members["id"] is None:
         if changes.get("source") is not None:
             raise Invalid(
-                "A source goes with an id; give the new event one.", field="id", code="missing_field"
+                "A source goes with an id: give one.", field="id", code="missing_field"
             )
         members.update(id=str(event_id), source=AMEND_SOURCE)
     elif str(members["source"] or "").startswith(RESERVED):
@@ -253,7 +253,7 @@ def _audit(
 
 
 def _existing_voids(event_ids: Sequence[int], principal: Principal) -> dict[int, int]:
-    """The voids that there are, by the event they cancel. Raises `NotFound` and `Conflict` as the verbs do."""
+    """The voids that there are, by the event they cancel. Raises as `void_events` for what isn't an event."""
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [[event_id for event_id in event_ids if _may_be_an_id(event_id)]])
         rows = {row[0]: row for row in cursor.fetchall()}
@@ -269,7 +269,7 @@ def _existing_voids(event_ids: Sequence[int], principal: Principal) -> dict[int,
 
 
 def _may_be_an_id(event_id: int) -> bool:
-    """Whether it fits the ledger's ids: a larger number would be compared as another type, without an index."""
+    """Whether the ledger's type holds it: a larger number would be compared as another, without an index."""
     return 0 < event_id <= LARGEST_ID
 
 

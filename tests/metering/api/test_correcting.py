@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from metering.models import Correction
+from metering.models import Correction, MetricDefinition
 from quotas.enforcement import set_quota
 from tests.factories import a_metric, a_project, a_void_of, an_event, ledger_rows, recorded, total_of
 from tests.metering.api.callers import Caller, a_member_of_staff, assert_problem, fields_of, row_counts
@@ -326,14 +326,7 @@ def test_amendment_with_other_content_than_the_first_is_a_conflict(api, event_id
 
 
 def test_amendment_beyond_a_quota_is_refused_unless_it_is_not_enforced(acme, api, event_id):
-    a_metric_quota = {
-        "project": "acme",
-        "metric": "tokens",
-        "limit": "120",
-        "mode": "hard",
-        "period": "month",
-    }
-    assert api.post("/quotas/", a_metric_quota).status_code == 201
+    set_quota(acme, metric=MetricDefinition.objects.get(key="tokens"), limit="120")
     url, body = f"/usage-events/{event_id}/amend/", {"reason": "more", "quantity": "120.1"}
 
     refused = assert_problem(api.post(url, body), 429, "quota_exceeded")

@@ -256,7 +256,7 @@ def zebra() -> dict[str, str]:
                 )
         if key == "zebra":
             zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
-            [voided] = recorded(an_event(chat, id="zebra-twice", event_name="shared", labels=labels))
+            [voided] = recorded(an_event(tenant, id="zebra-twice", event_name="shared", labels=labels))
             void_id = a_void_of(voided.id, reason="a zebra's mistake")
             roll_up()
     return {
