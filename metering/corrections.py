@@ -16,11 +16,12 @@ from .catalogue import Catalogue, catalogue_at, current
 from .contributions import contribution_sql, event_stream_sql, group_json_sql
 from .cursors import LARGEST_ID
 from .errors import Conflict, EventsRejected, Invalid, NotFound
-from .intake import MAX_EVENTS, events_from
+from .intake import MAX_EVENTS, MAX_LABEL_INTEGER, events_from
 from .label_filter import Params
 from .ledger import Outcome, record_items
 from .meaning import Meaning
 from .models import Correction
+from .numbers import EXACT
 from .principal import EVERYBODY_INSIDE, Principal
 from .recording import RESERVED
 from .timestamps import iso
@@ -203,9 +204,7 @@ def _amended(event_id: int, changes: Mapping[str, Any], principal: Principal) ->
         members["event_name"] = None  # the metric stands for its own
     if members["id"] is None:
         if changes.get("source") is not None:
-            raise Invalid(
-                "A source goes with an id: give one.", field="id", code="missing_field"
-            )
+            raise Invalid("A source goes with an id: give one.", field="id", code="missing_field")
         members.update(id=str(event_id), source=AMEND_SOURCE)
     elif str(members["source"] or "").startswith(RESERVED):
         raise Invalid(f"Sources beginning with '{RESERVED}' are reserved; name another.", field="source")
@@ -348,6 +347,17 @@ def _members_of(event_id: int, principal: Principal) -> dict[str, Any]:
         "subject_id": subject_id or None,
         "quantity": None if quantity is None else format(quantity, "f"),
         "occurred_at": iso(occurred_at),
-        "labels": _decode_labels(labels) or None,
+        "labels": _as_sent(_decode_labels(labels)) or None,
         "surface": surface,
     }
+
+
+def _as_sent(value: Any) -> Any:
+    """A value of labels as recording took it: jsonb spells 1e200 in full, which would be too many digits."""
+    if isinstance(value, dict):
+        return {name: _as_sent(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_sent(inner) for inner in value]
+    if isinstance(value, int) and abs(value) >= MAX_LABEL_INTEGER:
+        return EXACT.normalize(Decimal(value))
+    return value
