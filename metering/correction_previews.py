@@ -71,8 +71,7 @@ _Place = tuple[int, str, dt.datetime]  # project, event name, when
 
 def preview_of_voids(event_ids: Sequence[int], *, principal: Principal = EVERYBODY_INSIDE) -> Preview:
     """What voiding these events would change. Raises what `void_events` raises. Changes nothing."""
-    with _one_snapshot():
-        savepoint = transaction.savepoint()
+    with _one_snapshot() as savepoint:
         voided = void_events(event_ids, reason=_PREVIEWED, actor=_PREVIEWED, principal=principal)
         new = [one.voids for one in voided if one.outcome == "created"]
         return Preview(voided, effects=_effects(_places_of(new), savepoint))
@@ -86,8 +85,7 @@ def preview_of_amendment(
     enforce: bool = True,
 ) -> Preview:
     """What amending the event would change. Raises what `amend_event` raises. Changes nothing."""
-    with _one_snapshot():
-        savepoint = transaction.savepoint()
+    with _one_snapshot() as savepoint:
         amended = amend_event(
             event_id, changes, reason=_PREVIEWED, actor=_PREVIEWED, principal=principal, enforce=enforce
         )
@@ -96,15 +94,18 @@ def preview_of_amendment(
 
 
 @contextmanager
-def _one_snapshot() -> Iterator[None]:
-    """A transaction whose statements see the same commits of others, unless it joins one that doesn't."""
+def _one_snapshot() -> Iterator[str]:
+    """A transaction whose statements see the same commits of others, unless it joins one that doesn't.
+
+    Yields a savepoint from before anything was changed.
+    """
     is_outermost = not connection.in_atomic_block
     try:
         with transaction.atomic():
             if is_outermost:
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            yield
+            yield transaction.savepoint()
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) != _SERIALIZATION_FAILURE:
             raise
@@ -116,7 +117,7 @@ def _places_of(event_ids: Sequence[int]) -> list[_Place]:
     return list(events.values_list("project_id", "event_name", "occurred_at"))
 
 
-def _effects(places: Sequence[_Place], savepoint: str | None) -> list[Effect]:
+def _effects(places: Sequence[_Place], savepoint: str) -> list[Effect]:
     """What differs there from before the savepoint, to which this rolls back."""
     catalogue = current()
     windows = _windows_of(places, catalogue)

@@ -47,7 +47,7 @@ class CorrectionAdmin(LargeTableAdmin):
     list_display_links = ("when",)
     list_filter = (("project", ProjectFilter), "kind")
     search_fields = ("event",)
-    search_help_text = _("Ledger id of the corrected event, its void or its replacement")
+    search_help_text = _("Ledger id of an event, exactly")
     fieldsets = (
         (None, {"fields": ("what", "why_in_full", "who", "when")}),
         (_("In the ledger"), {"fields": ("project_key", "event_link", "void_link", "replacement_link")}),
@@ -86,13 +86,13 @@ class CorrectionAdmin(LargeTableAdmin):
     def void_link(self, correction: Correction) -> SafeString:
         return event_link(correction.void)
 
-    @admin.display(description=_("recorded instead"))
+    @admin.display(description=_("instead"))
     def replacement_link(self, correction: Correction) -> Any:
         return cells.DASH if correction.replacement is None else event_link(correction.replacement)
 
-    @admin.display(description=_("why"))
+    @admin.display(description=_("why, and who"))
     def why(self, correction: Correction) -> SafeString:
-        return cells.one_line(correction.reason)
+        return cells.two_lines(cells.one_line(correction.reason), cells.one_line(correction.actor))
 
     @admin.display(description=_("why"))
     def why_in_full(self, correction: Correction) -> str:

@@ -273,7 +273,11 @@ class UsageEventAdmin(CorrectableEvents):
             url = reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id])
             value = f"{cells.grouped(reading)} {meaning.unit}".strip()
             lines.append(cells.two_lines(cells.link(url, names[meaning.metric_id]), value))
-        return format_html_join("", "{}", ((line,) for line in lines)) if lines else gettext("None.")
+        if not lines:
+            return gettext("None.")
+        if voids_of([event]):
+            lines.insert(0, format_html("<p>{}</p>", gettext("None any more. Until it was voided:")))
+        return format_html_join("", "{}", ((line,) for line in lines))
 
     @admin.display(description=_("cancellation"))
     def cancelled(self, event: UsageEvent) -> str:
@@ -296,13 +300,13 @@ class UsageEventAdmin(CorrectableEvents):
             account = format_html("{}<br>{}", account, instead)
         return cells.two_lines(link, account)
 
-    @admin.display(description=_("amendment"))
+    @admin.display(description=_("takes the place of"))
     def amends(self, event: UsageEvent) -> str:
         correction = origin_of(event)
         if correction is None:
-            return gettext("No: recorded as it is.")
+            return gettext("No other event.")
         return cells.two_lines(
-            format_html(gettext("Recorded in place of {}"), event_link(correction.event)),
+            cells.link(self.page_url("change", correction.event), gettext("Event %d") % correction.event),
             format_html(
                 "{} · {} · “{}”", cells.moment(correction.corrected_at), correction.actor, correction.reason
             ),

@@ -34,7 +34,7 @@ OFFERED_PROJECTS = 200
 class CorrectableEvents(LargeTableAdmin):
     """The actions of `UsageEventAdmin` that correct, by the rights to void and to amend."""
 
-    actions = ("void_selected",)
+    actions = ("void_selected",)  # type: ignore[assignment]
     actions_detail = ("amend", "void")
 
     def has_void_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -86,7 +86,7 @@ class CorrectableEvents(LargeTableAdmin):
         return self._void_page(request, unique, back_url=self.page_url("changelist"))
 
     def _void_page(self, request: HttpRequest, ids: Sequence[int], *, back_url: str) -> HttpResponse:
-        form = ReasonForm(request.POST or None)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
                 voided = void_events(
@@ -132,9 +132,10 @@ class CorrectableEvents(LargeTableAdmin):
             messages.error(request, gettext("A void, or what is voided, isn't amended; record a new event."))
             return HttpResponseRedirect(back_url)
         may_ignore_limits = request.user.has_perm("metering.add_usageevent")
-        form = AmendForm(request.POST or None, event=event, may_ignore_limits=may_ignore_limits)
+        sent = request.POST.copy() if request.method == "POST" else None
+        form = AmendForm(sent, event=event, may_ignore_limits=may_ignore_limits)
         preview = None
-        if request.method == "POST" and form.is_valid():
+        if sent is not None and form.is_valid():
             seen = form.cleaned_data["seen"] == form.fingerprint
             try:
                 if "amend" in request.POST and seen:
@@ -153,7 +154,7 @@ class CorrectableEvents(LargeTableAdmin):
             except MeterbookError as refusal:
                 form.refuse(refusal)
             else:
-                form.data = {**form.data.dict(), "seen": form.fingerprint}
+                sent["seen"] = form.fingerprint
         return self._page(
             request,
             title=_("Amend an event"),

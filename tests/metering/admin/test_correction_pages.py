@@ -118,8 +118,8 @@ def test_posting_from_elsewhere_is_refused(db: None, world: World) -> None:
 def test_void_is_told_first_and_changes_nothing_until_confirmed(staff: Client, world: World) -> None:
     page = text_of(staff.get(void_page(world.event.pk)))
 
-    assert "Tokens shop May 2024 15,000 14,000 −1,000" in page
-    assert "peak shop May 2024 5,000 5,000 none" in page
+    assert "Tokens shop · May 2024 15,000 14,000 −1,000" in page
+    assert "peak shop · May 2024 5,000 5,000 none" in page
     assert (Correction.objects.count(), total_of("tokens")) == (0, 15_000)
 
 
@@ -150,7 +150,7 @@ def test_void_without_a_reason_is_asked_again(staff: Client, world: World, reaso
 
     assert response.status_code == 200
     assert list(response.context["form"].errors) == ["reason"]
-    assert "Tokens shop May 2024" in text_of(response)
+    assert "Tokens shop · May 2024" in text_of(response)
     assert Correction.objects.count() == 0
 
 
@@ -168,7 +168,7 @@ def test_ticked_events_are_voided_together(staff: Client, world: World) -> None:
 
     assert "Void 2 events" in text_of(told)
     assert "1 of the chosen events is voided already" in text_of(told)
-    assert "Tokens shop May 2024 14,000 9,000 −5,000" in text_of(told)
+    assert "Tokens shop · May 2024 14,000 9,000 −5,000" in text_of(told)
     assert "2 events are voided. 1 had been before." in text_of(done)
     assert total_of("tokens") == 9000
     again = staff.get(ticked["Location"], follow=True)
@@ -225,14 +225,14 @@ def test_amendment_is_filled_in_told_and_recorded_once_confirmed(staff: Client, 
     )
     assert "Occurred at 2024-05-11T12:00:00Z 2024-06-01T00:00:00+02:00" in text_of(told)
     assert "Quantity 1000 250.5" in text_of(told)
-    assert "Tokens shop May 2024 15,000 14,250.5 −749.5" in text_of(told)
+    assert "Tokens shop · May 2024 15,000 14,250.5 −749.5" in text_of(told)
     assert Correction.objects.count() == 0
     done = staff.post(amend_page(event_id), filled_in(told, amend="1"), follow=True)
 
     replacement = UsageEvent.objects.latest("id")
     assert done.redirect_chain == [(page_of(replacement.pk), 302)]
     assert f"Event {event_id} is voided; this one was recorded in its place." in text_of(done)
-    assert f"Recorded in place of {event_id}" in text_of(done)
+    assert f"Takes the place of Event {event_id}" in text_of(done)
     assert "root · “a typo”" in text_of(done)
     assert (replacement.quantity, replacement.subject_id, replacement.labels) == (
         250.5,
@@ -240,7 +240,9 @@ def test_amendment_is_filled_in_told_and_recorded_once_confirmed(staff: Client, 
         {"note": "<script>", "model": "large"},
     )
     assert total_of("tokens") == 14_250.5
-    assert f"Recorded instead: {replacement.pk}" in text_of(staff.get(page_of(event_id)))
+    voided = text_of(staff.get(page_of(event_id)))
+    assert f"Recorded instead: {replacement.pk}" in voided
+    assert "None any more. Until it was voided: Tokens 1,000" in voided
 
 
 def test_what_was_changed_since_it_was_told_is_told_again(staff: Client, world: World) -> None:
