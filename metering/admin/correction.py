@@ -34,16 +34,7 @@ class CorrectionAdmin(LargeTableAdmin):
     )
     empty_title = _("Nothing was corrected yet")
     empty_text = _("Events are voided and amended on their pages, or by the API. Check the filters.")
-    list_display = (
-        "when",
-        "what",
-        "project_key",
-        "event_link",
-        "void_link",
-        "replacement_link",
-        "why",
-        "who",
-    )
+    list_display = ("when", "what", "project_key", "event_link", "void_link", "replacement_link", "why")
     list_display_links = ("when",)
     list_filter = (("project", ProjectFilter), "kind")
     search_fields = ("event",)
