@@ -83,6 +83,7 @@ UNFOLD: dict[str, object] = {
             _group(
                 _("Usage"),
                 _page(_("Usage events"), "receipt_long", "metering.usageevent"),
+                _page(_("Corrections"), "edit_note", "metering.correction"),
                 _page(_("Rollups"), "table_chart", "metering.usagemeterrollup"),
                 _page(_("Metrics"), "straighten", "metering.metricdefinition"),
                 _page(_("Imports"), "upload_file", "metering.eventimport", "metering.import_events"),

@@ -7,20 +7,23 @@ contributions in its own transaction, so every answer is right at once.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from django.db import connection, transaction
 
 from .catalogue import Catalogue, catalogue_at, current
 from .contributions import contribution_sql, event_stream_sql, group_json_sql
+from .cursors import LARGEST_ID
 from .errors import Conflict, EventsRejected, Invalid, NotFound
-from .intake import MAX_EVENTS, events_from
+from .intake import MAX_EVENTS, MAX_LABEL_INTEGER, events_from
 from .label_filter import Params
 from .ledger import Outcome, record_items
 from .meaning import Meaning
 from .models import Correction
+from .numbers import EXACT
 from .principal import EVERYBODY_INSIDE, Principal
+from .recording import RESERVED
 from .timestamps import iso
 from .writing import recording
 
@@ -32,6 +35,7 @@ AMENDABLE = (
     "source",
     "project",
     "event_name",
+    "metric_key",
     "subject_type",
     "subject_id",
     "quantity",
@@ -116,7 +120,7 @@ def void_events(
     """
     reason = _stated(reason)
     if len(event_ids) > MAX_EVENTS:
-        raise Invalid(f"At most {MAX_EVENTS} events at a time.", field="events")
+        raise Invalid(f"At most {MAX_EVENTS} events at a time.", field="ids", code="batch_too_large")
     with transaction.atomic():
         made, existing = _void(list(dict.fromkeys(event_ids)), principal)
         _audit(made, kind=kind, reason=reason, actor=actor)
@@ -141,17 +145,11 @@ def amend_event(
     `changes` holds members as recording takes them; a member that is None becomes absent, the others stay as
     they were. Limits apply to the new event, as if the old one weren't there. Without an `id` the new event
     gets the source `meterbook:amend` and the old one's ledger id, so that a repeat answers `exists`.
-    Raises what `void_events` and recording raise; then nothing happened.
+    Raises what `void_events` and recording raise, `Invalid` where nothing changes, and `Conflict` where the
+    event was voided otherwise or what would take its place is voided itself; then nothing happened.
     """
     reason = _stated(reason)
-    unknown = sorted(set(changes) - set(AMENDABLE))
-    if unknown:
-        raise Invalid(f"'{unknown[0][:100]}' can't be amended.", field=unknown[0][:100])
-    members = {**_members_of(event_id, principal), **changes}
-    if members["id"] is None:
-        members.update(id=str(event_id), source=AMEND_SOURCE)
-    elif str(members.get("source") or "").startswith("meterbook:"):
-        raise Invalid("Sources beginning with 'meterbook:' are reserved.", field="source")
+    members = _amended(event_id, changes, principal)
     try:
         items = events_from([{name: value for name, value in members.items() if value is not None}])
     except ValueError as error:
@@ -173,6 +171,10 @@ def amend_event(
             ) from None
         if existing and event.outcome == "created":
             raise Conflict(f"Event {event_id} is voided already; record a new one instead.")
+        if made and event.id in _existing_voids([cast(int, event.id)], principal):
+            raise Conflict(
+                f"Event {event.id} has this id and is voided; give the new one another id.", field="id"
+            )
         _audit(made, kind=Correction.Kind.AMENDMENT, reason=reason, actor=actor, replacement=event.id)
     if made:
         return Amended(Voided(made[event_id], event_id, "created"), event)
@@ -183,9 +185,30 @@ def _stated(reason: str) -> str:
     reason = reason.strip() if isinstance(reason, str) else ""
     if not reason:
         raise Invalid("A correction needs a reason.", field="reason", code="missing_field")
-    if len(reason) > MAX_REASON_LENGTH or "\x00" in reason:
+    if len(reason) > MAX_REASON_LENGTH:
         raise Invalid(f"A reason has at most {MAX_REASON_LENGTH} characters.", field="reason")
+    if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in reason):
+        raise Invalid("A reason is text; this holds characters that can't be kept.", field="reason")
     return reason
+
+
+def _amended(event_id: int, changes: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
+    """The members of the event to be recorded in place of another."""
+    unknown = sorted(set(changes) - set(AMENDABLE))
+    if unknown:
+        raise Invalid(f"'{unknown[0][:100]}' can't be amended.", field=unknown[0][:100])
+    if not changes:
+        raise Invalid("Nothing would change: name a member of the event.", code="missing_field")
+    members = {**_members_of(event_id, principal), **changes}
+    if changes.get("metric_key") is not None and "event_name" not in changes:
+        members["event_name"] = None  # the metric stands for its own
+    if members["id"] is None:
+        if changes.get("source") is not None:
+            raise Invalid("A source goes with an id: give one.", field="id", code="missing_field")
+        members.update(id=str(event_id), source=AMEND_SOURCE)
+    elif str(members["source"] or "").startswith(RESERVED):
+        raise Invalid(f"Sources beginning with '{RESERVED}' are reserved; name another.", field="source")
+    return members
 
 
 def _void(event_ids: Sequence[int], principal: Principal) -> tuple[dict[int, int], dict[int, int]]:
@@ -229,9 +252,9 @@ def _audit(
 
 
 def _existing_voids(event_ids: Sequence[int], principal: Principal) -> dict[int, int]:
-    """The voids that there are, by the event they cancel."""
+    """The voids that there are, by the event they cancel. Raises as `void_events` for what isn't an event."""
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, [list(event_ids)])
+        cursor.execute(_FIND, [[event_id for event_id in event_ids if _may_be_an_id(event_id)]])
         rows = {row[0]: row for row in cursor.fetchall()}
     for event_id in event_ids:
         row = rows.get(event_id)
@@ -242,6 +265,11 @@ def _existing_voids(event_ids: Sequence[int], principal: Principal) -> dict[int,
                 f"Event {event_id} is a void and can't be voided: record the event again under a new id."
             )
     return {event_id: row[3] for event_id, row in rows.items() if row[3] is not None}
+
+
+def _may_be_an_id(event_id: int) -> bool:
+    """Whether the ledger's type holds it: a larger number would be compared as another, without an index."""
+    return 0 < event_id <= LARGEST_ID
 
 
 def _take_back(event_ids: Sequence[int], catalogue: Catalogue) -> None:
@@ -298,9 +326,11 @@ def _take_back_from(meaning: Meaning, event_ids: Sequence[int], project_ids: Seq
 
 def _members_of(event_id: int, principal: Principal) -> dict[str, Any]:
     """An event as recording takes it, without its id."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ORIGINAL, [event_id])
-        row = cursor.fetchone()
+    row = None
+    if _may_be_an_id(event_id):
+        with connection.cursor() as cursor:
+            cursor.execute(_ORIGINAL, [event_id])
+            row = cursor.fetchone()
     if row is None or not principal.sees(row[1]):
         raise NotFound(f"There is no event {event_id}.")
     project, _, surface, source, event_name, subject_type, subject_id, quantity, labels, occurred_at, kind = (
@@ -317,6 +347,17 @@ def _members_of(event_id: int, principal: Principal) -> dict[str, Any]:
         "subject_id": subject_id or None,
         "quantity": None if quantity is None else format(quantity, "f"),
         "occurred_at": iso(occurred_at),
-        "labels": _decode_labels(labels) or None,
+        "labels": _as_sent(_decode_labels(labels)) or None,
         "surface": surface,
     }
+
+
+def _as_sent(value: Any) -> Any:
+    """A value of labels as recording took it: jsonb spells 1e200 in full, which would be too many digits."""
+    if isinstance(value, dict):
+        return {name: _as_sent(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_sent(inner) for inner in value]
+    if isinstance(value, int) and abs(value) >= MAX_LABEL_INTEGER:
+        return EXACT.normalize(Decimal(value))
+    return value

@@ -7,9 +7,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection
-
 from metering import catalogue
+from metering.corrections import void_events
 from metering.definitions import define_metric
 from metering.ledger import Outcome, record_events
 from metering.meaning import Meaning
@@ -93,17 +92,7 @@ def ledger_rows(*names: str) -> list[tuple[Any, ...]]:
     return list(UsageEvent.objects.order_by("id").values_list(*names))
 
 
-def a_void_of(event_id: int) -> int:
-    """The ledger id of a void that cancels the event, as its row stands in the ledger."""
-    columns = (
-        "project_id, billing_scope_id, surface_id, event_name, subject_type, subject_id, labels, occurred_at"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO metering_usageevent ({columns}, source, event_id, kind, voids, digest)"
-            f" SELECT {columns}, 'meterbook:void', id::text, 'void', id, digest"
-            " FROM metering_usageevent WHERE id = %s RETURNING id",
-            [event_id],
-        )
-        (void_id,) = cursor.fetchone()
-    return int(void_id)
+def a_void_of(event_id: int, *, reason: str = "recorded by mistake") -> int:
+    """The ledger id of the void that cancels the event."""
+    [voided] = void_events([event_id], reason=reason, actor="tests")
+    return voided.id

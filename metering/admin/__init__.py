@@ -3,6 +3,7 @@
 from . import (
     api_key,
     attribution_rule,
+    correction,
     event,
     event_import,
     fence,
@@ -19,6 +20,7 @@ from . import (
 __all__ = [
     "api_key",
     "attribution_rule",
+    "correction",
     "event",
     "event_import",
     "fence",

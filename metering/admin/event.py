@@ -1,4 +1,4 @@
-"""The ledger, for looking. Nothing here changes it."""
+"""The ledger, for looking, and for corrections, which add to it. Nothing here changes it."""
 
 import json
 from decimal import Decimal
@@ -9,7 +9,7 @@ from django.db.models import F, Func, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,16 +21,18 @@ from metering.meaning import Unreadable
 from metering.models import MetricDefinition, UsageEvent
 
 from . import cells
+from .correction import correction_of, event_link, origin_of
+from .event_corrections import CorrectableEvents
 from .event_search import ids_of_events_called
 from .event_voids import CancellationFilter, voids_of
 from .filters import EventNameFilter, InstantRangeFilter, ProjectFilter
-from .paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
+from .paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
 
 SHOWN_LABELS = 8  # enough to recognise an event; all of them are on its page
 
 
 @admin.register(UsageEvent)
-class UsageEventAdmin(LargeTableAdmin):
+class UsageEventAdmin(CorrectableEvents):
     """Without a filter newest recorded first, by primary key; with one newest use first, by the index
     usage_event_by_project."""
 
@@ -69,7 +71,7 @@ class UsageEventAdmin(LargeTableAdmin):
         ),
         (_("Whose and who pays"), {"fields": ("project_full", "surface", "payer_full")}),
         (_("Labels"), {"fields": ("labels_pretty",)}),
-        (_("What it counts for"), {"fields": ("counted_by", "cancelled")}),
+        (_("What it counts for"), {"fields": ("counted_by", "cancelled", "amends")}),
         (
             _("Identity"),
             {
@@ -271,13 +273,41 @@ class UsageEventAdmin(LargeTableAdmin):
             url = reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id])
             value = f"{cells.grouped(reading)} {meaning.unit}".strip()
             lines.append(cells.two_lines(cells.link(url, names[meaning.metric_id]), value))
-        return format_html_join("", "{}", ((line,) for line in lines)) if lines else gettext("None.")
+        if not lines:
+            return gettext("None.")
+        if voids_of([event]):
+            lines.insert(0, format_html("<p>{}</p>", gettext("None any more. Until it was voided:")))
+        return format_html_join("", "{}", ((line,) for line in lines))
 
     @admin.display(description=_("cancellation"))
     def cancelled(self, event: UsageEvent) -> str:
-        if event.voids is not None:
-            return cells.link(self.page_url("change", event.voids), gettext("Cancels event %d") % event.voids)
-        void_id = voids_of([event]).get(event.pk)
+        """What cancels what; and who did it, and why."""
+        void_id = event.pk if event.voids is not None else voids_of([event]).get(event.pk)
         if void_id is None:
             return gettext("Not cancelled.")
-        return cells.link(self.page_url("change", void_id), gettext("Cancelled by event %d") % void_id)
+        if event.voids is not None:
+            link = cells.link(self.page_url("change", event.voids), gettext("Cancels event %d") % event.voids)
+        else:
+            link = cells.link(self.page_url("change", void_id), gettext("Cancelled by event %d") % void_id)
+        correction = correction_of(event)
+        if correction is None:
+            return link
+        account = format_html(
+            "{} · {} · “{}”", cells.moment(correction.corrected_at), correction.actor, correction.reason
+        )
+        if correction.replacement is not None:
+            instead = format_html(gettext("Recorded instead: {}"), event_link(correction.replacement))
+            account = format_html("{}<br>{}", account, instead)
+        return cells.two_lines(link, account)
+
+    @admin.display(description=_("takes the place of"))
+    def amends(self, event: UsageEvent) -> str:
+        correction = origin_of(event)
+        if correction is None:
+            return gettext("No other event.")
+        return cells.two_lines(
+            cells.link(self.page_url("change", correction.event), gettext("Event %d") % correction.event),
+            format_html(
+                "{} · {} · “{}”", cells.moment(correction.corrected_at), correction.actor, correction.reason
+            ),
+        )

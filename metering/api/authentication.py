@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user
 from django.contrib.auth.models import AbstractUser
 from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -75,13 +76,20 @@ class StaffSessionAuthentication(SessionAuthentication):
 
 
 class HasKeyPermission(BasePermission):
-    """The view's `permissions` maps HTTP methods to one of ingest, read, manage, backfill."""
+    """The view's `permissions` maps HTTP methods to one of ingest, read, manage, backfill.
+
+    Where its `staff_rights` names a right of the admin for a method, staff need that one instead.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         principal = request.auth
         if not isinstance(principal, Principal):
             return False
         method = "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
+        right = getattr(view, "staff_rights", {}).get(method)
+        if right is not None and isinstance(request.successful_authenticator, StaffSessionAuthentication):
+            self.message = f"This needs the right '{right}'."
+            return bool(get_user(request._request).has_perm(right))
         wanted = view.permissions.get(method, "manage")
         self.message = f"This needs the permission '{wanted}'."
         return principal.may(wanted)

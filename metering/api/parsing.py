@@ -186,6 +186,13 @@ class Query:
             raise Invalid(f"Must be a whole number from {least} to {most}.", field=name)
         return int(value)
 
+    def row_id(self, name: str) -> int | None:
+        """A ledger id; None where it isn't asked for."""
+        value = self._values.get(name)
+        if value is not None and not re.fullmatch("[0-9]{1,18}", value, re.ASCII):
+            raise Invalid("Must be a ledger id, a whole number.", field=name)
+        return None if value is None else int(value)
+
     def zone(self, name: str = "timezone") -> ZoneInfo:
         value = self._values.get(name, "UTC")
         try:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from .attribution import AttributionEndView, AttributionRulesView, AttributionRuleView, PayerView
+from .corrections import AmendView, CorrectionsView, VoidBatchView, VoidView
 from .ledger_seals import LedgerSealsView
 from .metric_octane import OctaneMetersView, OctaneMeterView
 from .metric_preview import DraftPreviewView, MetricPreviewView
@@ -17,6 +18,10 @@ from .usage_export import UsageExportView
 urlpatterns = [
     path("usage-events/", UsageEventsView.as_view(), name="usage-events"),
     path("usage-events/<int:event_id>/", UsageEventView.as_view(), name="usage-event"),
+    path("usage-events/void/", VoidBatchView.as_view(), name="usage-events-void"),
+    path("usage-events/<int:event_id>/void/", VoidView.as_view(), name="usage-event-void"),
+    path("usage-events/<int:event_id>/amend/", AmendView.as_view(), name="usage-event-amend"),
+    path("corrections/", CorrectionsView.as_view(), name="corrections"),
     path("usage/", UsageView.as_view(), name="usage"),
     path("usage/export/", UsageExportView.as_view(), name="usage-export"),
     path("usage-summaries/", UsageSummariesView.as_view(), name="usage-summaries"),

@@ -13,11 +13,11 @@ from django.db import ProgrammingError, connection, transaction
 from metering.fences import raise_fence
 from metering.grants import APPEND_ONLY_TABLES, grant_application_role
 from metering.guards import right_breaches
-from metering.models import UsageEvent
+from metering.models import Correction, UsageEvent
 from metering.rollups import roll_up
 from metering.seal_checking import seal_breaches
 from metering.seals import seal_ledger
-from tests.factories import a_metric, a_project, an_event, outcomes, recorded, total_of
+from tests.factories import a_metric, a_project, a_void_of, an_event, outcomes, recorded, total_of
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +84,9 @@ def test_the_application_owns_nothing_and_is_no_superuser() -> None:
         "UPDATE metering_fence SET position = 0",
         "UPDATE metering_ledgerseal SET position = 0",
         "DELETE FROM metering_sealleaf",
+        "UPDATE metering_correction SET reason = ''",
+        "DELETE FROM metering_correction",
+        "TRUNCATE metering_correction",
         "DROP TRIGGER ledger_seal_refuses_change ON metering_ledgerseal",
         "ALTER TABLE metering_usageevent DISABLE TRIGGER usage_event_refuses_change",
         "DROP TRIGGER usage_event_refuses_change ON metering_usageevent",
@@ -117,12 +120,15 @@ def test_the_application_can_do_its_work() -> None:
         fence = raise_fence()
         total = total_of(metric)
         sealing = seal_ledger()
+        void_id = a_void_of(created[0].id)
+        after = total_of(metric)
 
     assert outcomes(created) == ["created"]
     assert outcomes(existing) == ["exists"]
     assert tick.merged_count == 1
     assert fence.position >= created[0].id
-    assert total == 5
+    assert (total, after) == (5, None)
+    assert list(Correction.objects.values_list("event", "void")) == [(created[0].id, void_id)]
     assert (sealing.seal_count, sealing.row_count) == (1, 1)
     assert list(seal_breaches(head=sealing.head)) == []
 

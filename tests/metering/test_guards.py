@@ -12,10 +12,20 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
 from metering.guards import fix_guards, guard_breaches
-from metering.models import MetricDefinition, Project, UsageEvent
+from metering.models import Correction, MetricDefinition, Project, UsageEvent
 from metering.rollups import roll_up
 from metering.scope_tree import attribute
-from tests.factories import NOON, a_metric, a_project, an_event, at, ledger_rows, recorded, total_of
+from tests.factories import (
+    NOON,
+    a_metric,
+    a_project,
+    a_void_of,
+    an_event,
+    at,
+    ledger_rows,
+    recorded,
+    total_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -208,6 +218,63 @@ def test_a_replicated_row_keeps_its_stamp(usage: MetricDefinition) -> None:
     assert UsageEvent.objects.get(source="replicated").recorded_at == at("1999-12-31T00:00:00Z")
 
 
+# -- the account of corrections ----------------------------------------------------------------------------
+
+WAYS_TO_CHANGE_THE_ACCOUNT: dict[str, Callable[[], object] | str] = {
+    "orm update": lambda: Correction.objects.update(reason="another"),
+    "orm save": lambda: Correction.objects.get().save(),
+    "orm delete": lambda: Correction.objects.all().delete(),
+    "update": "UPDATE metering_correction SET reason = 'another'",
+    "update to the same": "UPDATE metering_correction SET actor = actor",
+    "delete": "DELETE FROM metering_correction",
+    "merge": """
+        MERGE INTO metering_correction c USING (SELECT 'another' AS reason) s ON TRUE
+         WHEN MATCHED THEN UPDATE SET reason = s.reason
+    """,
+    "upsert": """
+        INSERT INTO metering_correction (project_id, kind, event, void, reason, actor)
+        SELECT project_id, kind, event, void, 'another', actor FROM metering_correction
+        ON CONFLICT ON CONSTRAINT correction_once_per_event DO UPDATE SET reason = EXCLUDED.reason
+    """,
+    "truncate": "TRUNCATE metering_correction",
+    "truncate that cascades": "TRUNCATE metering_correction RESTART IDENTITY CASCADE",
+}
+
+
+@pytest.mark.parametrize("role", ["", "replica", "owner"])
+@pytest.mark.parametrize("way", WAYS_TO_CHANGE_THE_ACCOUNT)
+def test_the_account_of_corrections_refuses_change(usage: MetricDefinition, way: str, role: str) -> None:
+    a_void_of(UsageEvent.objects.get(event_id="kept").pk)
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+    before = list(Correction.objects.values())
+    attempt = WAYS_TO_CHANGE_THE_ACCOUNT[way]
+    if role == "replica":
+        execute("SET LOCAL session_replication_role = replica")
+    elif role == "owner":
+        # One that is no superuser.
+        execute("CREATE ROLE account_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO account_owner")
+        execute("GRANT CREATE ON SCHEMA public TO account_owner")
+        execute("ALTER TABLE metering_correction OWNER TO account_owner; SET LOCAL ROLE account_owner")
+
+    with refused_by("correction_is_append_only"):
+        execute(attempt) if isinstance(attempt, str) else attempt()
+
+    assert len(before) == 1
+    assert list(Correction.objects.values()) == before
+
+
+def test_the_second_account_of_one_correction_is_refused(usage: MetricDefinition) -> None:
+    a_void_of(UsageEvent.objects.get(event_id="kept").pk)
+
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        execute(
+            "INSERT INTO metering_correction (project_id, kind, event, void, reason, actor)"
+            " SELECT project_id, kind, event, void, reason, actor FROM metering_correction"
+        )
+
+    assert caught.value.__cause__.diag.constraint_name == "correction_once_per_event"
+
+
 # -- what hangs on usage ----------------------------------------------------------------------------------
 
 
@@ -341,6 +408,19 @@ SABOTAGE = {
         "CREATE OR REPLACE FUNCTION metering_refuse_seal_change() RETURNS trigger LANGUAGE plpgsql"
         " AS $$BEGIN RETURN NEW; END$$",
         "The function behind the seals' guards was altered.",
+    ),
+    "guard of corrections dropped": (
+        "DROP TRIGGER correction_refuses_change ON metering_correction",
+        "The corrections' guard 'correction_refuses_change' is missing.",
+    ),
+    "guard of corrections only for origin": (
+        "ALTER TABLE metering_correction ENABLE TRIGGER correction_refuses_truncate",
+        "The corrections' guard 'correction_refuses_truncate' isn't ENABLE ALWAYS.",
+    ),
+    "function of corrections emptied": (
+        "CREATE OR REPLACE FUNCTION metering_refuse_correction_change() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$BEGIN RETURN NEW; END$$",
+        "The function behind the corrections' guards was altered.",
     ),
     "stamp disabled": (
         "ALTER TABLE metering_usageevent DISABLE TRIGGER usage_event_is_stamped",

@@ -11,6 +11,7 @@ from metering.event_listing import Cursor
 from metering.models import (
     ApiKey,
     AttributionRule,
+    Correction,
     MetricDefinition,
     PendingContribution,
     Project,
@@ -21,7 +22,7 @@ from metering.rollups import roll_up
 from metering.scope_tree import attribute, install_surface
 from quotas.enforcement import set_quota
 from quotas.models import ProjectQuota
-from tests.factories import a_metric, a_project, an_event, at, recorded
+from tests.factories import a_metric, a_project, a_void_of, an_event, at, recorded
 from tests.metering.api.callers import Caller, nothing_stays
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,8 @@ def routes(patterns=None, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
             yield route.removeprefix("api/v1"), methods
 
 
+# Stand for ids of rows in bodies; `filled` puts them in.
+EVENT_ID, MY_EVENT_ID = "$event", "$mine"
 EVENT = {"event_name": "zebra-calls", "quantity": 1}
 OCTANE_METER = {
     "name": "from-octane",
@@ -74,6 +77,27 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ("/usage-events/", [{**EVENT, "project": "zebra", "id": "zebra-1"}], 422),
     ],
     ("GET", "/usage-events/<int:event_id>/"): [("/usage-events/$event/", None, 404)],
+    ("POST", "/usage-events/void/"): [
+        ("/usage-events/void/", {"reason": "no", "ids": [EVENT_ID]}, 404),
+        ("/usage-events/void/", {"reason": "no", "ids": [MY_EVENT_ID, EVENT_ID]}, 404),
+    ],
+    ("POST", "/usage-events/<int:event_id>/void/"): [
+        ("/usage-events/$event/void/", {"reason": "no"}, 404),
+        ("/usage-events/$void/void/", {"reason": "no"}, 404),
+    ],
+    ("POST", "/usage-events/<int:event_id>/amend/"): [
+        ("/usage-events/$event/amend/", {"reason": "no", "quantity": 1}, 404),
+        ("/usage-events/$void/amend/", {"reason": "no", "project": "mine"}, 404),
+        ("/usage-events/$mine/amend/", {"reason": "no", "project": "zebra"}, 422),
+        ("/usage-events/$mine/amend/", {"reason": "no", "event_name": "zebra-calls"}, 422),
+        ("/usage-events/$mine/amend/", {"reason": "no", "surface": "zebra-bot"}, 422),
+    ],
+    ("GET", "/corrections/"): [
+        ("/corrections/", None, 200),
+        ("/corrections/?project=zebra", None, 404),
+        ("/corrections/?event=$voided", None, 200),
+        ("/corrections/?kind=void", None, 200),
+    ],
     ("GET", "/usage/"): [
         ("/usage/?metric=zebra-calls", None, 404),
         ("/usage/?metric=zebra-calls&project=mine", None, 404),
@@ -232,6 +256,7 @@ def everything_stored():
             AttributionRule,
             SurfaceInstallation,
             ProjectQuota,
+            Correction,
         )
     ] + [list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "permissions"))]
 
@@ -266,10 +291,15 @@ def zebra() -> dict[str, str]:
         if key == "zebra":
             zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
             zebra_rule, zebra_surface = rule, surface
+            [voided] = recorded(an_event(tenant, id="zebra-twice", event_name="shared", labels=labels))
+            void_id = a_void_of(voided.id, reason="a zebra's mistake")
             roll_up()
     return {
         "$event_cursor": Cursor(at("2030-01-01T00:00:00Z"), 2**60).text,
         "$event": str(zebra_event.pk),
+        "$voided": str(voided.id),
+        "$void": str(void_id),
+        "$mine": str(UsageEvent.objects.latest("id").pk),
         "$quota": str(zebra_quota.pk),
         "$rule": str(zebra_rule.pk),
         "$surface": str(zebra_surface.pk),
@@ -280,6 +310,13 @@ def filled(text: str, places: dict[str, str]) -> str:
     for name in sorted(places, key=len, reverse=True):
         text = text.replace(name, places[name])
     return text
+
+
+def filled_body(body: object, places: dict[str, str]) -> object:
+    """The body with ids of rows, which are numbers, in their places."""
+    if isinstance(body, dict) and "ids" in body:
+        return {**body, "ids": [int(places[name]) for name in body["ids"]]}
+    return body
 
 
 def test_every_route_and_method_has_a_case():
@@ -301,7 +338,7 @@ def test_stranger_sees_and_changes_nothing(zebra, method, route):
     before = everything_stored()
 
     for path, body, status in TRIES[method, route]:
-        answer = mine(method, filled(path, zebra), body)
+        answer = mine(method, filled(path, zebra), filled_body(body, zebra))
         content = b"".join(answer.streaming_content) if answer.streaming else answer.content
 
         assert answer.status_code == status, (path, body, content)
@@ -320,7 +357,7 @@ def test_owner_sees_what_the_stranger_does_not(zebra):
     for (method, route), tries in TRIES.items():
         for path, body, status in tries:
             if method == "GET" and status in {404, 200} and "mine" not in path:
-                answer = owner(method, filled(path, zebra), body)
+                answer = owner(method, filled(path, zebra), filled_body(body, zebra))
                 content = b"".join(answer.streaming_content) if answer.streaming else answer.content
                 assert answer.status_code == 200, (route, path, content)
                 if "kind=" not in path and path not in OF_NO_TENANT and "ready-made" not in path:
@@ -333,7 +370,7 @@ def test_nobody_without_a_key_is_told_anything(zebra, method, route):
 
     for path, body, _ in TRIES[method, route]:
         for key in ("", "mbk_unknown.secret"):
-            answer = Caller(None, key=key)(method, filled(path, zebra), body)
+            answer = Caller(None, key=key)(method, filled(path, zebra), filled_body(body, zebra))
 
             assert (answer.status_code, answer.json()["code"]) == (401, "authentication_failed"), (
                 path,
@@ -354,7 +391,7 @@ def test_key_without_the_permission_is_refused(zebra, method, route):
 
     for path, body, _ in TRIES[method, route]:
         with nothing_stays():
-            answer = weak(method, filled(path, zebra), body)
+            answer = weak(method, filled(path, zebra), filled_body(body, zebra))
 
             assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied"), (
                 path,
