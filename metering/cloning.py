@@ -9,6 +9,7 @@ from .definitions import (
     count_history,
     draft_of,
     ensure_key_is_free,
+    held_metric,
     ledger_end,
     put_in_force,
 )
@@ -50,6 +51,7 @@ def clone_metric(
         ensure_key_is_free(clone)
         put_in_force(clone, counts_from=counts_from)
         if archives:
+            held_metric(metric)
             MetricDefinition.objects.filter(pk=metric.pk, archived_from=None).update(
                 archived_from=ledger_end()
             )

@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from .catalogue import Catalogue, current, move_version
-from .errors import Conflict, Invalid
+from .errors import Conflict, DefinitionsBusy, Invalid
 from .history import enqueue_history
 from .label_filter import InvalidFilter, Params, filter_from
 from .locks import no_recorder_running
@@ -105,8 +105,12 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
     _ensure_sound(metric)
     touched = [name for name, value in before.items() if getattr(metric, name) != value]
     with no_recorder_running():
+        # What was read before the lock may be old: only what is to change is written.
+        stored = held_metric(metric)
+        written = {*changes, "event_name"}
         if touched:
-            stored = MetricDefinition.objects.get(pk=metric.pk)
+            if stored.is_history_due:
+                raise DefinitionsBusy
             if stored.is_archived:
                 raise Conflict("An archived metric keeps its meaning.", field=touched[0])
             if has_counted(stored):
@@ -117,20 +121,37 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
                 )
             # What it would now have counted was recorded before it meant that.
             metric.counts_from = ledger_end()
-        metric.save()
+            written.add("counts_from")
+        metric.save(update_fields=written)
         move_version()
+    metric.refresh_from_db()
     return metric
 
 
 def archive_metric(metric: MetricDefinition) -> MetricDefinition:
     """Stop counting from now on; history and rollups stay. Archiving again changes nothing."""
     with no_recorder_running():
+        held_metric(metric)
         metric.refresh_from_db()
         if metric.archived_from is None:
             metric.archived_from = ledger_end()
             metric.save(update_fields=["archived_from"])
             move_version()
     return metric
+
+
+def held_metric(metric: MetricDefinition) -> MetricDefinition:
+    """The definition as it is stored, its row ours. Never waits: recorders wait for whoever asks.
+
+    Raises `DefinitionsBusy` while somebody counts its history.
+    """
+    try:
+        with transaction.atomic():
+            return MetricDefinition.objects.select_for_update(nowait=True, of=("self",)).get(pk=metric.pk)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != "55P03":  # lock_not_available
+            raise
+        raise DefinitionsBusy from None
 
 
 def ledger_end() -> int:

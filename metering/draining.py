@@ -71,54 +71,73 @@ def drained_whole(chunk: int) -> Iterator[tuple[int, int]]:
     """Drain what waits and isn't being drained; pending rows taken and rollups written, step by step."""
     waiting = PendingContribution.objects.filter(drains_whole=True, failure="")
     for metric_id in list(waiting.order_by().values_list("metric_id", flat=True).distinct()):
-        meaning = current().meanings[metric_id]
         projects = waiting.filter(metric_id=metric_id).order_by("project_id")
         project_ids = list(projects.values_list("project_id", flat=True).distinct())
         for start in range(0, len(project_ids), PROJECTS_AT_ONCE):
-            yield from _drained(meaning, project_ids[start : start + PROJECTS_AT_ONCE], chunk)
+            yield from _drained(metric_id, project_ids[start : start + PROJECTS_AT_ONCE], chunk)
 
 
-def _drained(meaning: Meaning, project_ids: Sequence[int], chunk: int) -> Iterator[tuple[int, int]]:
+def _drained(metric_id: int, project_ids: Sequence[int], chunk: int) -> Iterator[tuple[int, int]]:
     """The same for some projects; one that can't be drained is set aside, so that it holds up no other."""
     try:
         is_last = False
         while not is_last:
-            taken, buckets, is_last = _drain(meaning, project_ids, chunk)
+            taken, buckets, is_last = _drain(metric_id, project_ids, chunk)
             yield taken, buckets
     except DatabaseError as error:
         if isinstance(error, OperationalError | InterfaceError):
             raise
         if len(project_ids) > 1:
             middle = len(project_ids) // 2
-            yield from _drained(meaning, project_ids[:middle], chunk)
-            yield from _drained(meaning, project_ids[middle:], chunk)
+            yield from _drained(metric_id, project_ids[:middle], chunk)
+            yield from _drained(metric_id, project_ids[middle:], chunk)
             return
         logger.exception(
             "Pending contributions of metric %s in project %s can't be merged; they are set aside",
-            meaning.key,
+            metric_id,
             project_ids[0],
         )
         PendingContribution.objects.filter(
-            metric_id=meaning.metric_id, project_id=project_ids[0], drains_whole=True, failure=""
+            metric_id=metric_id, project_id=project_ids[0], drains_whole=True, failure=""
         ).update(failure=str(error)[:1000] or type(error).__name__)
 
 
-def _drain(meaning: Meaning, project_ids: Sequence[int], chunk: int) -> tuple[int, int, bool]:
-    """One transaction: pending rows taken, rollups written, whether that was all."""
-    with transaction.atomic():
-        hold_rollups()
-        held = try_to_hold_buckets(meaning.metric_id, project_ids)
-        if not held:
-            return 0, 0, True
-        if meaning.is_stepped:
-            return *_drain_steps(meaning, held), True
-        last_hour = _last_hour(meaning, held, chunk)
-        drained = _drain_hours(meaning, held, last_hour)
-        buckets = drained.written_count
-        for level in _LEVELS:
-            touched = drained.total_hours if level[3] else drained.stream_days
-            buckets += _raise_level(meaning, touched, *level)
-        return drained.taken_count, buckets, last_hour is None
+class _DefinitionMoved(Exception):
+    """The catalogue moved while a drain ran: what it read may mean something else by now."""
+
+
+def _drain(metric_id: int, project_ids: Sequence[int], chunk: int) -> tuple[int, int, bool]:
+    """One transaction: pending rows taken, rollups written, whether that was all.
+
+    By the definition as it is in the snapshot that is read: archived or reaching back by then, the metric
+    counts other events.
+    """
+    while True:
+        try:
+            with transaction.atomic():
+                hold_rollups()
+                held = try_to_hold_buckets(metric_id, project_ids)
+                if not held:
+                    return 0, 0, True
+                catalogue = current()
+                drained = _drain_held(catalogue.meanings[metric_id], held, chunk)
+                if current().version != catalogue.version:
+                    raise _DefinitionMoved
+                return drained
+        except _DefinitionMoved:
+            continue
+
+
+def _drain_held(meaning: Meaning, held: Sequence[int], chunk: int) -> tuple[int, int, bool]:
+    if meaning.is_stepped:
+        return *_drain_steps(meaning, held), True
+    last_hour = _last_hour(meaning, held, chunk)
+    drained = _drain_hours(meaning, held, last_hour)
+    buckets = drained.written_count
+    for level in _LEVELS:
+        touched = drained.total_hours if level[3] else drained.stream_days
+        buckets += _raise_level(meaning, touched, *level)
+    return drained.taken_count, buckets, last_hour is None
 
 
 def _last_hour(meaning: Meaning, project_ids: Sequence[int], chunk: int) -> Any:

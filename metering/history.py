@@ -41,7 +41,9 @@ def enqueue_history(metric: MetricDefinition) -> None:
          GROUP BY 2, 3, 4, 5, 6, 7, 8, 9
     """  # noqa: S608 (values are bound; the text is ours)
     with transaction.atomic(), connection.cursor() as cursor:
-        due = MetricDefinition.objects.select_for_update().filter(pk=metric.pk, is_history_due=True)
+        due = MetricDefinition.objects.select_for_update(skip_locked=True).filter(
+            pk=metric.pk, is_history_due=True
+        )
         if due.values_list("pk").first() is None:
             return
         cursor.execute(statement, params)

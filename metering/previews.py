@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, transaction
 from .clock import database_now
 from .errors import Invalid, PreviewTooSlow
 from .label_filter import Params
-from .meaning import Meaning, Unreadable
+from .meaning import Meaning, Unreadable, unvoided_sql
 from .models import MetricDefinition, Project
 from .usage import Scope, Slice, usage_in
 
@@ -257,6 +257,7 @@ class _Look:
             AND e.occurred_at < {params.add(self._end)}
             AND e.id <= {params.add(self._position)}
             AND e.kind = 'usage'
+            AND {unvoided_sql(params, as_of=self._position)}
             AND {meaning.filter.sql("e.labels", params)}
         """
 

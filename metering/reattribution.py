@@ -60,17 +60,25 @@ def reattribute(
     moved_count, left = 0, Counter[str]()
     for first in range(0, len(ids), CHUNK_EVENTS):
         chunk = ids[first : first + CHUNK_EVENTS]
-        # The shared lock comes first: the rules that choose the events are those that give them their payers.
-        with transaction.atomic(), recording(draws=0) as page:
-            rows = misattributed_rows(
-                catalogue_at(page.version),
-                project,
-                chunk,
-                start=start,
-                end=end,
-                with_held=even_if_counts_change,
-            )
-            moved_count += _move(project, rows, left, reason=reason, actor=actor)
+        while True:
+            left_here = Counter[str]()
+            try:
+                # The shared lock comes first: the rules that choose the events also give them their payers.
+                with transaction.atomic(), recording(draws=0) as page:
+                    rows = misattributed_rows(
+                        catalogue_at(page.version),
+                        project,
+                        chunk,
+                        start=start,
+                        end=end,
+                        with_held=even_if_counts_change,
+                    )
+                    moved_here = _move(project, rows, left_here, reason=reason, actor=actor)
+            except _Overtaken:
+                continue  # what was voided meanwhile is not chosen again
+            break
+        moved_count += moved_here
+        left += left_here
         on_progress(first + len(chunk))
     return Reattribution(position, moved_count, dict(left))
 
@@ -95,8 +103,15 @@ def _move(
         else:
             left[outcome.detail or outcome.outcome] += 1
     if moved:
-        void_events(moved, reason=reason, actor=actor, kind=Correction.Kind.REATTRIBUTION)
+        voids = void_events(moved, reason=reason, actor=actor, kind=Correction.Kind.REATTRIBUTION)
+        made = {row[0]: outcome.outcome for row, outcome in zip(rows, outcomes, strict=True)}
+        if any(void.outcome == "exists" and made[void.voids] == "created" for void in voids):
+            raise _Overtaken
     return len(moved)
+
+
+class _Overtaken(Exception):
+    """Somebody voided an event between our choosing it and our voiding it: its copy must not stay."""
 
 
 def _input(project: Project, row: tuple[Any, ...]) -> EventInput:

@@ -135,14 +135,23 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
     Commits chunk by chunk; `on_progress` is told the number of pending rows merged so far.
     """
     began = time.monotonic()
-    for metric in MetricDefinition.objects.filter(is_history_due=True).select_related("project"):
-        enqueue_history(metric)
     merged_count = bucket_count = 0
-    for taken, buckets in chain(_merged_chunks(chunk), drained_whole(chunk)):
-        merged_count += taken
-        bucket_count += buckets
-        if taken and on_progress is not None:
-            on_progress(merged_count)
+
+    def merge() -> None:
+        nonlocal merged_count, bucket_count
+        for taken, buckets in chain(_merged_chunks(chunk), drained_whole(chunk)):
+            merged_count += taken
+            bucket_count += buckets
+            if taken and on_progress is not None:
+                on_progress(merged_count)
+
+    merge()
+    # Long history is counted after what waits, which it would hold up.
+    due = list(MetricDefinition.objects.filter(is_history_due=True).select_related("project"))
+    for metric in due:
+        enqueue_history(metric)
+    if due:
+        merge()
     with transaction.atomic(), connection.cursor() as cursor:
         hold_rollups()
         cursor.execute(_SWEEP)

@@ -12,10 +12,12 @@ REBUILDING_SECONDS = 840
 # A step of a verification reads the whole ledger and can't be put down half-way. A message that is delivered
 # again meanwhile finds nothing to do.
 VERIFYING_LIMIT_SECONDS = 6 * 3600
+# A tick that counts the history of a metric; others go on meanwhile.
+COUNTING_HISTORY_LIMIT_SECONDS = 6 * 3600
 SEALING_SECONDS = 120.0  # under the hard time limit with room for the segment that is under way
 
 
-@shared_task(name="metering.roll_up")
+@shared_task(name="metering.roll_up", time_limit=COUNTING_HISTORY_LIMIT_SECONDS)
 def roll_up() -> None:
     """Twin of `manage.py roll_up`."""
     rollups.roll_up()

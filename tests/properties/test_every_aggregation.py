@@ -374,7 +374,8 @@ class House:
                 assert outcome.id is not None
                 self.sent.append((Event(**{**event.__dict__, "id": outcome.id}), key))
         elif isinstance(action, Again) and self.sent:
-            repeated = [self.sent[pick % len(self.sent)] for pick in action.picks]
+            own = [pair for pair in self.sent if not pair[1].startswith("amended:")]
+            repeated = [own[pick % len(own)] for pick in action.picks]
             assert {outcome.outcome for outcome in self._send(repeated)} == {"exists"}
         elif isinstance(action, Void) and self.sent:
             picked = [self.sent[pick % len(self.sent)][0].id for pick in action.picks]
