@@ -15,73 +15,24 @@ aggregate's. Three kinds of metrics differ in what they take from where:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from .aggregations import Aggregate, seconds_sql
 from .buckets import EDGE, HOUR
+from .event_sql import below_owner_sql, counted_sql, event_stream_sql, group_json_sql
 from .label_filter import Params, text_sql
-from .meaning import Meaning, unvoided_sql
-from .models import Project
-from .streams import TOTAL, stream_sql
-
-SUBJECT_COLUMNS = ("subject_type", "subject_id")
-PROJECT_COLUMNS = ("project", "billing_scope")
-# Dimensions that only rows of rollups have: the bucket, the stream, the primary labels as one JSON text.
-BUCKET, STREAM, PRIMARY_LABELS = "bucket", "stream", "group"
-_STREAM_KEY = ("project_id", "billing_scope_id", "stream")
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose usage. `project_ids`: of those projects (None: of all); `payer_id`: billed to that project.
-
-    With `either`, usage that is the one or the other, each event once: what a quota counts.
-    """
-
-    project_ids: Sequence[int] | None = None
-    payer_id: int | None = None
-    either: bool = False
-
-    def sql(self, alias: str, params: Params) -> str:
-        clauses = []
-        if self.project_ids is not None:
-            clauses.append(f"{alias}.project_id = ANY ({params.add(list(self.project_ids))}::bigint[])")
-        if self.payer_id is not None:
-            clauses.append(f"{alias}.billing_scope_id = {params.add(self.payer_id)}")
-        return "(" + (" OR " if self.either else " AND ").join(clauses) + ")" if clauses else "TRUE"
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Which part of a metric's usage, and by what it is grouped.
-
-    `group_by` holds project, billing_scope, subject_type, subject_id and `labels.<name>`; `labels` maps
-    label names to the text they must have.
-    """
-
-    scope: Scope = Scope()
-    subject_type: str | None = None
-    subject_id: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    group_by: Sequence[str] = ()
-
-    def label_names(self) -> set[str]:
-        """All labels that the slice mentions."""
-        return set(self.labels) | {name[7:] for name in self.group_by if name.startswith("labels.")}
-
-    def needs_streams(self) -> bool:
-        """Whether totals per project and payer don't suffice."""
-        return bool(
-            self.subject_type is not None
-            or self.subject_id is not None
-            or self.label_names()
-            or any(name in {*SUBJECT_COLUMNS, STREAM, PRIMARY_LABELS} for name in self.group_by)
-        )
-
-    def needs_ledger(self, meaning: Meaning) -> bool:
-        """Whether rollups don't keep a label that the slice mentions."""
-        return not self.label_names() <= set(meaning.primary_labels)
+from .meaning import Meaning
+from .slices import (
+    BUCKET,
+    PRIMARY_LABELS,
+    PROJECT_COLUMNS,
+    STREAM,
+    SUBJECT_COLUMNS,
+    Slice,
+    filtered_sql,
+)
+from .step_corrections import corrections_ctes
+from .streams import TOTAL
 
 
 def result_columns(meaning: Meaning) -> tuple[str, ...]:
@@ -438,48 +389,6 @@ class _Source:
         return " AND ".join(clauses) or "TRUE"
 
 
-def counted_sql(meaning: Meaning, params: Params, *, as_of: int | None = None) -> str:
-    """Condition under which event `e` counts, as of now or of a position. Its project is under the owner."""
-    clauses = [meaning.where_sql(params), unvoided_sql(params, as_of=as_of)]
-    if as_of is not None:
-        clauses.append(f"e.id <= {params.add(as_of)}")
-    return " AND ".join(clauses)
-
-
-def below_owner_sql(meaning: Meaning, params: Params) -> str:
-    """Condition under which event `e` is of a project that the metric's owner holds."""
-    if not meaning.owner_path:
-        return "TRUE"
-    below = Project.objects.filter(path__startswith=meaning.owner_path).values_list("id", flat=True)
-    return f"e.project_id = ANY ({params.add(list(below))}::bigint[])"
-
-
-def filtered_sql(slice: Slice, alias: str, params: Params) -> str:
-    """Condition under which a row of rollups or pending contributions is in the slice."""
-    clauses = [slice.scope.sql(alias, params)]
-    if slice.subject_type is not None:
-        clauses.append(f"{alias}.subject_type = {params.add(slice.subject_type)}")
-    if slice.subject_id is not None:
-        clauses.append(f"{alias}.subject_id = {params.add(slice.subject_id)}")
-    for name, wanted in slice.labels.items():
-        clauses.append(f'{alias}."group" ->> {params.add(name)} = {params.add(wanted)}')
-    return " AND ".join(clauses)
-
-
-def event_stream_sql(meaning: Meaning, params: Params) -> str:
-    """The stream of event `e`."""
-    return stream_sql("e.subject_type", "e.subject_id", meaning.group_sql(params))
-
-
-def group_json_sql(meaning: Meaning, params: Params) -> str:
-    """The primary labels of event `e`, as jsonb."""
-    pairs = ", ".join(
-        f"{params.add(name)}::text, {sql}"
-        for name, sql in zip(meaning.primary_labels, meaning.group_sql(params), strict=True)
-    )
-    return f"jsonb_build_object({pairs})"
-
-
 def contribution_sql(meaning: Meaning, params: Params, *, sign: int = 1) -> dict[str, str]:
     """Columns of a pending row that aggregates events `e`, or with `sign` -1 takes back what they gave.
 
@@ -498,176 +407,3 @@ def contribution_sql(meaning: Meaning, params: Params, *, sign: int = 1) -> dict
         "drains_whole": "FALSE" if meaning.adds_up else "TRUE",
         "is_mark": "TRUE" if is_mark else "FALSE",
     }
-
-
-def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edges: bool) -> list[str]:
-    """`stepped`: the readings of the hours that can't be taken as stored, each with its step.
-    `corrections`: per marked hour, what they come to less what is stored.
-
-    Reads pending marks, stored hours (by rollup_natural_key) and of the ledger only the hours concerned. The
-    reading before such an hour is the last one of the stored hour before it, unless that one is read anyway.
-    Nothing is joined to a relation of unknown size: rows are gathered and told apart by window functions, so
-    that no plan is quadratic when marks have piled up.
-    """
-    assert meaning.steps is not None
-    metric_id = params.add(meaning.metric_id)
-    edges = ""
-    if has_edges:
-        edges = f"""
-                UNION ALL
-                SELECT r.project_id, r.billing_scope_id, r.stream, r.bucket_start, r.subject_type,
-                       r.subject_id, r."group", FALSE
-                  FROM (
-                        SELECT DISTINCT generate_series(
-                                   date_trunc('hour', start_at, 'UTC'), end_at - interval '1 microsecond',
-                                   interval '1 hour'
-                               ) AS hour_start
-                          FROM cover
-                         WHERE granularity = '{EDGE}'
-                       ) cut
-                  JOIN metering_usagemeterrollup r
-                    ON r.metric_id = {metric_id}
-                   AND r.granularity = 'hour'
-                   AND r.bucket_start = cut.hour_start
-                   AND r.stream <> '{TOTAL}'
-                   AND r.record_count > 0
-                   AND {filtered_sql(slice, "r", params)}
-        """  # noqa: S608
-    key = ", ".join(_STREAM_KEY)
-    of_metric = " AND ".join(
-        [
-            *(f"r.{name} = h.{name}" for name in _STREAM_KEY),
-            f"r.metric_id = {metric_id}",
-            "r.granularity = 'hour'",
-        ]
-    )
-    step = meaning.steps.sql("value", "at", "lag(value) OVER stream_order", "lag(at) OVER stream_order")
-    has_moment = "value_moment" in meaning.aggregation.needed
-    moment = f"sum(step * {seconds_sql('at')})" if has_moment else "NULL::numeric"
-    return [
-        f"""
-        hours AS MATERIALIZED (
-            SELECT {key}, hour_start, min(subject_type) AS subject_type, min(subject_id) AS subject_id,
-                   min("group"::text)::jsonb AS "group", bool_or(is_stale) AS is_stale
-              FROM (
-                SELECT p.project_id, p.billing_scope_id, p.stream, at.hour_start, p.subject_type,
-                       p.subject_id, p."group", TRUE AS is_stale
-                  FROM (
-                        SELECT {key}, hour_start, min(subject_type) AS subject_type,
-                               min(subject_id) AS subject_id, min("group"::text)::jsonb AS "group"
-                          FROM metering_pendingcontribution p
-                         WHERE p.metric_id = {metric_id}
-                           AND {filtered_sql(slice, "p", params)}
-                         GROUP BY {key}, hour_start
-                       ) p
-                 CROSS JOIN LATERAL (
-                       -- The marked hour, and the one after it, whose first step begins at its last reading.
-                       SELECT p.hour_start
-                        UNION ALL
-                       (SELECT r.bucket_start
-                          FROM metering_usagemeterrollup r
-                         WHERE {of_metric.replace("h.", "p.")}
-                           AND r.bucket_start > p.hour_start
-                           AND r.record_count > 0
-                         ORDER BY r.bucket_start
-                         LIMIT 1)
-                       ) at
-                {edges}
-              ) touched
-             GROUP BY {key}, hour_start
-        )
-        """,  # noqa: S608
-        f"""
-        gathered AS (
-            -- The hours themselves,
-            SELECT {key}, hour_start, TRUE AS is_asked, is_stale, subject_type, subject_id, "group",
-                   NULL::timestamptz AS at, NULL::bigint AS id, NULL::numeric AS value, FALSE AS is_before
-              FROM hours
-            UNION ALL
-            -- the last reading before each, as stored,
-            SELECT h.project_id, h.billing_scope_id, h.stream, before.bucket_start, FALSE, FALSE, NULL, NULL,
-                   NULL::jsonb, before.last_at, before.last_event_id, before.last_value, TRUE
-              FROM hours h
-             CROSS JOIN LATERAL (
-                   SELECT r.bucket_start, r.last_at, r.last_event_id, r.last_value
-                     FROM metering_usagemeterrollup r
-                    WHERE {of_metric}
-                      AND r.bucket_start < h.hour_start
-                      AND r.record_count > 0
-                    ORDER BY r.bucket_start DESC
-                    LIMIT 1
-                   ) before
-            UNION ALL
-            -- and what the ledger holds of those hours, in all streams.
-            SELECT asked.project_id, x.billing_scope_id, x.stream, asked.hour_start, FALSE, FALSE, NULL, NULL,
-                   NULL::jsonb, x.occurred_at, x.id, x.value, FALSE
-              FROM (SELECT DISTINCT project_id, hour_start FROM hours) asked
-             CROSS JOIN LATERAL (
-                   SELECT e.billing_scope_id, {event_stream_sql(meaning, params)} AS stream,
-                          e.occurred_at, e.id, {meaning.value_sql(params)} AS value
-                     FROM metering_usageevent e
-                    WHERE e.project_id = asked.project_id
-                      AND e.occurred_at >= asked.hour_start
-                      AND e.occurred_at < asked.hour_start + interval '1 hour'
-                      AND {counted_sql(meaning, params)}
-                   OFFSET 0
-                   ) x
-        )
-        """,  # noqa: S608
-        f"""
-        stepped AS MATERIALIZED (
-            SELECT *
-              FROM (
-                    SELECT readings.*, {step} AS step
-                      FROM (
-                            SELECT {key}, hour_start, at, id, value, is_before,
-                                   bool_or(is_asked) OVER hour AS is_asked,
-                                   bool_or(is_stale) OVER hour AS is_stale,
-                                   max(subject_type) OVER hour AS subject_type,
-                                   max(subject_id) OVER hour AS subject_id,
-                                   (max("group"::text) OVER hour)::jsonb AS "group"
-                              FROM gathered
-                            WINDOW hour AS (PARTITION BY {key}, hour_start)
-                           ) readings
-                     WHERE at IS NOT NULL
-                       AND is_before <> is_asked
-                    WINDOW stream_order AS (PARTITION BY {key} ORDER BY at, id)
-                   ) every
-             WHERE NOT is_before
-        )
-        """,  # noqa: S608
-        f"""
-        corrections AS (
-            SELECT {key}, hour_start, min(subject_type) AS subject_type, min(subject_id) AS subject_id,
-                   min("group")::jsonb AS "group", sum(record_count) AS record_count,
-                   sum(value_sum) AS value_sum, sum(value_moment) AS value_moment,
-                   min(last_value) AS last_value, min(last_at) AS last_at,
-                   min(last_event_id) AS last_event_id
-              FROM (
-                    SELECT {key}, hour_start, min(subject_type) AS subject_type,
-                           min(subject_id) AS subject_id, min("group"::text) AS "group",
-                           count(*) AS record_count, sum(step) AS value_sum, {moment} AS value_moment,
-                           (array_agg(value ORDER BY at DESC, id DESC))[1] AS last_value,
-                           max(at) AS last_at,
-                           (array_agg(id ORDER BY at DESC, id DESC))[1] AS last_event_id
-                      FROM stepped
-                     WHERE is_stale
-                     GROUP BY {key}, hour_start
-                    UNION ALL
-                    SELECT h.project_id, h.billing_scope_id, h.stream, h.hour_start, h.subject_type,
-                           h.subject_id, h."group"::text, -stored.record_count, -stored.value_sum,
-                           -stored.value_moment, NULL, NULL, NULL
-                      FROM hours h
-                     CROSS JOIN LATERAL (
-                           SELECT r.record_count, r.value_sum, r.value_moment
-                             FROM metering_usagemeterrollup r
-                            WHERE {of_metric}
-                              AND r.bucket_start = h.hour_start
-                            LIMIT 1
-                           ) stored
-                     WHERE h.is_stale
-                   ) signed
-             GROUP BY {key}, hour_start
-        )
-        """,  # noqa: S608
-    ]

@@ -13,9 +13,10 @@ import msgspec
 from django.db import connection, transaction
 
 from .catalogue import Catalogue, catalogue_at, current
-from .contributions import contribution_sql, event_stream_sql, group_json_sql
+from .contributions import contribution_sql
 from .cursors import LARGEST_ID
 from .errors import Conflict, EventsRejected, Invalid, NotFound
+from .event_sql import event_stream_sql, group_json_sql
 from .intake import MAX_EVENTS, MAX_LABEL_INTEGER, events_from
 from .label_filter import Params
 from .ledger import Outcome, record_items

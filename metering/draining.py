@@ -15,17 +15,13 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from .catalogue import current
-from .contributions import (
-    Scope,
-    Slice,
-    corrections_ctes,
-    counted_sql,
-    event_stream_sql,
-)
+from .event_sql import counted_sql, event_stream_sql
 from .label_filter import Params
 from .locks import hold_rollups, try_to_hold_buckets
 from .meaning import Meaning
 from .models import PendingContribution
+from .slices import Scope, Slice
+from .step_corrections import corrections_ctes
 from .streams import TOTAL
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from django.db import connection
 from .aggregations import seconds_sql
 from .buckets import bucket_ceiling
 from .catalogue import Catalogue
-from .contributions import Scope, Slice
 from .csv_cells import neutral_sql
 from .event_listing import EventFilter
 from .label_filter import Params
 from .meaning import Meaning
 from .models import QUANTITY_SCALE
+from .slices import Scope, Slice
 from .summaries import rows_sql
 
 EVENT_COLUMNS = (

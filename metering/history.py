@@ -3,7 +3,8 @@
 from django.db import connection, transaction
 
 from .catalogue import move_version
-from .contributions import contribution_sql, event_stream_sql, group_json_sql
+from .contributions import contribution_sql
+from .event_sql import event_stream_sql, group_json_sql
 from .label_filter import Params
 from .meaning import Meaning, unvoided_sql
 from .models import MetricDefinition, Project

@@ -6,7 +6,7 @@ hours are there. So any set of hours can be worked out again without a look at t
 """
 
 from .aggregations import COLUMNS, seconds_sql
-from .contributions import counted_sql
+from .event_sql import counted_sql
 from .label_filter import Params
 from .meaning import Meaning
 from .streams import TOTAL, stream_sql

@@ -12,22 +12,12 @@ from uuid import UUID
 from django.db import connection
 
 from .buckets import EDGE, bucket_end, bucket_floor
-from .contributions import (
-    BUCKET,
-    PRIMARY_LABELS,
-    STREAM,
-    Scope,
-    Slice,
-    aggregate_of,
-    grouped_sql,
-    level_before_sql,
-    parts_sql,
-    result_columns,
-)
+from .contributions import aggregate_of, grouped_sql, level_before_sql, parts_sql, result_columns
 from .cursors import cursor_text, place_at, row_id
 from .label_filter import Params
 from .meaning import Meaning
 from .numbers import plain
+from .slices import BUCKET, PRIMARY_LABELS, STREAM, Scope, Slice
 from .timestamps import instant_from, iso
 from .usage import value_between
 

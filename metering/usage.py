@@ -13,22 +13,13 @@ from django.db import connection
 
 from .aggregations import Aggregate, mean_level
 from .buckets import EDGE, cover
-from .contributions import (
-    PROJECT_COLUMNS,
-    SUBJECT_COLUMNS,
-    Scope,
-    Slice,
-    aggregate_of,
-    below_owner_sql,
-    counted_sql,
-    grouped_sql,
-    parts_sql,
-    result_columns,
-)
+from .contributions import aggregate_of, grouped_sql, parts_sql, result_columns
+from .event_sql import below_owner_sql, counted_sql
 from .label_filter import Params
 from .meaning import Meaning
 from .models import Project
 from .numbers import EXACT
+from .slices import PROJECT_COLUMNS, SUBJECT_COLUMNS, Scope, Slice
 from .streams import TOTAL
 
 __all__ = [

@@ -64,7 +64,8 @@ def fill_ledger(
 def fill_pending(batch: int) -> int:
     """What recorders of batches would have left for the tick; how many rows that are."""
     from metering.catalogue import current
-    from metering.contributions import contribution_sql, event_stream_sql
+    from metering.contributions import contribution_sql
+    from metering.event_sql import event_stream_sql
     from metering.label_filter import Params
 
     [meaning] = current().meanings.values()
