@@ -101,13 +101,13 @@ AUTH_PASSWORD_VALIDATORS = [
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
 # What `verify` checks, in this order. An app adds a check of its own by its dotted path.
 VERIFICATION_CHECKS = [
-    "metering.verification_checks.GUARDS",
-    "metering.verification_checks.SEALS",
-    "metering.verification_checks.POSITIONS",
-    "metering.verification_checks.VOIDS",
-    "metering.verification_checks.PAYERS",
-    "metering.verification_checks.PENDING",
-    "metering.verification_checks.ROLLUPS",
+    "metering.verifying.verification_checks.GUARDS",
+    "metering.verifying.verification_checks.SEALS",
+    "metering.verifying.verification_checks.POSITIONS",
+    "metering.verifying.verification_checks.VOIDS",
+    "metering.verifying.verification_checks.PAYERS",
+    "metering.verifying.verification_checks.PENDING",
+    "metering.verifying.verification_checks.ROLLUPS",
 ]
 
 # --- Seals ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from .catalogue import Catalogue
 from .errors import EventError, MeterbookError
-from .meaning import Meaning
+from .measuring.meaning import Meaning
 
 
 class Asking(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from .errors import Invalid, NotFound
-from .meaning import Meaning
+from .measuring.meaning import Meaning
 from .models import (
     MAX_TREE_DEPTH,
     AttributionRule,

@@ -10,10 +10,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-from .clock import database_now
-from .definitions import ledger_end
+from .clock import database_now, ledger_end
 from .models import Fence, Heartbeat, PendingContribution, UsageEvent
-from .rollups import HEARTBEAT
+from .rolling_up.rollups import HEARTBEAT
 
 EXACT_UP_TO = 100_000  # more rows than this are estimated: counting them takes longer than a page should
 TICK_IS_LATE_AFTER = dt.timedelta(seconds=60)  # twelve missed ticks of the schedule as it is seeded

@@ -19,11 +19,11 @@ from django.db import IntegrityError
 from .admission import admission_policy
 from .catalogue import Catalogue, catalogue_at
 from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Refused
-from .intake import MAX_EVENTS, Item, events_from
-from .numbers import EXACT
 from .principal import EVERYBODY_INSIDE, Principal
-from .recording import Candidate, Resolver
-from .writing import Page, recording
+from .recording.intake import MAX_EVENTS, Item, events_from
+from .recording.resolving import Candidate, Resolver
+from .recording.writing import Page, recording
+from .texts.numbers import EXACT
 
 RECORDED_ONCE = "usage_event_recorded_once"
 

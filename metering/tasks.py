@@ -4,8 +4,12 @@ from contextlib import suppress
 
 from celery import shared_task
 
-from . import event_uploads, fences, rebuild_requests, rollups, seal_mail, seals, verification
+from .answering import fences
 from .errors import Conflict
+from .importing import event_uploads
+from .rolling_up import rebuild_requests, rollups
+from .sealing import seal_mail, seals
+from .verifying import verification
 
 # A large metric outlasts the usual limit; still under the broker's visibility timeout.
 REBUILDING_SECONDS = 840

@@ -9,14 +9,14 @@ from decimal import Decimal, localcontext
 from django.db import Error
 
 from metering.admission import Asking, Verdicts
-from metering.aggregations import Aggregate
+from metering.answering.usage import Scope, Slice, usage_in
 from metering.catalogue import Catalogue
 from metering.errors import EventError
-from metering.meaning import Meaning
-from metering.numbers import EXACT
-from metering.timestamps import iso
-from metering.usage import Scope, Slice, usage_in
-from metering.windows import zone_named
+from metering.measuring.aggregations import Aggregate
+from metering.measuring.meaning import Meaning
+from metering.measuring.windows import zone_named
+from metering.texts.numbers import EXACT
+from metering.texts.timestamps import iso
 
 from .errors import QuotaExceeded, QuotaUnavailable
 from .models import ProjectQuota

@@ -8,9 +8,9 @@ from django.db import IntegrityError, transaction
 
 from metering.catalogue import move_version
 from metering.errors import Conflict, Invalid, NotFound
-from metering.meaning import steps_of
+from metering.measuring.meaning import steps_of
 from metering.models import MetricDefinition, Project
-from metering.numbers import NotANumber, decimal_from
+from metering.texts.numbers import NotANumber, decimal_from
 
 from .models import ProjectQuota
 

@@ -7,7 +7,7 @@ import datetime as dt
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from metering.windows import window_holding
+from metering.measuring.windows import window_holding
 
 NEVER = "never"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from metering.aggregations import Accumulator, Aggregate, Aggregation
-from metering.numbers import plain
-from metering.timestamps import iso
+from metering.measuring.aggregations import Accumulator, Aggregate, Aggregation
+from metering.texts.numbers import plain
+from metering.texts.timestamps import iso
 
 from .periods import Period
 

@@ -8,14 +8,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from metering import catalogue
-from metering.corrections import void_events
-from metering.definitions import define_metric
+from metering.answering.usage import Slice, Usage, usage_in
+from metering.attributing.scope_tree import create_project
+from metering.correcting.corrections import void_events
+from metering.defining.definitions import define_metric
 from metering.ledger import Outcome, record_events
-from metering.meaning import Meaning
+from metering.measuring.meaning import Meaning
 from metering.models import MetricDefinition, Project, UsageEvent
-from metering.scope_tree import create_project
-from metering.timestamps import instant_from
-from metering.usage import Slice, Usage, usage_in
+from metering.texts.timestamps import instant_from
 
 _numbers = itertools.count(1)
 

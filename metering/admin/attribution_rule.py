@@ -17,10 +17,10 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
+from metering.attributing.scope_tree import attribute, end_attribution, withdraw_attribution
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import AttributionRule, Project
-from metering.scope_tree import attribute, end_attribution, withdraw_attribution
 
 from . import cells
 from .base import EditableAdmin, VerbForm

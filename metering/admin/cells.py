@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from metering.models import Project
-from metering.numbers import plain
+from metering.texts.numbers import plain
 
 DASH = "–"
 EXACT_ROUNDING = Context(prec=200)

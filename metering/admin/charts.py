@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metering.meaning import Meaning
-from metering.usage_charts import Interval, Point, Share
+from metering.answering.usage_charts import Interval, Point, Share
+from metering.measuring.meaning import Meaning
 
 from . import cells
 

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from metering.corrections import AMEND_SOURCE
+from metering.correcting.corrections import AMEND_SOURCE
 from metering.models import Correction, UsageEvent
 
 from . import cells

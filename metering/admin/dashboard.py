@@ -11,12 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
-from metering.catalogue import current
-from metering.health import LedgerHealth, ledger_health
-from metering.meaning import Meaning
-from metering.models import MetricDefinition, Project
-from metering.usage import usage_in
-from metering.usage_charts import (
+from metering.answering.usage import usage_in
+from metering.answering.usage_charts import (
     MAX_CHART_DAYS,
     Interval,
     days_interval,
@@ -26,7 +22,11 @@ from metering.usage_charts import (
     points_of,
     value_in,
 )
-from metering.verification import last_verification
+from metering.catalogue import current
+from metering.health import LedgerHealth, ledger_health
+from metering.measuring.meaning import Meaning
+from metering.models import MetricDefinition, Project
+from metering.verifying.verification import last_verification
 
 from . import cells
 from .charts import Chart, shares_chart, usage_chart

@@ -14,10 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering.answering.event_listing import Cursor, EventFilter, events_page
 from metering.catalogue import current
 from metering.errors import Invalid
-from metering.event_listing import Cursor, EventFilter, events_page
-from metering.meaning import Unreadable
+from metering.measuring.meaning import Unreadable
 from metering.models import MetricDefinition, UsageEvent
 
 from . import cells

@@ -14,13 +14,13 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from metering.corrections import MAX_REASON_LENGTH
+from metering.correcting.corrections import MAX_REASON_LENGTH
 from metering.errors import MeterbookError
-from metering.intake import label_number, labels_text
 from metering.models import KEY_MAX_LENGTH, NAME_MAX_LENGTH
-from metering.numbers import NotANumber, decimal_from, plain
-from metering.repeated_members import repeated_member
-from metering.timestamps import NotAnInstant, instant_from, iso
+from metering.recording.intake import label_number, labels_text
+from metering.recording.repeated_members import repeated_member
+from metering.texts.numbers import NotANumber, decimal_from, plain
+from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
 _decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=label_number).decode
 

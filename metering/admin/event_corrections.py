@@ -17,8 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from metering.correction_previews import Effect, Preview, preview_of_amendment, preview_of_voids
-from metering.corrections import amend_event, void_events
+from metering.correcting.correction_previews import Effect, Preview, preview_of_amendment, preview_of_voids
+from metering.correcting.corrections import amend_event, void_events
 from metering.errors import MeterbookError
 from metering.models import MetricDefinition, Project, UsageEvent
 

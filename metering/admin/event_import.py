@@ -23,8 +23,8 @@ from kombu.exceptions import OperationalError as BrokerError
 from metering.catalogue import current
 from metering.clock import database_now
 from metering.errors import Invalid, MeterbookError
-from metering.event_imports import rejects_of
-from metering.event_uploads import (
+from metering.importing.event_imports import rejects_of
+from metering.importing.event_uploads import (
     cancel_import,
     file_of,
     options_of,
@@ -33,8 +33,8 @@ from metering.event_uploads import (
     store_upload,
     try_upload,
 )
+from metering.importing.reject_files import RejectFormat, written
 from metering.models import EventImport, EventImportReject, Project
-from metering.reject_files import RejectFormat, written
 from metering.tasks import import_files
 
 from . import cells

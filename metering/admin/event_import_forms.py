@@ -9,10 +9,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from metering.column_guesses import guesses, plain_name
-from metering.event_columns import LABEL, RowOptions, Rows
-from metering.event_records import ImportOptions
-from metering.event_uploads import MAX_UPLOAD_BYTES
+from metering.importing.column_guesses import guesses, plain_name
+from metering.importing.event_columns import LABEL, RowOptions, Rows
+from metering.importing.event_records import ImportOptions
+from metering.importing.event_uploads import MAX_UPLOAD_BYTES
 from metering.models import KEY_MAX_LENGTH, NAME_MAX_LENGTH, Project
 
 SAMPLE_ROWS = 4

@@ -19,9 +19,10 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from metering.answering.usage_charts import latest_days, points_of, value_in
 from metering.catalogue import current
-from metering.cloning import clone_metric
-from metering.definitions import (
+from metering.defining.cloning import clone_metric
+from metering.defining.definitions import (
     MEANING_FIELDS,
     WORDING_FIELDS,
     archive_metric,
@@ -30,10 +31,9 @@ from metering.definitions import (
     has_counted,
     meaning_fields_of,
 )
+from metering.defining.previews import DEFAULT_DAYS
 from metering.errors import MeterbookError, PreviewTooSlow
 from metering.models import MetricDefinition, UsageMeterRollup
-from metering.previews import DEFAULT_DAYS
-from metering.usage_charts import latest_days, points_of, value_in
 
 from . import cells
 from .base import EditableAdmin

@@ -11,11 +11,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
-from metering.aggregations import AGGREGATIONS
-from metering.cloning import clone_of
-from metering.definitions import MEANING_FIELDS, WORDING_FIELDS, draft_of, ensure_key_is_free
+from metering.defining.cloning import clone_of
+from metering.defining.definitions import MEANING_FIELDS, WORDING_FIELDS, draft_of, ensure_key_is_free
 from metering.errors import Conflict, Invalid
-from metering.label_filter import InvalidFilter, filter_from
+from metering.measuring.aggregations import AGGREGATIONS
+from metering.measuring.label_filter import InvalidFilter, filter_from
 from metering.models import MetricDefinition
 
 from .base import VerbForm

@@ -20,9 +20,9 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from metering.defining.octane_exchange import MAX_METERS, Draft, drafts_of, import_octane, meters_of
 from metering.errors import Inexpressible, MeterbookError
 from metering.models import MetricDefinition, Project
-from metering.octane_exchange import MAX_METERS, Draft, drafts_of, import_octane, meters_of
 
 from .base import HouseAdmin
 from .metric_words import meaning_in_words

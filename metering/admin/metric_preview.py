@@ -8,11 +8,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metering.meaning import Meaning
+from metering.answering.usage_charts import Interval, Point, days_interval
+from metering.defining.previews import MAX_DAYS, MAX_EVENTS, Evaluation, Part, Preview, preview_of
+from metering.measuring.meaning import Meaning
+from metering.measuring.windows import Window
 from metering.models import MetricDefinition
-from metering.previews import MAX_DAYS, MAX_EVENTS, Evaluation, Part, Preview, preview_of
-from metering.usage_charts import Interval, Point, days_interval
-from metering.windows import Window
 
 from . import cells
 from .charts import Chart, usage_chart

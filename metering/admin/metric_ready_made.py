@@ -9,10 +9,10 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from metering.definitions import draft_of
+from metering.defining.definitions import draft_of
+from metering.defining.ready_made import READY_MADE, add_ready_made, seen_metric
 from metering.errors import MeterbookError
 from metering.models import MetricDefinition, Project
-from metering.ready_made import READY_MADE, add_ready_made, seen_metric
 
 from .base import HouseAdmin
 from .metric_octane import owner_field

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metering.meaning import steps_of
+from metering.measuring.meaning import steps_of
+from metering.measuring.steps import Steps
 from metering.models import MetricDefinition
-from metering.steps import Steps
 
 _OPERATORS = {"$eq": "=", "$ne": "≠", "$gt": ">", "$gte": "≥", "$lt": "<", "$lte": "≤"}
 

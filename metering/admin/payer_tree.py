@@ -17,14 +17,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
+from metering.answering.usage import Scope, Slice, usage_in
+from metering.answering.usage_charts import last_used_first
+from metering.attributing.payer_tree import PAGE_PROJECTS, PayerLine, PayerTree, payer_tree
+from metering.attributing.payers import Span
 from metering.catalogue import Catalogue, current
 from metering.clock import database_now
-from metering.meaning import Meaning
+from metering.measuring.meaning import Meaning
 from metering.models import AttributionRule, MetricDefinition, Project
-from metering.payer_tree import PAGE_PROJECTS, PayerLine, PayerTree, payer_tree
-from metering.payers import Span
-from metering.usage import Scope, Slice, usage_in
-from metering.usage_charts import last_used_first
 
 from . import cells
 

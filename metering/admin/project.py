@@ -3,9 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any
-from zoneinfo import available_timezones
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.db.models.functions import Collate
@@ -19,17 +17,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminSelect2Widget
 
+from metering.attributing.scope_tree import change_project, create_project, move_project, remove_project
 from metering.catalogue import current
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import ApiKey, MetricDefinition, Project, SurfaceInstallation
-from metering.scope_tree import change_project, create_project, move_project, remove_project
 
 from . import cells
 from .attribution_rule import rules_of
-from .base import EditableAdmin, VerbForm
+from .base import EditableAdmin
+from .project_forms import MoveForm, ProjectForm
 from .reattribution import reattribution_page
 
 INDENT_REM = 1.5
@@ -38,61 +36,6 @@ KIND_COLOURS = {
     Project.Kind.ORGANISATION: "info",
     Project.Kind.PROJECT: "",
 }
-
-
-def time_zone_choices() -> list[tuple[str, str]]:
-    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
-    return [(name, name) for name in ("UTC", *names)]
-
-
-class ProjectForm(VerbForm):
-    timezone = forms.ChoiceField(
-        label=_("Time zone"),
-        choices=time_zone_choices,
-        initial="UTC",
-        widget=UnfoldAdminSelect2Widget(),
-        help_text=_("Quota periods and billing days begin at this zone's midnight."),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        stored = self.instance.timezone
-        zones = time_zone_choices()
-        if stored and (stored, stored) not in zones:
-            zones.append((stored, stored))
-        if "timezone" in self.fields:
-            self.fields["timezone"].choices = zones  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any]:
-        """Only a tenant stands at the top: a key sees its own tree, so nothing else would be reached."""
-        given: dict[str, Any] = super().clean() or self.cleaned_data
-        is_adrift = (
-            "parent" in self.fields
-            and "parent" not in self.errors
-            and given.get("parent") is None
-            and given.get("kind") != Project.Kind.TENANT
-        )
-        if is_adrift:
-            self.add_error(
-                "parent", _("Say what it belongs to. Only a platform tenant stands at the top of a tree.")
-            )
-        return given
-
-
-class MoveForm(forms.Form):
-    parent = forms.ModelChoiceField(
-        label=_("New parent"),
-        queryset=Project.objects.none(),
-        required=False,
-        empty_label=_("None: the top of a tree of its own"),
-        widget=UnfoldAdminSelect2Widget(),
-    )
-
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        below = Project.objects.below(project)
-        self.fields["parent"].queryset = Project.objects.exclude(pk__in=below).in_tree_order()  # type: ignore[attr-defined]
-        self.initial.setdefault("parent", project.parent_id)
 
 
 @admin.register(Project)

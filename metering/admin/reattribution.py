@@ -11,10 +11,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
 
+from metering.attributing.misattribution import reattribution_preview
+from metering.attributing.reattribution import reattribute
 from metering.errors import MeterbookError
-from metering.misattribution import reattribution_preview
 from metering.models import Project
-from metering.reattribution import reattribute
 
 MAX_EVENTS_HERE = 20_000  # some seconds; more is for the command, which no time-out of a page ends
 

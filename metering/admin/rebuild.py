@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from unfold.decorators import action
 
 from metering.models import MetricDefinition, RollupRebuild
-from metering.rebuild_requests import request_rebuild
+from metering.rolling_up.rebuild_requests import request_rebuild
 from metering.tasks import rebuild_rollups
 
 from . import cells

@@ -12,13 +12,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
 
-from metering.aggregations import AGGREGATIONS
-from metering.buckets import bucket_end
+from metering.answering.usage import Scope, Slice, usage_in
 from metering.catalogue import current
-from metering.label_filter import Params
+from metering.measuring.aggregations import AGGREGATIONS
+from metering.measuring.buckets import bucket_end
+from metering.measuring.label_filter import Params
+from metering.measuring.streams import TOTAL
 from metering.models import MetricDefinition, UsageMeterRollup
-from metering.streams import TOTAL
-from metering.usage import Scope, Slice, usage_in
 
 from . import cells
 from .filters import InstantRangeFilter, ProjectFilter

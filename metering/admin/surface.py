@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from metering.attributing.scope_tree import install_surface, rename_surface, uninstall_surface
 from metering.errors import MeterbookError
 from metering.models import SurfaceInstallation
-from metering.scope_tree import install_surface, rename_surface, uninstall_surface
 
 from . import cells
 from .base import EditableAdmin

@@ -23,9 +23,9 @@ from metering.clock import database_now
 from metering.errors import Conflict, MeterbookError
 from metering.models import VerificationRun
 from metering.tasks import go_on_verifying
-from metering.verification import findings_of, request_verification
-from metering.verification_checks import registered_checks
-from metering.verification_findings import Finding
+from metering.verifying.verification import findings_of, request_verification
+from metering.verifying.verification_checks import registered_checks
+from metering.verifying.verification_findings import Finding
 
 from . import cells
 from .base import ReadOnlyAdmin

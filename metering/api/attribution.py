@@ -9,16 +9,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.answering.usage_charts import UTC_ZONE
+from metering.attributing.payers import chain_at
+from metering.attributing.scope_tree import attribute, end_attribution, withdraw_attribution
 from metering.catalogue import current
 from metering.clock import database_now
-from metering.cursors import LARGEST_ID
 from metering.errors import Invalid, NotFound
 from metering.models import AttributionRule, Project, SurfaceInstallation
-from metering.payers import chain_at
 from metering.principal import Principal
-from metering.scope_tree import attribute, end_attribution, withdraw_attribution
-from metering.timestamps import NotAnInstant, instant_from, iso
-from metering.usage_charts import UTC_ZONE
+from metering.texts.cursors import LARGEST_ID
+from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
 from .documents import (
     AttributionDocument,

@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from metering.corrections import AMENDABLE, MAX_REASON_LENGTH, Voided, amend_event, void_events
+from metering.correcting.corrections import AMENDABLE, MAX_REASON_LENGTH, Voided, amend_event, void_events
 from metering.errors import Invalid
-from metering.intake import ALIASES, MAX_EVENTS
 from metering.models import Correction, UsageEvent
-from metering.timestamps import iso
+from metering.recording.intake import ALIASES, MAX_EVENTS
+from metering.texts.timestamps import iso
 
 from .authentication import bearer_key
 from .documents import EventDocument, OutcomeDocument, ProblemDocument

@@ -2,8 +2,8 @@
 
 from drf_spectacular.utils import OpenApiParameter
 
+from metering.answering.event_listing import EventFilter
 from metering.catalogue import Catalogue
-from metering.event_listing import EventFilter
 from metering.models import UsageEvent
 from metering.principal import Principal
 

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from metering.models import LedgerSeal
-from metering.timestamps import iso
+from metering.texts.timestamps import iso
 
 from .documents import LedgerSealPage, ProblemDocument
 from .pagination import KeyCursorPagination

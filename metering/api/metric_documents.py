@@ -2,10 +2,10 @@
 
 from rest_framework import serializers
 
-from metering.aggregations import AGGREGATIONS
-from metering.octane import AGGREGATIONS as OCTANE_AGGREGATIONS
-from metering.previews import DEFAULT_DAYS, MAX_DAYS
-from metering.ready_made import BY_KEY
+from metering.defining.octane import AGGREGATIONS as OCTANE_AGGREGATIONS
+from metering.defining.previews import DEFAULT_DAYS, MAX_DAYS
+from metering.defining.ready_made import BY_KEY
+from metering.measuring.aggregations import AGGREGATIONS
 
 
 class MetricDocument(serializers.Serializer):

@@ -5,8 +5,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.defining.octane_exchange import import_octane, meters_of
 from metering.models import MetricDefinition
-from metering.octane_exchange import import_octane, meters_of
 
 from .documents import ProblemDocument
 from .metric_documents import ImportedMetrics, OctaneMeterDocument

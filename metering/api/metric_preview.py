@@ -8,13 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from metering.cloning import clone_of
-from metering.definitions import draft_of
+from metering.defining.cloning import clone_of
+from metering.defining.definitions import draft_of
+from metering.defining.previews import DEFAULT_DAYS, MAX_DAYS, MAX_EVENTS, Evaluation, Preview, preview_of
 from metering.errors import Invalid
 from metering.models import MetricDefinition
-from metering.numbers import plain
-from metering.previews import DEFAULT_DAYS, MAX_DAYS, MAX_EVENTS, Evaluation, Preview, preview_of
-from metering.timestamps import iso
+from metering.texts.numbers import plain
+from metering.texts.timestamps import iso
 
 from .documents import ProblemDocument
 from .metric_documents import MetricPreviewDocument, MetricPreviewRequestDocument

@@ -7,9 +7,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.defining.ready_made import READY_MADE, add_ready_made, seen_metric
 from metering.errors import Invalid
 from metering.models import MetricDefinition
-from metering.ready_made import READY_MADE, add_ready_made, seen_metric
 
 from .documents import ProblemDocument
 from .metric_documents import AddReadyMadeDocument, ReadyMadeList, ReadyMadeOutcomes

@@ -9,12 +9,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from metering.catalogue import current
-from metering.cloning import clone_metric
-from metering.definitions import MEANING_FIELDS, WORDING_FIELDS, archive_metric, change_metric, define_metric
+from metering.defining.cloning import clone_metric
+from metering.defining.definitions import (
+    MEANING_FIELDS,
+    WORDING_FIELDS,
+    archive_metric,
+    change_metric,
+    define_metric,
+)
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition, Project
 from metering.principal import Principal
-from metering.timestamps import iso
+from metering.texts.timestamps import iso
 
 from .documents import ProblemDocument
 from .metric_documents import MetricCloneDocument, MetricDocument, MetricPage

@@ -12,12 +12,12 @@ from django.http import QueryDict
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
+from metering.answering.positions import position_at
 from metering.errors import Invalid
-from metering.numbers import MAX_NUMBER_LENGTH
-from metering.positions import position_at
-from metering.repeated_members import repeated_member
-from metering.timestamps import EARLIEST, NotAnInstant, instant_from
-from metering.windows import UnknownTimeZone, first_instant, zone_named
+from metering.measuring.windows import UnknownTimeZone, first_instant, zone_named
+from metering.recording.repeated_members import repeated_member
+from metering.texts.numbers import MAX_NUMBER_LENGTH
+from metering.texts.timestamps import EARLIEST, NotAnInstant, instant_from
 
 MAX_SMALL_BODY_BYTES = 1024 * 1024  # definitions, quotas, projects: nothing of them is larger
 MAX_FIELD_LENGTH = 255  # of a path that a complaint repeats

@@ -9,11 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.attributing.scope_tree import change_project, create_project, remove_project
 from metering.catalogue import Catalogue, current
 from metering.errors import Invalid
 from metering.models import Project
-from metering.scope_tree import change_project, create_project, remove_project
-from metering.timestamps import iso
+from metering.texts.timestamps import iso
 
 from .documents import ProblemDocument, ProjectDocument, ProjectPage
 from .pagination import KeyCursorPagination

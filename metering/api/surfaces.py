@@ -8,13 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.attributing.scope_tree import install_surface, rename_surface, uninstall_surface
 from metering.catalogue import Catalogue, current
 from metering.clock import database_now
-from metering.cursors import LARGEST_ID
 from metering.errors import Invalid, NotFound
 from metering.models import Project, SurfaceInstallation
-from metering.scope_tree import install_surface, rename_surface, uninstall_surface
-from metering.timestamps import iso
+from metering.texts.cursors import LARGEST_ID
+from metering.texts.timestamps import iso
 
 from .documents import ProblemDocument, SurfaceDocument, SurfaceNameDocument, SurfacePage
 from .pagination import KeyCursorPagination

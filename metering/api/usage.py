@@ -13,17 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from metering.aggregations import Aggregate
-from metering.catalogue import Catalogue, current, project_ids_below
-from metering.csv_cells import neutral
-from metering.errors import Invalid, NotFound
-from metering.fences import last_position
-from metering.meaning import Meaning
-from metering.numbers import plain
-from metering.principal import Principal
-from metering.summaries import PERIODS, SummaryCursor, SummaryFilter, summaries_page
-from metering.timestamps import iso
-from metering.usage import (
+from metering.answering.fences import last_position
+from metering.answering.summaries import PERIODS, SummaryCursor, SummaryFilter, summaries_page
+from metering.answering.usage import (
     PROJECT_COLUMNS,
     SUBJECT_COLUMNS,
     Interval,
@@ -35,7 +27,15 @@ from metering.usage import (
     usage_span,
     value_between,
 )
-from metering.windows import window_holding, windows_between
+from metering.catalogue import Catalogue, current, project_ids_below
+from metering.errors import Invalid, NotFound
+from metering.measuring.aggregations import Aggregate
+from metering.measuring.meaning import Meaning
+from metering.measuring.windows import window_holding, windows_between
+from metering.principal import Principal
+from metering.texts.csv_cells import neutral
+from metering.texts.numbers import plain
+from metering.texts.timestamps import iso
 
 from .documents import ProblemDocument, SummaryPage, UsageDocument
 from .event_query import AS_OF_PARAMETER

@@ -16,11 +16,14 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from metering.answering.event_listing import MAX_PAGE, Cursor, event_of, events_page
 from metering.catalogue import current
 from metering.errors import EventsConflict, EventsRejected, Invalid, NotFound
-from metering.event_listing import MAX_PAGE, Cursor, event_of, events_page
-from metering.inflation import Damaged, TooLarge, UnknownCoding, inflated, is_compressed
-from metering.intake import (
+from metering.keys import presumed_holder, principal_of
+from metering.ledger import Outcome, record_items
+from metering.principal import Principal
+from metering.recording.inflation import Damaged, TooLarge, UnknownCoding, inflated, is_compressed
+from metering.recording.intake import (
     MAX_BODY_BYTES,
     MAX_EVENTS,
     BatchTooLarge,
@@ -31,9 +34,6 @@ from metering.intake import (
     parse_cloudevents,
     parse_native,
 )
-from metering.keys import presumed_holder, principal_of
-from metering.ledger import Outcome, record_items
-from metering.principal import Principal
 
 from .authentication import bearer_key, unknown_key
 from .documents import EVENT_EXAMPLES, EventDocument, EventPage, ProblemDocument, RecordedDocument

@@ -7,9 +7,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from metering.answering.exports import events_csv, rollups_csv
 from metering.catalogue import current
-from metering.exports import events_csv, rollups_csv
-from metering.seals import sealed_head
+from metering.sealing.seals import sealed_head
 
 from .documents import ProblemDocument
 from .event_query import EVENT_PARAMETERS, EVENT_STATE_PARAMETERS, SCOPE_PARAMETER, event_filter_of

@@ -2,11 +2,11 @@
 
 from rest_framework.request import Request
 
+from metering.answering.usage import Scope
 from metering.catalogue import Catalogue, ProjectNode, project_ids_below
 from metering.errors import Invalid, NotFound
 from metering.models import Project
 from metering.principal import Principal
-from metering.usage import Scope
 
 from .parsing import Query
 

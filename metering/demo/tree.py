@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from metering.definitions import define_metric
+from metering.attributing.scope_tree import attribute, create_project
+from metering.defining.definitions import define_metric
 from metering.models import AttributionRule, MetricDefinition, Project
-from metering.scope_tree import attribute, create_project
 
 from . import azure_input, traffic
 

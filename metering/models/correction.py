@@ -10,7 +10,7 @@ from .project import Project
 class Correction(models.Model):
     """One void, and what was recorded in place of the voided event, if anything: by whom and for what reason.
 
-    Written by `metering.corrections` in the transaction of the void; the database refuses changes. `event`,
+    Written by `correcting.corrections` in the transaction of the void; the database refuses changes. `event`,
     `void` and `replacement` are ledger ids.
     """
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class EventImport(models.Model):
-    """One import of one file, and how far it has come. Written by `metering.event_imports`.
+    """One import of one file, and how far it has come. Written by `importing.event_imports`.
 
     What is recorded never depends on it: the ledger's keys decide. It saves reading again what is done.
     """

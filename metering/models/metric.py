@@ -14,7 +14,7 @@ EVENT_NAME_MAX_LENGTH = 200
 class MetricDefinition(models.Model):
     """One thing that is measured: which events it listens to, what it takes from them, how that adds up.
 
-    Written by `metering.definitions`. The fields that change the meaning of numbers freeze with the first
+    Written by `defining.definitions`. The fields that change the meaning of numbers freeze with the first
     event that matches.
     """
 

@@ -28,7 +28,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 
 
 class Project(models.Model):
-    """One node of the scope tree. Written by `metering.scope_tree`; a node with usage stays where it is."""
+    """A node of the scope tree. Written by `attributing.scope_tree`; a node with usage stays where it is."""
 
     class Kind(models.TextChoices):
         TENANT = "tenant", _("Platform tenant")
@@ -119,7 +119,7 @@ class IdRange(Func):
 class AttributionRule(models.Model):
     """From one instant to another, one project (or surface) is paid for by a project. Never overlaps itself.
 
-    Written by `metering.scope_tree.attribute`. Changing a rule never changes recorded events.
+    Written by `attributing.scope_tree.attribute`. Changing a rule never changes recorded events.
     """
 
     project = models.ForeignKey(

@@ -11,7 +11,7 @@ from .metric import MetricDefinition
 class RollupRebuild(models.Model):
     """One time that a metric's rollups were worked out again from the ledger, or are to be.
 
-    Added by whoever asks; `metering.rebuilding` writes what was found, in the transaction that repairs it.
+    Added by whoever asks; `rolling_up.rebuilding` writes what was found, in the transaction that repairs it.
     """
 
     class State(models.TextChoices):

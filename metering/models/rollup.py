@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from metering.streams import NO_VALUE
+from metering.measuring.streams import NO_VALUE
 
 from .event import NAME_MAX_LENGTH
 from .fields import NumericField
@@ -27,7 +27,7 @@ class Aggregate(models.Model):
     last_value = NumericField(_("latest value"), null=True)
     last_at = models.DateTimeField(_("latest at"), null=True)
     last_event_id = models.BigIntegerField(null=True)
-    # Hash of the distinct value that the row counts (metering/streams.py); all zeros where there is none.
+    # Hash of the distinct value that the row counts (`streams.py`); all zeros where there is none.
     value_key = models.UUIDField(db_default=NO_VALUE)
 
     class Meta:
@@ -40,7 +40,7 @@ class UsageMeterRollup(Aggregate):
     Where distinct values are counted there is one row per value. A row of readings that state a level or a
     running count adds up the steps between readings, each in the bucket of its later reading.
 
-    Written by `metering.rollups` alone. Can be thrown away and rebuilt from the ledger to identical values;
+    Written by `rolling_up.rollups` alone. Can be thrown away and rebuilt from the ledger to identical values;
     `id` is a handle for pages, the natural key is the unique constraint.
     """
 
@@ -77,7 +77,7 @@ class UsageMeterRollup(Aggregate):
     )
     granularity = models.CharField(_("granularity"), max_length=5, choices=Granularity.choices)
     bucket_start = models.DateTimeField(_("bucket start"), help_text=_("UTC start of the half-open bucket."))
-    # Hash of subject and primary labels (metering/streams.py); all zeros for the total over all streams.
+    # Hash of subject and primary labels (`streams.py`); all zeros for the total over all streams.
     stream = models.UUIDField(_("stream"))
     subject_type = models.CharField(_("subject type"), max_length=NAME_MAX_LENGTH)
     subject_id = models.CharField(_("subject"), max_length=NAME_MAX_LENGTH)

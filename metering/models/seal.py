@@ -4,13 +4,13 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from metering.seal_chain import Head
+from metering.sealing.seal_chain import Head
 
 
 class LedgerSeal(models.Model):
     """One closed segment of the ledger: the rows with after_position < id <= position, as they were sealed.
 
-    Written by `metering.seals` alone; the database refuses changes.
+    Written by `sealing.seals` alone; the database refuses changes.
     """
 
     number = models.BigIntegerField(_("number"), primary_key=True, help_text=_("1, 2, 3, … without gaps."))

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class VerificationRun(models.Model):
-    """One verification: what was asked, how far it is, what it found. Written by `metering.verification`."""
+    """One verification: what was asked, how far it is, what it found. Written by `verifying.verification`."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Waiting")

@@ -20,12 +20,12 @@ from unfold.enums import ActionVariant
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.admin.filters import ProjectFilter
+from metering.answering.usage import Scope, Slice, usage_in
 from metering.catalogue import current
 from metering.clock import database_now
+from metering.measuring.windows import zone_named
 from metering.models import Project
-from metering.numbers import plain
-from metering.usage import Scope, Slice, usage_in
-from metering.windows import zone_named
+from metering.texts.numbers import plain
 from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota
 from quotas.periods import Period, period_holding

@@ -16,9 +16,9 @@ from metering.api.visibility import principal_of_request, visible_project
 from metering.catalogue import current
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition, Project
-from metering.numbers import plain
 from metering.principal import Principal
-from metering.timestamps import iso
+from metering.texts.numbers import plain
+from metering.texts.timestamps import iso
 from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota
 

@@ -54,9 +54,9 @@ def a_database() -> Iterator[str]:
 
 def furnish() -> str:
     """Ten projects in one tree, three metrics that listen to one event name; returns a key."""
-    from metering.definitions import define_metric
+    from metering.attributing.scope_tree import attribute, create_project
+    from metering.defining.definitions import define_metric
     from metering.keys import create_api_key
-    from metering.scope_tree import attribute, create_project
 
     tenant = create_project(key="tenant", name="Tenant", kind="tenant")
     for number in range(10):

@@ -134,7 +134,7 @@ def main() -> None:
     with a_database() as url:
         key = furnish()
         from metering.models import Project
-        from metering.rollups import roll_up
+        from metering.rolling_up.rollups import roll_up
 
         ids = dict(Project.objects.values_list("key", "id"))
         with a_web_server() as port:

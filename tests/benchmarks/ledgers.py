@@ -32,8 +32,8 @@ FILL = """
 
 def furnish_ten_projects() -> None:
     """A metric that sums the quantities of `tokens`, and ten projects under a tenant."""
-    from metering.definitions import define_metric
-    from metering.scope_tree import create_project
+    from metering.attributing.scope_tree import create_project
+    from metering.defining.definitions import define_metric
 
     tenant = create_project(key="tenant", name="Tenant", kind="tenant")
     for number in range(10):
@@ -63,10 +63,10 @@ def fill_ledger(
 
 def fill_pending(batch: int) -> int:
     """What recorders of batches would have left for the tick; how many rows that are."""
+    from metering.answering.contributions import contribution_sql
     from metering.catalogue import current
-    from metering.contributions import contribution_sql
-    from metering.event_sql import event_stream_sql
-    from metering.label_filter import Params
+    from metering.measuring.event_sql import event_stream_sql
+    from metering.measuring.label_filter import Params
 
     [meaning] = current().meanings.values()
     params = Params()

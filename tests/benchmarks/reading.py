@@ -27,10 +27,10 @@ def main() -> None:
     options = parser.parse_args()
     with a_database():
         furnish_ten_projects()
-        from metering.definitions import define_metric
+        from metering.defining.definitions import define_metric
         from metering.keys import create_api_key
         from metering.models import MetricDefinition, Project, UsageEvent
-        from metering.rebuilding import rebuild_rollups
+        from metering.rolling_up.rebuilding import rebuild_rollups
 
         metric = MetricDefinition.objects.get()
         define_metric(key="unused", aggregation="SUM")

@@ -36,8 +36,8 @@ def measure(rounds: int) -> dict[str, list[tuple[float, float]]]:
     from django.db import connection
 
     from metering.models import MetricDefinition
-    from metering.rebuilding import rebuild_rollups
-    from metering.rollups import roll_up
+    from metering.rolling_up.rebuilding import rebuild_rollups
+    from metering.rolling_up.rollups import roll_up
 
     def say(statement: str) -> None:
         with connection.cursor() as cursor:

@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
-from metering import draining, reattribution, rollups
-from metering.cloning import clone_metric
-from metering.corrections import amend_event, void_events
-from metering.definitions import archive_metric, change_metric, define_metric
+from metering.attributing import reattribution
+from metering.attributing.reattribution import reattribute
+from metering.attributing.scope_tree import attribute
+from metering.correcting.corrections import amend_event, void_events
+from metering.defining.cloning import clone_metric
+from metering.defining.definitions import archive_metric, change_metric, define_metric
+from metering.defining.previews import preview_of
 from metering.errors import DefinitionsBusy
-from metering.history import enqueue_history
 from metering.models import MetricDefinition
-from metering.previews import preview_of
-from metering.reattribution import reattribute
-from metering.rebuilding import rebuild_rollups
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
+from metering.rolling_up import draining, rollups
+from metering.rolling_up.history import enqueue_history
+from metering.rolling_up.rebuilding import rebuild_rollups
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import Held, Rival
 from tests.factories import a_metric, a_project, an_event, at, recorded, total_of
 
@@ -42,7 +43,7 @@ def stored(key: str) -> MetricDefinition:
 def reaching_back(monkeypatch: pytest.MonkeyPatch, **definition: Any) -> MetricDefinition:
     """A metric whose definer was killed before it counted history."""
     with monkeypatch.context() as patch:
-        patch.setattr("metering.definitions.count_history", lambda metric: None)
+        patch.setattr("metering.defining.definitions.count_history", lambda metric: None)
         return define_metric(
             key="all", event_name="tokens", counts_from=0, **{"aggregation": "SUM", **definition}
         )

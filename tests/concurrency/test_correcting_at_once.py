@@ -10,10 +10,10 @@ from functools import partial
 import pytest
 from django.db import connection, transaction
 
-from metering.corrections import amend_event, void_events
+from metering.correcting.corrections import amend_event, void_events
 from metering.errors import Conflict
 from metering.models import Correction, PendingContribution, Project
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import (
     Held,
     Rival,
@@ -377,7 +377,7 @@ def test_an_amendment_killed_in_the_middle_never_was_and_can_be_repeated(metrics
     worker = start_process(
         "import time\n"
         "from django.db import connection\n"
-        "from metering import corrections\n"
+        "from metering.correcting import corrections\n"
         "with connection.cursor() as cursor:\n"
         "    cursor.execute('SELECT pg_backend_pid()')\n"
         "    print(cursor.fetchone()[0], flush=True)\n"

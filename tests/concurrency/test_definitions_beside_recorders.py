@@ -8,12 +8,13 @@ import pytest
 from django.db import connection, transaction
 
 from metering import locks
+from metering.attributing.scope_tree import attribute
 from metering.catalogue import move_version
-from metering.definitions import archive_metric, change_metric, ledger_end
+from metering.clock import ledger_end
+from metering.defining.definitions import archive_metric, change_metric
 from metering.errors import Conflict, DefinitionsBusy
 from metering.models import CatalogueVersion, MetricDefinition, Project
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import (
     Held,
     Rival,
@@ -184,7 +185,7 @@ def test_a_change_by_another_process_is_seen_by_the_next_event() -> None:
     assert outcomes(recorded(an_event(event_name="tokens", quantity="5"))) == ["created"]
 
     process = start_process(
-        "from metering.definitions import define_metric\n"
+        "from metering.defining.definitions import define_metric\n"
         "define_metric(key='strict', event_name='tokens', expected_labels=['region'])\n"
     )
     assert process.wait(30) == 0

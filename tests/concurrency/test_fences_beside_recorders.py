@@ -10,15 +10,14 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from metering import positions
-from metering.clock import database_now
-from metering.definitions import ledger_end
+from metering.answering import positions
+from metering.answering.fences import raise_fence
+from metering.answering.positions import position_at
+from metering.clock import database_now, ledger_end
 from metering.errors import Unavailable
-from metering.fences import raise_fence
 from metering.locks import LOCK_CLASS, RECORDING_LOCK
 from metering.models import Fence, Project, UsageEvent
-from metering.positions import position_at
-from metering.timestamps import iso
+from metering.texts.timestamps import iso
 from tests.concurrency.rivals import Held, Rival, backends_waiting_for_a_lock, meanwhile, race, rows
 from tests.factories import a_metric, a_project, an_event, outcomes, recorded
 

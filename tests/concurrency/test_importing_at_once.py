@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metering.event_records import ImportOptions
-from metering.event_uploads import claim_due_import, import_due_files, start_upload, store_upload
+from metering.importing.event_records import ImportOptions
+from metering.importing.event_uploads import claim_due_import, import_due_files, start_upload, store_upload
 from metering.models import EventImport, EventImportReject, UsageEvent
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import race, start_process, wait_until
 from tests.factories import a_metric, a_project, an_event, total_of
 
@@ -36,7 +36,7 @@ def acme() -> None:
 def importer(path: Path, *, chunk: int = 100):
     return start_process(
         "from django.core.management import call_command\n"
-        "from metering import event_imports\n"
+        "from metering.importing import event_imports\n"
         f"event_imports.CHUNK_EVENTS = {chunk}\n"
         f"call_command('import_events', {str(path)!r})"
     )
@@ -94,7 +94,7 @@ def test_upload_of_a_killed_worker_is_gone_on_with_when_its_lease_is_over() -> N
     job = store_upload([lines()], file_name="usage.ndjson", requested_by="kim")
     start_upload(job, ImportOptions())
     worker = start_process(
-        "from metering import event_imports, event_uploads\n"
+        "from metering.importing import event_imports, event_uploads\n"
         "event_imports.CHUNK_EVENTS = 100\n"
         "event_uploads.import_due_files()"
     )

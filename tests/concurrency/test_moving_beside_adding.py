@@ -5,8 +5,8 @@ import threading
 import pytest
 from django.db import transaction
 
+from metering.attributing.scope_tree import create_project, move_project
 from metering.models import Project
-from metering.scope_tree import create_project, move_project
 from tests.concurrency.rivals import PATIENCE_SECONDS, Rival
 from tests.factories import a_project
 

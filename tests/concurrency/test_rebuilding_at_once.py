@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from metering import rebuilding
-from metering.corrections import void_events
+from metering.correcting.corrections import void_events
 from metering.errors import RebuildUnderWay
 from metering.models import MetricDefinition, PendingContribution, RollupRebuild, UsageEvent
-from metering.rebuilding import rebuild_rollups
-from metering.rollups import roll_up
+from metering.rolling_up import rebuilding
+from metering.rolling_up.rebuilding import rebuild_rollups
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import (
     Held,
     Rival,
@@ -265,7 +265,7 @@ def test_rebuild_killed_at_any_step_leaves_everything_as_it_was(
     worker = start_process(
         "import time\n"
         "from django.db import connection\n"
-        "from metering import rebuilding\n"
+        "from metering.rolling_up import rebuilding\n"
         "from metering.models import MetricDefinition\n"
         "with connection.cursor() as cursor:\n"
         "    cursor.execute('SELECT pg_backend_pid()')\n"

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, transaction
 
 from metering.errors import EventsConflict
 from metering.models import PendingContribution, Project, UsageEvent
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import Held, Rival, backends_waiting_for_a_lock, race, wait_until
 from tests.factories import a_metric, a_project, an_event, ledger_rows, outcomes, recorded, total_of
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from metering import scope_tree
+from metering.attributing import scope_tree
+from metering.attributing.scope_tree import create_project, install_surface, remove_project
 from metering.errors import Conflict, EventsRejected, NotFound
 from metering.keys import create_api_key
 from metering.models import ApiKey, Project, UsageEvent
-from metering.scope_tree import create_project, install_surface, remove_project
 from tests.concurrency.rivals import Held, Rival, race
 from tests.factories import a_metric, a_project, an_event, recorded
 

@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from metering.answering.usage import Slice, usage_in
 from metering.models import PendingContribution, Project, UsageEvent
-from metering.rollups import roll_up
-from metering.usage import Slice, usage_in
+from metering.rolling_up.rollups import roll_up
 from tests.concurrency.rivals import Held, meanwhile, race, rows, start_process, wait_until
 from tests.factories import a_metric, a_project, an_event, at, meaning_of, recorded, total_of
 
@@ -220,7 +220,7 @@ def test_a_worker_killed_in_the_middle_of_a_tick_changes_no_total() -> None:
     worker = start_process(
         "import time\n"
         "from django.db import connection, transaction\n"
-        "from metering.rollups import roll_up\n"
+        "from metering.rolling_up.rollups import roll_up\n"
         "with connection.cursor() as cursor:\n"
         "    cursor.execute('SELECT pg_backend_pid()')\n"
         "    print(cursor.fetchone()[0], flush=True)\n"

@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 from django.db import IntegrityError, transaction
 
-from metering import seals
-from metering.definitions import ledger_end
+from metering.clock import ledger_end
 from metering.models import Fence, LedgerSeal, Project, SealLeaf, UsageEvent
-from metering.seal_checking import seal_breaches, unsealed
-from metering.seals import Sealing, seal_ledger, sealed_head
+from metering.sealing import seals
+from metering.sealing.seal_checking import seal_breaches, unsealed
+from metering.sealing.seals import Sealing, seal_ledger, sealed_head
 from tests.concurrency.rivals import Held, Rival, meanwhile, race, rows, start_process, wait_until
 from tests.factories import a_metric, a_project, an_event, recorded
 
@@ -120,7 +120,7 @@ def test_seal_up_to_the_end_at_its_word_misses_a_row(monkeypatch: pytest.MonkeyP
 def test_sealer_that_is_killed_leaves_whole_segments_and_the_next_goes_on() -> None:
     recorded(*(an_event() for _ in range(300)))
     process = start_process(
-        "import time; from metering.seals import seal_ledger\n"
+        "import time; from metering.sealing.seals import seal_ledger\n"
         "seal_ledger(segment_rows=10, on_progress=lambda count: time.sleep(0.02))"
     )
     wait_until(lambda: LedgerSeal.objects.count() >= 5, seconds=60)

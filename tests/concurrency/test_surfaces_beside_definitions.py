@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError
 
-from metering import scope_tree
+from metering.attributing import scope_tree
+from metering.attributing.scope_tree import install_surface
 from metering.catalogue import move_version
-from metering.definitions import draft_of, put_in_force
+from metering.defining.definitions import draft_of, put_in_force
+from metering.defining.ready_made import add_ready_made
 from metering.locks import no_recorder_running
 from metering.models import SurfaceInstallation
-from metering.ready_made import add_ready_made
-from metering.scope_tree import install_surface
 from tests.concurrency.rivals import Rival, backends_waiting_for_a_lock, wait_until
 from tests.factories import a_project, ledger_rows, total_of
 

@@ -8,11 +8,11 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from metering.corrections import void_events
+from metering.correcting.corrections import void_events
 from metering.models import UsageEvent, VerificationRun
-from metering.rollups import roll_up
-from metering.verification import end_lost_runs, verify
-from metering.verification_rollups import one_snapshot
+from metering.rolling_up.rollups import roll_up
+from metering.verifying.verification import end_lost_runs, verify
+from metering.verifying.verification_rollups import one_snapshot
 from tests.concurrency.rivals import meanwhile, race, rows, start_process, wait_until
 from tests.concurrency.test_rolling_up_at_once import some_events
 from tests.factories import a_metric, a_project, an_event, recorded
@@ -87,9 +87,9 @@ def test_snapshot_can_write_nothing() -> None:
 def test_killed_verification_is_marked_by_the_next() -> None:
     process = start_process(
         "import time\n"
-        "from metering import verification_checks\n"
-        "from metering.verification import verify\n"
-        "from metering.verification_checks import SimpleCheck\n"
+        "from metering.verifying import verification_checks\n"
+        "from metering.verifying.verification import verify\n"
+        "from metering.verifying.verification_checks import SimpleCheck\n"
         "def wait(*, limit):\n"
         "    print('waiting', flush=True)\n"
         "    time.sleep(60)\n"

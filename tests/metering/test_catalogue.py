@@ -4,11 +4,11 @@ import pytest
 from django.db import connection, transaction
 
 from metering import catalogue
+from metering.attributing.scope_tree import attribute, end_attribution, install_surface
 from metering.catalogue import Catalogue, current, move_version
-from metering.definitions import archive_metric, change_metric
+from metering.defining.definitions import archive_metric, change_metric
 from metering.errors import Invalid, NotFound
 from metering.models import CatalogueVersion, Project
-from metering.scope_tree import attribute, end_attribution, install_surface
 from tests.factories import a_metric, a_project, an_event, at, ledger_rows, outcomes, recorded, total_of
 
 pytestmark = pytest.mark.django_db

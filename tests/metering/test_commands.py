@@ -29,7 +29,7 @@ from metering.models import (
     VerificationRun,
 )
 from metering.progress import Progress
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, recorded
 
 COMMANDS = (
@@ -562,7 +562,7 @@ def test_verify_is_interrupted_by_ctrl_c(used: None, monkeypatch: pytest.MonkeyP
     def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("metering.verification_checks.rollup_outcome", stop)
+    monkeypatch.setattr("metering.verifying.verification_checks.rollup_outcome", stop)
 
     with pytest.raises(CommandError, match="Interrupted") as ended:
         said_by("verify")

@@ -21,13 +21,13 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count
 
+from metering.answering.usage import Slice
 from metering.demo import azure_input, live, loading, traffic
 from metering.demo.tree import ensure_demo_tree, ensure_simulated_projects
 from metering.errors import EventsConflict, Invalid
 from metering.ledger import record_events
 from metering.models import AttributionRule, MetricDefinition, PendingContribution, Project, UsageEvent
-from metering.rollups import roll_up
-from metering.usage import Slice
+from metering.rolling_up.rollups import roll_up
 from tests.factories import at, total_of, usages_of
 
 HOURS = [

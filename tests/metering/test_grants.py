@@ -10,13 +10,13 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.db import ProgrammingError, connection, transaction
 
-from metering.fences import raise_fence
+from metering.answering.fences import raise_fence
 from metering.grants import APPEND_ONLY_TABLES, grant_application_role
 from metering.guards import right_breaches
 from metering.models import Correction, UsageEvent
-from metering.rollups import roll_up
-from metering.seal_checking import seal_breaches
-from metering.seals import seal_ledger
+from metering.rolling_up.rollups import roll_up
+from metering.sealing.seal_checking import seal_breaches
+from metering.sealing.seals import seal_ledger
 from tests.factories import a_metric, a_project, a_void_of, an_event, outcomes, recorded, total_of
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,10 @@ from django.core.checks import Error, run_checks
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
+from metering.attributing.scope_tree import attribute
 from metering.guards import fix_guards, guard_breaches
 from metering.models import Correction, MetricDefinition, Project, UsageEvent
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
+from metering.rolling_up.rollups import roll_up
 from tests.factories import (
     NOON,
     a_metric,

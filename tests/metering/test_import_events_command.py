@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from metering import event_imports
+from metering.importing import event_imports
 from metering.models import EventImport, UsageEvent
 from tests.factories import NOON, a_metric, a_project, an_event, at, ledger_rows, recorded
 

@@ -6,9 +6,9 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from metering.definitions import archive_metric
+from metering.attributing.scope_tree import attribute
+from metering.defining.definitions import archive_metric
 from metering.models import Correction, MetricDefinition, UsageEvent
-from metering.scope_tree import attribute
 from tests.factories import a_metric, a_project, an_event, recorded
 
 pytestmark = pytest.mark.django_db

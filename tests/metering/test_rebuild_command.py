@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from metering.errors import RebuildUnderWay
 from metering.management.commands import rebuild_rollups as command
 from metering.models import Project, RollupRebuild, UsageMeterRollup
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, recorded
 
 pytestmark = pytest.mark.django_db(transaction=True)

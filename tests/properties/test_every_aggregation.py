@@ -20,20 +20,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering import catalogue
-from metering.buckets import bucket_end, bucket_floor
-from metering.corrections import void_events
-from metering.draining import drained_whole
-from metering.exports import rollups_csv
-from metering.meaning import Meaning
+from metering.answering.exports import rollups_csv
+from metering.answering.summaries import SummaryFilter, summaries_page
+from metering.answering.usage import PROJECT_COLUMNS, Scope, Slice, usage_in
+from metering.attributing.scope_tree import attribute
+from metering.correcting.corrections import void_events
+from metering.measuring.buckets import bucket_end, bucket_floor
+from metering.measuring.meaning import Meaning
+from metering.measuring.windows import windows_between
 from metering.models import MetricDefinition, PendingContribution, UsageMeterRollup
-from metering.numbers import plain
-from metering.rebuilding import rebuild_rollups
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
-from metering.summaries import SummaryFilter, summaries_page
-from metering.timestamps import iso
-from metering.usage import PROJECT_COLUMNS, Scope, Slice, usage_in
-from metering.windows import windows_between
+from metering.rolling_up.draining import drained_whole
+from metering.rolling_up.rebuilding import rebuild_rollups
+from metering.rolling_up.rollups import roll_up
+from metering.texts.numbers import plain
+from metering.texts.timestamps import iso
 from tests.factories import a_metric, a_project, at, recorded
 
 PAID_BY_ACME_FROM = at("2024-04-01T00:00:00Z")

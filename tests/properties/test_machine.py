@@ -13,13 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from metering.corrections import amend_event
-from metering.fences import raise_fence
+from metering.answering.fences import raise_fence
+from metering.correcting.corrections import amend_event
 from metering.models import Project
-from metering.rebuilding import rebuild_rollups
-from metering.rollups import roll_up
-from metering.seals import seal_ledger
-from metering.verification import verify
+from metering.rolling_up.rebuilding import rebuild_rollups
+from metering.rolling_up.rollups import roll_up
+from metering.sealing.seals import seal_ledger
+from metering.verifying.verification import verify
 from quotas.enforcement import change_quota, set_quota
 from quotas.errors import QuotaExceeded
 from quotas.models import ProjectQuota

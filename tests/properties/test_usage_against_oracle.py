@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering import catalogue
-from metering.meaning import Meaning
+from metering.answering.usage import Scope, Slice, usage_in
+from metering.attributing.scope_tree import attribute
+from metering.measuring.meaning import Meaning
+from metering.measuring.streams import TOTAL, stream_of
+from metering.measuring.windows import windows_between
 from metering.models import MetricDefinition, PendingContribution, Project, UsageMeterRollup
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
-from metering.streams import TOTAL, stream_of
-from metering.usage import Scope, Slice, usage_in
-from metering.windows import windows_between
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, at, outcomes, recorded
 
 PAID_BY_ACME_FROM = at("2024-04-01T00:00:00Z")

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 from hypothesis import given, settings
 
-from metering.rollups import roll_up
-from metering.verification import verify
+from metering.rolling_up.rollups import roll_up
+from metering.verifying.verification import verify
 from tests.properties.test_every_aggregation import DEFINITIONS, House, actions
 
 CHECKS = ["rollups", "voids", "payers", "positions", "pending"]

@@ -5,12 +5,12 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
+from metering.attributing.scope_tree import attribute, change_project
 from metering.catalogue import current
-from metering.definitions import archive_metric
+from metering.defining.definitions import archive_metric
 from metering.errors import EventsConflict, EventsRejected
 from metering.models import PendingContribution, UsageEvent
-from metering.rollups import roll_up
-from metering.scope_tree import attribute, change_project
+from metering.rolling_up.rollups import roll_up
 from quotas.admission import QuotaAdmission
 from quotas.enforcement import change_quota, remove_quota
 from quotas.errors import QuotaExceeded, QuotaUnavailable

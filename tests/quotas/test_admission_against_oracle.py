@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering import catalogue
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
+from metering.attributing.scope_tree import attribute
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, at, recorded
 
 from .factories import a_quota

@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from metering.catalogue import current
-from metering.definitions import archive_metric
+from metering.defining.definitions import archive_metric
 from metering.errors import Conflict, Invalid, NotFound
 from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota

@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from metering.aggregations import AGGREGATIONS, Aggregate
+from metering.measuring.aggregations import AGGREGATIONS, Aggregate
 from quotas.periods import Period
 from quotas.standing import Quota, Standing, exceeds
 from tests.factories import at

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_project
 from tests.metering.api.callers import Caller
 

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from metering.errors import Invalid
 from metering.keys import create_api_key
 from metering.models import ApiKey, Project
-from metering.timestamps import NotAnInstant, instant_from, iso
+from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
 EPILOG = """
 permissions:

@@ -19,8 +19,8 @@ from metering.clock import database_now
 from metering.grants import grant_application_role
 from metering.guards import GUARDED_TABLES, fix_guards, guard_breaches, guarded_tables, right_breaches
 from metering.models import CatalogueVersion, Heartbeat, PendingContribution
-from metering.rollups import HEARTBEAT
-from metering.verification import last_verification
+from metering.rolling_up.rollups import HEARTBEAT
+from metering.verifying.verification import last_verification
 
 REDIS_SECONDS = 3.0
 # The tick runs every few seconds; contributions that wait this long wait for nobody.

@@ -17,9 +17,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
 from metering.errors import MeterbookError
-from metering.event_columns import RowOptions, parsed_pairs
-from metering.event_files import Content, UnreadableFile, inspect, opened
-from metering.event_imports import (
+from metering.importing.event_columns import RowOptions, parsed_pairs
+from metering.importing.event_files import Content, UnreadableFile, inspect, opened
+from metering.importing.event_imports import (
     Chunk,
     begin_import,
     finish_import,
@@ -28,10 +28,10 @@ from metering.event_imports import (
     stop_import,
     try_chunks,
 )
-from metering.event_records import EventFile, ImportOptions, completed, readable
+from metering.importing.event_records import EventFile, ImportOptions, completed, readable
+from metering.importing.reject_files import RejectFile
 from metering.models import NAME_MAX_LENGTH, EventImport
 from metering.progress import Progress
-from metering.reject_files import RejectFile
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 ALL_RECORDED, SOME_LEFT_OUT, UNUSABLE, INTERRUPTED = 0, 1, 2, 130

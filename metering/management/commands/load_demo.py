@@ -7,16 +7,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from metering.answering.fences import raise_fence
 from metering.demo.access import USERNAME, Credential, ensure_api_key, ensure_superuser
 from metering.demo.azure_input import ROW_COUNT
 from metering.demo.facts import facts_in, text_in, write_facts
 from metering.demo.loading import load_azure_input
 from metering.demo.tree import ORGANISATIONS, ensure_demo_tree
 from metering.errors import MeterbookError
-from metering.fences import raise_fence
 from metering.models import PendingContribution, Project
 from metering.progress import Progress
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 
 EPILOG = """
 examples:

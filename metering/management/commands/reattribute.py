@@ -8,13 +8,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from metering.attributing.misattribution import ReattributionPreview, reattribution_preview
+from metering.attributing.reattribution import Reattribution, reattribute
 from metering.errors import MeterbookError
-from metering.misattribution import ReattributionPreview, reattribution_preview
 from metering.models import Project
-from metering.numbers import plain
 from metering.progress import Progress
-from metering.reattribution import Reattribution, reattribute
-from metering.timestamps import NotAnInstant, instant_from, iso
+from metering.texts.numbers import plain
+from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
 EPILOG = """
 examples:

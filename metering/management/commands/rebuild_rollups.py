@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from metering.errors import MeterbookError
 from metering.models import MetricDefinition, Project
 from metering.progress import Progress
-from metering.rebuilding import Findings, rebuild_rollups
+from metering.rolling_up.rebuilding import Findings, rebuild_rollups
 
 EPILOG = """
 examples:

@@ -6,15 +6,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from metering.buckets import DAY, HOUR, MONTH, bucket_end, bucket_floor
+from metering.answering.usage import Slice, usage_in
 from metering.catalogue import current
+from metering.measuring.buckets import DAY, HOUR, MONTH, bucket_end, bucket_floor
+from metering.measuring.streams import TOTAL
 from metering.models import PendingContribution, UsageMeterRollup
-from metering.numbers import plain
 from metering.progress import Progress
-from metering.rollups import roll_up
-from metering.streams import TOTAL
-from metering.timestamps import NotAnInstant, instant_from, iso
-from metering.usage import Slice, usage_in
+from metering.rolling_up.rollups import roll_up
+from metering.texts.numbers import plain
+from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
 GRANULARITIES = {"hourly": HOUR, "daily": DAY, "monthly": MONTH}
 EPILOG = """

@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from metering.errors import Unavailable
 from metering.progress import Progress
-from metering.seal_checking import unsealed
-from metering.seals import seal_ledger
+from metering.sealing.seal_checking import unsealed
+from metering.sealing.seals import seal_ledger
 
 EPILOG = """
 examples:

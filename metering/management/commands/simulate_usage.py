@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from metering.answering.fences import raise_fence
 from metering.clock import database_now
 from metering.demo.facts import facts_in, text_in
 from metering.demo.live import Sender, keep_sending
@@ -16,10 +17,9 @@ from metering.demo.loading import simulate
 from metering.demo.traffic import PROFILES, slot_floor
 from metering.demo.tree import ensure_simulated_projects
 from metering.errors import MeterbookError
-from metering.fences import raise_fence
 from metering.models import PendingContribution
 from metering.progress import Progress
-from metering.rollups import roll_up
+from metering.rolling_up.rollups import roll_up
 
 MAX_DAYS = 400
 MAX_RATE = 1_000.0  # events a second; a batch is a second's worth and must fit a request

@@ -11,10 +11,10 @@ from django.db import InterfaceError, OperationalError
 from metering.errors import MeterbookError
 from metering.models import VerificationRun
 from metering.progress import Progress
-from metering.verification import Progress as Place
-from metering.verification import Report, verify
-from metering.verification_checks import registered_checks
-from metering.verification_findings import BREACHES_KEPT, Finding, counted
+from metering.verifying.verification import Progress as Place
+from metering.verifying.verification import Report, verify
+from metering.verifying.verification_checks import registered_checks
+from metering.verifying.verification_findings import BREACHES_KEPT, Finding, counted
 
 EPILOG = """
 examples:

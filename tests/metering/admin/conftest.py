@@ -7,11 +7,12 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from metering.definitions import archive_metric, ledger_end
+from metering.attributing.scope_tree import attribute, install_surface
+from metering.clock import ledger_end
+from metering.defining.definitions import archive_metric
 from metering.keys import create_api_key
 from metering.models import ApiKey, Fence, MetricDefinition, Project, UsageEvent
-from metering.rollups import roll_up
-from metering.scope_tree import attribute, install_surface
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, recorded
 
 

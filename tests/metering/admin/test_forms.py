@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from metering.definitions import archive_metric
+from metering.defining.definitions import archive_metric
 from metering.errors import DefinitionsBusy
 from metering.models import ApiKey, AttributionRule, CatalogueVersion, MetricDefinition, Project
 from tests.factories import a_metric, a_project, an_event, recorded

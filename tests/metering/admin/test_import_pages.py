@@ -12,9 +12,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from metering import event_uploads
 from metering.admin import event_import as pages
-from metering.event_uploads import import_due_files
+from metering.importing import event_uploads
+from metering.importing.event_uploads import import_due_files
 from metering.models import EventImport, EventImportPiece, UsageEvent
 from tests.factories import NOON
 

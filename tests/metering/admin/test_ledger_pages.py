@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from metering.admin import paging
 from metering.health import EXACT_UP_TO
+from metering.measuring.streams import TOTAL
 from metering.models import UsageEvent, UsageMeterRollup
-from metering.rollups import roll_up
-from metering.streams import TOTAL
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, a_void_of, an_event, ledger_rows, recorded
 
 from .conftest import World

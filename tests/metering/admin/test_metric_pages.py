@@ -12,7 +12,7 @@ from django.urls import reverse
 from metering.admin.metric import following_key
 from metering.models import MetricDefinition
 from tests.factories import a_metric
-from tests.metering.test_octane import METER
+from tests.metering.defining.test_octane import METER
 
 from .conftest import World
 from .test_forms import errors_of, metric_fields

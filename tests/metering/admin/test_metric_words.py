@@ -3,7 +3,7 @@
 import pytest
 
 from metering.admin.metric_words import meaning_in_words
-from metering.definitions import draft_of
+from metering.defining.definitions import draft_of
 
 
 @pytest.mark.parametrize(

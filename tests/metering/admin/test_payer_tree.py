@@ -8,9 +8,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from metering import payer_tree
+from metering.attributing import payer_tree
+from metering.attributing.scope_tree import attribute, end_attribution
 from metering.models import AttributionRule, Project, SurfaceInstallation
-from metering.scope_tree import attribute, end_attribution
 from tests.factories import a_project, an_event, at, recorded
 
 from .conftest import World

@@ -5,8 +5,8 @@ from django.test import Client
 from django.urls import reverse
 
 from metering.admin import reattribution
+from metering.attributing.scope_tree import attribute
 from metering.models import Correction, UsageEvent
-from metering.scope_tree import attribute
 from tests.factories import a_project
 
 from .conftest import World

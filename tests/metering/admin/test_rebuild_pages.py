@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from metering.models import RollupRebuild, UsageMeterRollup
-from metering.rebuilding import rebuild_rollups
+from metering.rolling_up.rebuilding import rebuild_rollups
 from metering.tasks import rebuild_rollups as rebuild_task
 
 from .conftest import World

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from metering.admin import verification as pages
 from metering.models import UsageMeterRollup, VerificationRun
-from metering.verification import verify, verify_requested
+from metering.verifying.verification import verify, verify_requested
 
 from .conftest import World
 

@@ -4,9 +4,9 @@ import pytest
 from django.utils import timezone
 
 from metering import catalogue
+from metering.attributing.scope_tree import attribute, install_surface
 from metering.keys import create_api_key
 from metering.models import AttributionRule, Project
-from metering.scope_tree import attribute, install_surface
 from quotas.enforcement import set_quota
 from tests.factories import NOON, a_metric, a_project, an_event, at, recorded
 from tests.metering.api.callers import Caller, assert_problem, fields_of

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metering.models import AttributionRule, Fence, MetricDefinition, Project, UsageEvent
-from metering.timestamps import iso
+from metering.texts.timestamps import iso
 from quotas.models import ProjectQuota
 from tests.factories import NOON, a_metric, an_event, at
 from tests.metering.api.callers import PROBLEM_JSON, Caller, fields_of, nothing_stays, row_counts

@@ -2,8 +2,8 @@
 
 import pytest
 
+from metering.attributing.scope_tree import install_surface
 from metering.models import AttributionRule, MetricDefinition, Project
-from metering.scope_tree import install_surface
 from tests.factories import NOON, a_metric, a_project, an_event, ledger_rows
 from tests.metering.api.callers import Caller, assert_problem, fields_of
 from tests.metering.api.test_reading_usage import assert_pages

@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from metering.attributing.scope_tree import attribute
 from metering.models import Fence, Project, UsageEvent
-from metering.scope_tree import attribute
-from metering.timestamps import iso
+from metering.texts.timestamps import iso
 from tests.factories import NOON, a_metric, a_project, a_void_of, an_event, at, recorded
 from tests.metering.api.callers import Caller, assert_problem, fields_of
 

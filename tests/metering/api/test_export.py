@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from metering.attributing.scope_tree import install_surface
 from metering.models import Project
-from metering.rollups import roll_up
-from metering.scope_tree import install_surface
+from metering.rolling_up.rollups import roll_up
 from tests.factories import NOON, a_metric, an_event, recorded
 from tests.metering.api.callers import assert_problem
 

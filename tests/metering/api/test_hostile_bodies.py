@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
-from metering.intake import MAX_BODY_BYTES
 from metering.models import MetricDefinition, Project, UsageEvent
+from metering.recording.intake import MAX_BODY_BYTES
 from quotas.models import ProjectQuota
 from tests.factories import NOON, a_metric, an_event
 from tests.metering.api.callers import Caller, assert_problem, fields_of, row_counts

@@ -2,11 +2,11 @@
 
 import pytest
 
-from metering.definitions import archive_metric
+from metering.defining.definitions import archive_metric
 from metering.models import MetricDefinition, Project
 from tests.factories import a_metric, an_event, recorded
 from tests.metering.api.callers import Caller, assert_problem, fields_of, row_counts
-from tests.metering.test_octane import METER
+from tests.metering.defining.test_octane import METER
 
 pytestmark = pytest.mark.django_db
 

@@ -5,10 +5,10 @@ import io
 
 import pytest
 
-from metering.definitions import archive_metric
+from metering.attributing.scope_tree import attribute
+from metering.defining.definitions import archive_metric
 from metering.models import PendingContribution, Project
-from metering.rollups import roll_up
-from metering.scope_tree import attribute
+from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, recorded
 from tests.metering.api.callers import Caller, assert_problem, fields_of
 

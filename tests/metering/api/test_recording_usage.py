@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from metering.definitions import archive_metric
-from metering.intake import MAX_BODY_BYTES
+from metering.attributing.scope_tree import attribute, install_surface
+from metering.defining.definitions import archive_metric
 from metering.models import Project, UsageEvent
-from metering.scope_tree import attribute, install_surface
+from metering.recording.intake import MAX_BODY_BYTES
 from tests.factories import NOON, a_metric, a_project, an_event, at, ledger_rows
 from tests.metering.api.callers import Caller, assert_problem, fields_of, row_counts
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from metering.attributing.scope_tree import attribute
 from metering.models import Project
-from metering.scope_tree import attribute
 from quotas.models import ProjectQuota
 from tests.factories import an_event, ledger_rows
 from tests.metering.api.callers import Caller, assert_problem, row_counts

@@ -3,8 +3,8 @@
 import pytest
 
 from metering import catalogue
+from metering.attributing.scope_tree import attribute, install_surface
 from metering.models import Project, SurfaceInstallation
-from metering.scope_tree import attribute, install_surface
 from tests.factories import a_project, an_event
 from tests.metering.api.callers import Caller, assert_problem, fields_of
 from tests.metering.api.test_reading_usage import assert_pages

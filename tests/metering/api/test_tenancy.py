@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from metering.event_listing import Cursor
+from metering.answering.event_listing import Cursor
+from metering.attributing.scope_tree import attribute, install_surface
 from metering.models import (
     ApiKey,
     AttributionRule,
@@ -18,8 +19,7 @@ from metering.models import (
     SurfaceInstallation,
     UsageEvent,
 )
-from metering.rollups import roll_up
-from metering.scope_tree import attribute, install_surface
+from metering.rolling_up.rollups import roll_up
 from quotas.enforcement import set_quota
 from quotas.models import ProjectQuota
 from tests.factories import a_metric, a_project, a_void_of, an_event, at, recorded

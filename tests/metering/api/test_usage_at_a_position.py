@@ -2,10 +2,10 @@
 
 import pytest
 
-from metering.corrections import void_events
+from metering.correcting.corrections import void_events
 from metering.models import MetricDefinition
-from metering.rollups import roll_up
-from metering.timestamps import iso
+from metering.rolling_up.rollups import roll_up
+from metering.texts.timestamps import iso
 from tests.factories import a_metric, an_event, at, recorded
 from tests.metering.api.callers import assert_problem, fields_of
 from tests.metering.api.test_events_at_a_position import fenced

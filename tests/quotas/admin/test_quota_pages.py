@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from metering.scope_tree import attribute
+from metering.attributing.scope_tree import attribute
 from quotas.enforcement import set_quota
 from quotas.models import ProjectQuota
 from tests.factories import a_metric, a_project, an_event, recorded

@@ -1,0 +1,1 @@
+"""Questions about usage, live and at a position."""

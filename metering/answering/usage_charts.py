@@ -1,0 +1,121 @@
+"""What charts ask: usage of a metric by local windows, its latest days that have any, who used most.
+
+Everything comes from rollups and pending contributions; windows fall on whole hours, so nothing reads the
+ledger.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from metering.measuring.meaning import Meaning
+from metering.measuring.windows import Window, windows_between
+
+from .usage import Scope, Slice, usage_in, usage_span
+
+UTC_ZONE = ZoneInfo("UTC")
+HOURLY_UP_TO = dt.timedelta(days=3)  # 72 bars at most; longer intervals are shown by days
+MAX_CHART_DAYS = 400
+_DAY = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Half-open [start, end) in UTC, on whole days."""
+
+    start: dt.datetime
+    end: dt.datetime
+
+    @property
+    def first_day(self) -> dt.date:
+        return self.start.date()
+
+    @property
+    def last_day(self) -> dt.date:
+        """The last day inside."""
+        return (self.end - _DAY).date()
+
+    @property
+    def day_count(self) -> int:
+        return (self.end - self.start) // _DAY
+
+    @property
+    def unit(self) -> Literal["hour", "day"]:
+        return "hour" if self.end - self.start <= HOURLY_UP_TO else "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Usage in one window; `value` is None where the aggregation has nothing to say."""
+
+    window: Window
+    value: Decimal | None
+    record_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one project used."""
+
+    project: str
+    value: Decimal | None
+    record_count: int
+
+
+def days_interval(first_day: dt.date, last_day: dt.date) -> Interval:
+    """The UTC days from the first to the last, both included."""
+    midnight = dt.time(tzinfo=dt.UTC)
+    return Interval(dt.datetime.combine(first_day, midnight), dt.datetime.combine(last_day, midnight) + _DAY)
+
+
+def latest_days(meaning: Meaning, *, days: int, scope: Scope = Scope()) -> Interval | None:
+    """The last `days` UTC days that end with the latest one that has usage; None without any usage."""
+    span = usage_span(meaning, slice=Slice(scope=scope))
+    if span is None:
+        return None
+    last_hour = span[1] - dt.timedelta(hours=1)
+    return days_interval(last_hour.date() - (days - 1) * _DAY, last_hour.date())
+
+
+def last_used_first(meanings: Iterable[Meaning]) -> list[tuple[Meaning, dt.datetime | None]]:
+    """The metrics with the end of their last hour of usage, latest first; unused ones last, by key."""
+    ends = [(meaning, usage_span(meaning, slice=Slice())) for meaning in meanings]
+    with_ends = [(meaning, span[1] if span else None) for meaning, span in ends]
+    never = dt.datetime.min.replace(tzinfo=dt.UTC)
+    return sorted(with_ends, key=lambda pair: (-((pair[1] or never) - never), pair[0].key))
+
+
+def points_of(meaning: Meaning, interval: Interval, *, scope: Scope = Scope()) -> list[Point]:
+    """Usage in each hour or day of the interval, in order, windows without usage included."""
+    windows = list(windows_between(interval.start, interval.end, interval.unit, UTC_ZONE))
+    found = {
+        usage.window: usage
+        for usage in usage_in(
+            meaning, [(window.start, window.end) for window in windows], slice=Slice(scope=scope)
+        )
+    }
+    return [
+        Point(window, found[index].value, found[index].aggregate.record_count)
+        if index in found
+        else Point(window, None, 0)
+        for index, window in enumerate(windows)
+    ]
+
+
+def value_in(meaning: Meaning, interval: Interval, *, scope: Scope = Scope()) -> tuple[Decimal | None, int]:
+    """The metric's value over the whole interval, and how many events it was read from."""
+    found = usage_in(meaning, [(interval.start, interval.end)], slice=Slice(scope=scope))
+    return (found[0].value, found[0].aggregate.record_count) if found else (None, 0)
+
+
+def largest_shares(meaning: Meaning, interval: Interval, *, count: int) -> Sequence[Share]:
+    """The projects that used most, largest first."""
+    shares = [
+        Share(str(usage.group["project"]), usage.value, usage.aggregate.record_count)
+        for usage in usage_in(meaning, [(interval.start, interval.end)], slice=Slice(group_by=("project",)))
+    ]
+    shares.sort(key=lambda share: (share.value is None, -(share.value or 0), share.project))
+    return shares[:count]

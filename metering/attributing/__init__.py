@@ -1,0 +1,1 @@
+"""The scope tree and who pays for what."""

@@ -1,0 +1,1 @@
+"""Voiding and amending, and what that would change."""

@@ -1,0 +1,1 @@
+"""Defining metrics, taking them over, trying them out."""

@@ -1,0 +1,1 @@
+"""What is measured: which events a metric counts, what it reads from them, over which intervals."""

@@ -1,0 +1,1 @@
+"""From pending contributions to rollups, and from the ledger to the same rollups."""

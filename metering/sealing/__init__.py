@@ -1,0 +1,1 @@
+"""Sealing the ledger, and checking that it still is what was sealed."""

@@ -1,0 +1,1 @@
+"""Recomputing everything from the ledger."""
