@@ -11,8 +11,9 @@ from django.db import connection
 from django.db.models import Model
 
 from .clock import database_now, ledger_end
-from .models import Fence, Heartbeat, PendingContribution, UsageEvent
+from .models import Fence, Heartbeat, OwedObservation, PendingContribution, UsageEvent
 from .rolling_up.rollups import HEARTBEAT
+from .rolling_up.tick_observers import tick_observers
 
 EXACT_UP_TO = 100_000  # more rows than this are estimated: counting them takes longer than a page should
 TICK_IS_LATE_AFTER = dt.timedelta(seconds=60)  # twelve missed ticks of the schedule as it is seeded
@@ -40,6 +41,7 @@ class LedgerHealth:
     events: RowCount
     ledger_bytes: int
     set_aside_count: int  # pending rows that can't be merged; see their `failure`
+    owed_count: int  # observations of ticks that failed so far; see their `failure`
 
     @property
     def tick_is_late(self) -> bool:
@@ -66,6 +68,7 @@ def ledger_health() -> LedgerHealth:
         events=row_count_of(UsageEvent),
         ledger_bytes=_bytes_of(UsageEvent),
         set_aside_count=PendingContribution.objects.exclude(failure="").count(),
+        owed_count=OwedObservation.objects.filter(observer__in=tick_observers()).count(),
     )
 
 

@@ -256,6 +256,15 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
                 "is_bad": True,
             }
         )
+    if health.owed_count:
+        set_aside.append(
+            {
+                "title": _("Not evaluated yet"),
+                "value": f"{health.owed_count:,}",
+                "note": _("merged usage that an evaluation failed at; it is tried again each minute"),
+                "is_bad": True,
+            }
+        )
     return [
         *set_aside,
         _verification_line(health),

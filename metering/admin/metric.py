@@ -193,7 +193,10 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableA
     def positions(self, metric: MetricDefinition) -> str:
         facts = {"first": cells.grouped(metric.counts_from + 1), "last": cells.grouped(metric.archived_from)}
         if metric.archived_from is None:
-            return gettext("from ledger id %(first)s on") % facts
+            words = gettext("from ledger id %(first)s on") % facts
+            if metric.is_history_due:
+                return gettext("%s; what came before it is being counted") % words
+            return words
         return gettext("from ledger id %(first)s to %(last)s") % facts
 
     # -- clones ------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Hours of a metric of steps that can't be taken as stored, worked out from the ledger: as SQL."""
 
+import datetime as dt
+
 from metering.measuring.aggregations import seconds_sql
 from metering.measuring.buckets import EDGE
 from metering.measuring.event_sql import counted_sql, event_stream_sql
@@ -11,9 +13,11 @@ from metering.measuring.streams import TOTAL
 _STREAM_KEY = ("project_id", "billing_scope_id", "stream")
 
 
-def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edges: bool) -> list[str]:
+def corrections_ctes(
+    meaning: Meaning, slice: Slice, params: Params, *, has_edges: bool, last_hour: dt.datetime | None = None
+) -> list[str]:
     """`stepped`: the readings of the hours that can't be taken as stored, each with its step.
-    `corrections`: per marked hour, what they come to less what is stored.
+    `corrections`: per marked hour (up to `last_hour`), what they come to less what is stored.
 
     Reads pending marks, stored hours (by rollup_natural_key) and of the ledger only the hours concerned. The
     reading before such an hour is the last one of the stored hour before it, unless that one is read anyway.
@@ -22,6 +26,9 @@ def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edge
     """
     assert meaning.steps is not None
     metric_id = params.add(meaning.metric_id)
+    marked = "TRUE"
+    if last_hour is not None:
+        marked = f"p.hour_start <= {params.add(last_hour)}"
     edges = ""
     if has_edges:
         edges = f"""
@@ -69,6 +76,7 @@ def corrections_ctes(meaning: Meaning, slice: Slice, params: Params, *, has_edge
                           FROM metering_pendingcontribution p
                          WHERE p.metric_id = {metric_id}
                            AND {filtered_sql(slice, "p", params)}
+                           AND {marked}
                          GROUP BY {key}, hour_start
                        ) p
                  CROSS JOIN LATERAL (

@@ -86,7 +86,8 @@ class MetricsView(APIView):
     @extend_schema(
         operation_id="metrics_define",
         summary="Define a metric",
-        description="It counts from now on; with `counts_from: 0`, all history that matches too.",
+        description="It counts from now on; with `counts_from: 0`, all history that matches too: at once, or"
+        " where there is much of it within the next tick, which then makes `counts_from` 0.",
         request=MetricDocument,
         responses={201: MetricDocument, 404: ProblemDocument, 409: ProblemDocument, 422: ProblemDocument},
     )

@@ -14,7 +14,7 @@ from metering.locks import no_recorder_running
 from metering.measuring.label_filter import InvalidFilter, Params, filter_from
 from metering.measuring.meaning import Meaning
 from metering.models import MetricDefinition, Project
-from metering.rolling_up.history import enqueue_history
+from metering.rolling_up.history import enqueue_history, is_history_long
 
 # Changing one of these changes what recorded numbers mean.
 MEANING_FIELDS = (
@@ -50,6 +50,7 @@ def define_metric(
 ) -> MetricDefinition:
     """Define a metric; it counts from now on, or from all history with `counts_from=0`.
 
+    History is counted before this returns, or if it is long by the next tick (see `is_history_due`).
     Other fields as on `MetricDefinition`; `event_name` is the key and `display_name` is too, where absent.
     Raises `Invalid` naming the field, and `Conflict` when an ancestor, a descendant or a global metric has
     the key.
@@ -87,8 +88,11 @@ def put_in_force(metric: MetricDefinition, *, counts_from: int | None = None) ->
 
 
 def count_history(metric: MetricDefinition) -> None:
-    """Count what lies before a metric that was put in force a moment ago, where that was asked for."""
-    if metric.is_history_due:
+    """Count what lies before a metric that was put in force a moment ago, where that was asked for.
+
+    A long history is left to the next tick: `is_history_due` says so until it is counted, all of it at once.
+    """
+    if metric.is_history_due and not is_history_long(metric):
         # Everything up to `counts_from` is final, so history needs no lock; a tick does it if we are killed.
         enqueue_history(metric)
         metric.refresh_from_db()

@@ -16,7 +16,7 @@ from .project import (
 from .rebuild import RollupRebuild
 from .rollup import PendingContribution, UsageMeterRollup
 from .seal import LedgerSeal, SealLeaf
-from .system import CatalogueVersion, Fence, Heartbeat
+from .system import CatalogueVersion, Fence, Heartbeat, OwedObservation
 from .verification import VerificationRun
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Heartbeat",
     "LedgerSeal",
     "MetricDefinition",
+    "OwedObservation",
     "PendingContribution",
     "Project",
     "RollupRebuild",

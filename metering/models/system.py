@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 
@@ -36,6 +37,45 @@ class Fence(models.Model):
 
     def __str__(self) -> str:
         return f"position {self.position}"
+
+
+class OwedObservation(models.Model):
+    """Something that a tick merged and an observer of ticks failed at, still to be observed.
+
+    Written by `rolling_up.tick_observers` alone, with the merge; removed with the observation making up for
+    it. Without foreign keys: a row lives for seconds, and holds nothing up.
+    """
+
+    observer = models.CharField(_("observer"), max_length=200)
+    metric_id = models.BigIntegerField()
+    project_id = models.BigIntegerField()
+    billing_scope_id = models.BigIntegerField()
+    first_hour = models.DateTimeField()
+    last_hour = models.DateTimeField()
+    failure = models.TextField(_("reason"))
+    tried_at = models.DateTimeField(_("last tried"), null=True)
+    created_at = models.DateTimeField(_("since"), db_default=Now())
+
+    class Meta:
+        db_table_comment = "Something merged that an observer of ticks failed at, still to be observed."
+        verbose_name = _("owed observation")
+        verbose_name_plural = _("owed observations")
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "observer",
+                    "metric_id",
+                    "project_id",
+                    "billing_scope_id",
+                    "first_hour",
+                    "last_hour",
+                ],
+                name="observation_is_owed_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.observer} owes {self.pk}"
 
 
 class Heartbeat(models.Model):

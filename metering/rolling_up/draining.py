@@ -24,6 +24,8 @@ from metering.measuring.slices import Scope, Slice
 from metering.measuring.streams import TOTAL
 from metering.models import PendingContribution
 
+from .tick_observers import observe, tick_observers, touched_days
+
 logger = logging.getLogger(__name__)
 
 PROJECTS_AT_ONCE = 100  # advisory locks that a transaction holds: the server's lock table is shared
@@ -125,14 +127,17 @@ def _drain(metric_id: int, project_ids: Sequence[int], chunk: int) -> tuple[int,
 
 
 def _drain_held(meaning: Meaning, held: Sequence[int], chunk: int) -> tuple[int, int, bool]:
-    if meaning.is_stepped:
-        return *_drain_steps(meaning, held), True
     last_hour = _last_hour(meaning, held, chunk)
+    if meaning.is_stepped:
+        return *_drain_steps(meaning, held, last_hour), last_hour is None
     drained = _drain_hours(meaning, held, last_hour)
     buckets = drained.written_count
     for level in _LEVELS:
         touched = drained.total_hours if level[3] else drained.stream_days
         buckets += _raise_level(meaning, touched, *level)
+    if tick_observers():
+        hours = [(project_id, scope_id, hour) for project_id, scope_id, _, hour in drained.total_hours]
+        observe(touched_days(meaning.metric_id, hours))
     return drained.taken_count, buckets, last_hour is None
 
 
@@ -305,14 +310,20 @@ def _raise_level(
         return int(cursor.rowcount)
 
 
-def _drain_steps(meaning: Meaning, project_ids: Sequence[int]) -> tuple[int, int]:
-    """Take all marks and add to every bucket what the ledger says of the marked hours, less what was stored.
+def _drain_steps(meaning: Meaning, project_ids: Sequence[int], last_hour: Any) -> tuple[int, int]:
+    """Take marks and add to every bucket what the ledger says of the marked hours, less what was stored.
 
-    The hours of streams keep their last reading, too: it is where the next hour's first step begins.
+    The hours of streams keep their last reading, too: it is where the next hour's first step begins. So the
+    earliest marks are taken first, and an hour never begins at a reading that is still to be worked out.
     """
     params = Params()
     metric_id, ids = params.add(meaning.metric_id), params.add(list(project_ids))
-    corrections = corrections_ctes(meaning, Slice(scope=Scope(project_ids)), params, has_edges=False)
+    corrections = corrections_ctes(
+        meaning, Slice(scope=Scope(project_ids)), params, has_edges=False, last_hour=last_hour
+    )
+    touched, is_observed = "SELECT NULL", bool(tick_observers())
+    if is_observed:
+        touched = "SELECT DISTINCT project_id, billing_scope_id, hour_start FROM corrections"
     has_moment = "value_moment" in meaning.aggregation.needed
     statement = f"""
     WITH taken AS (
@@ -321,6 +332,7 @@ def _drain_steps(meaning: Meaning, project_ids: Sequence[int]) -> tuple[int, int
            AND project_id = ANY ({ids}::bigint[])
            AND drains_whole
            AND failure = ''
+           AND hour_start <= COALESCE({params.add(last_hour)}::timestamptz, 'infinity')
         RETURNING 1
     ),
     {", ".join(corrections)},
@@ -358,9 +370,15 @@ def _drain_steps(meaning: Meaning, project_ids: Sequence[int]) -> tuple[int, int
                last_event_id = EXCLUDED.last_event_id
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM written)
+    SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM written), touched.*
+      FROM (VALUES (TRUE)) AS always
+      LEFT JOIN ({touched}) touched
+        ON TRUE
     """  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
-        taken, written = cursor.fetchone()
+        rows = cursor.fetchall()
+    taken, written = rows[0][:2]
+    if is_observed and written:
+        observe(touched_days(meaning.metric_id, [row[2:] for row in rows]))
     return taken, written

@@ -6,6 +6,7 @@ reads again the hours that were touched since the fence; the rows that these hou
 the live ones, and what differs is written. All of it is one transaction: killed anywhere, it never happened.
 """
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from metering.models import MetricDefinition, RollupRebuild
 
 from .ledger_hours import KEY, STREAM_COLUMNS, VALUES, hours_sql, rollups_sql
 from .rollups import roll_up
+from .tick_observers import observe, tick_observers, touched_days
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,8 @@ def rebuild_rollups(
             transaction.set_rollback(True)
             return findings
         _write_differences(metric.pk)
+        if tick_observers():
+            observe(touched_days(metric.pk, _hours_that_moved()))
         _drop_tables()
         _remember(findings, metric, project_ids, requested_by, request)
     if findings.wrong_count:
@@ -301,6 +305,17 @@ def _write_differences(metric_id: int) -> None:
             f" ORDER BY {key}",
             [metric_id],
         )
+
+
+def _hours_that_moved() -> list[tuple[int, int, dt.datetime]]:
+    """Projects, payers and hours of what was pending, which no tick will see, and of what was wrong."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT project_id, billing_scope_id, hour_start FROM {_TAKEN}"  # noqa: S608
+            f" UNION SELECT project_id, billing_scope_id, bucket_start FROM {_DIFFERENCES}"
+            "  WHERE granularity = 'hour'"
+        )
+        return cursor.fetchall()
 
 
 def _remember(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
@@ -22,6 +23,7 @@ from metering.models import Heartbeat, MetricDefinition, PendingContribution
 
 from .draining import drained_whole
 from .history import enqueue_history
+from .tick_observers import Touched, observe, observe_owed, tick_observers
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +33,15 @@ HEARTBEAT = "roll_up"
 
 def _merged(of: str, granularity: str, start: str = "bucket_start", *, is_total: bool = False) -> str:
     """Rows of `of` added up in larger buckets, or over all streams."""
-    bucket_start = f"date_trunc('{granularity}', {start}, 'UTC')"
-    stream, names = "stream", ("min(subject_type)", "min(subject_id)", 'min("group"::text)::jsonb')
+    # Hours are hours already.
+    bucket_start = start if granularity == "hour" else f"date_trunc('{granularity}', {start}, 'UTC')"
+    # What names a stream is the same in all its rows, so any row's will do; comparing texts costs more.
+    stream, names = (
+        "stream",
+        [f"(array_agg({name}))[1]" for name in ("subject_type", "subject_id", '"group"')],
+    )
     if is_total:
-        stream, names = f"'{TOTAL}'::uuid", ("''", "''", "'{}'::jsonb")
+        stream, names = f"'{TOTAL}'::uuid", ["''", "''", "'{}'::jsonb"]
     return f"""
     SELECT project_id, metric_id, '{granularity}' AS granularity, {stream} AS stream,
            {bucket_start} AS bucket_start, billing_scope_id, value_key, {names[0]} AS subject_type,
@@ -45,24 +52,48 @@ def _merged(of: str, granularity: str, start: str = "bucket_start", *, is_total:
 """  # noqa: S608 (names are ours)
 
 
-# Reads and removes pending rows that add up (FOR UPDATE SKIP LOCKED by primary key), writes rollups. Each
-# goes to hour, day and month of its stream and of its total; the larger are added up from the smaller, which
-# are fewer than what is pending.
-_MERGE = f"""
+# Which pending rows: those of a bucket are taken together, so that each rollup row is written about
+# once; and from where the last chunk ended, or entries of what it removed would be read again and again.
+# Index: pending_by_metric.
+_NEXT = """
+      AND (metric_id, project_id, hour_start) >= (%(metric_id)s, %(project_id)s, %(hour_start)s::timestamptz)
+    ORDER BY metric_id, project_id, hour_start
+"""
+_NAMED = "AND id = ANY (%(ids)s::bigint[])"
+_KEY_OF_CHUNK = "metric_id, project_id, hour_start"
+_FROM_THE_FIRST = (0, 0, "-infinity")
+
+# The table fills and empties within seconds, so statistics of it are always wrong; going by them, all that
+# waits would be sorted for each chunk.
+_BY_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
+_AS_USUAL = (
+    "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT;"
+    " SET LOCAL enable_sort TO DEFAULT"
+)
+
+
+def _merge_sql(which: str, told: str) -> str:
+    """Reads and removes pending rows that add up (FOR UPDATE SKIP LOCKED), writes rollups.
+
+    Each goes to hour, day and month of its stream and of its total; the larger are added up from the smaller,
+    which are fewer than what is pending. Rows are removed by place: they are locked, so they stay where they
+    are, and one that was replaced before it was locked isn't found, and left to the next chunk.
+    """
+    return f"""
 WITH taken AS (
     DELETE FROM metering_pendingcontribution
-     WHERE id = ANY (ARRAY(
+     WHERE ctid = ANY (ARRAY(
                -- An array, so that the locking question is asked once whatever the statistics say.
-               SELECT id
+               SELECT ctid
                  FROM metering_pendingcontribution
                 WHERE failure = ''
                   AND NOT drains_whole
-                  AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s::bigint[]))
-                ORDER BY id
+                  {which}
                 LIMIT %(chunk)s
                   FOR UPDATE SKIP LOCKED
            ))
-    RETURNING *
+    RETURNING project_id, metric_id, billing_scope_id, hour_start, stream, value_key,
+              subject_type, subject_id, "group", record_count, value_sum, value_moment
 ),
 hours AS MATERIALIZED ({_merged("taken", "hour", "hour_start")}),
 days AS MATERIALIZED ({_merged("hours", "day")}),
@@ -102,8 +133,27 @@ merged AS (
            END
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM merged)
-"""  # noqa: S608 (the one value formatted in is a constant of ours)
+{told}
+"""  # noqa: S608 (what is formatted in is ours)
+
+
+_COUNT = f"""
+SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM merged), reached.*
+  FROM (VALUES (TRUE)) AS always
+  LEFT JOIN (SELECT {_KEY_OF_CHUNK} FROM taken ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT 1) reached
+    ON TRUE
+"""  # noqa: S608
+# The same beside what was touched: totals know all of it.
+_COUNT_AND_TELL = f"""
+SELECT counted.*, touched.*
+  FROM ({_COUNT}) counted
+  LEFT JOIN (
+        SELECT metric_id, project_id, billing_scope_id, min(bucket_start), max(bucket_start)
+          FROM total_hours
+         GROUP BY metric_id, project_id, billing_scope_id, date_trunc('day', bucket_start, 'UTC')
+       ) touched
+    ON TRUE
+"""  # noqa: S608
 
 # Removes rows whose events were all voided. A sum of nothing is as good as no row, so this may come any time
 # later; rows that another worker is at are left to the next tick. Index: rollup_emptied.
@@ -137,6 +187,7 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
     """
     began = time.monotonic()
     merged_count = bucket_count = 0
+    observe_owed()
 
     def merge() -> None:
         nonlocal merged_count, bucket_count
@@ -168,25 +219,38 @@ def roll_up(*, chunk: int = CHUNK, on_progress: Callable[[int], None] | None = N
 
 
 def _merged_chunks(chunk: int) -> Iterator[tuple[int, int]]:
-    """Pending rows merged and rollups written, chunk by chunk until nothing more is in sight."""
-    is_last = False
-    while not is_last:
-        taken, buckets, is_last = _merge_chunk(chunk)
-        yield taken, buckets
+    """Pending rows merged and rollups written, chunk by chunk until the end of what waited is reached."""
+    reached: Any = _FROM_THE_FIRST
+    while True:
+        try:
+            merged = _merge(chunk, reached=reached)
+        except DatabaseError as error:
+            if isinstance(error, OperationalError | InterfaceError):
+                raise
+            ids = _ids_from(reached, chunk)
+            yield _merge_piecewise(ids)
+            is_last = len(ids) < chunk
+        else:
+            yield merged.taken_count, merged.written_count
+            is_last = merged.taken_count < chunk
+            reached = merged.reached
+        if is_last:
+            return
 
 
-def _merge_chunk(chunk: int) -> tuple[int, int, bool]:
-    """Rows merged, rollups written, and whether nothing more was in sight."""
-    try:
-        taken, buckets = _merge(chunk, ids=None)
-    except DatabaseError as error:
-        if isinstance(error, OperationalError | InterfaceError):
-            raise
-        waiting = PendingContribution.objects.filter(failure="", drains_whole=False)
-        head = waiting.order_by("id").values_list("id", flat=True)
-        ids = list(head[:chunk])
-        return *_merge_piecewise(ids), len(ids) < chunk
-    return taken, buckets, taken < chunk
+def _ids_from(reached: Any, chunk: int) -> list[int]:
+    """The rows that a chunk would take, were they not the reason that it can't be merged."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM metering_pendingcontribution"  # noqa: S608 (a constant of ours)
+            f" WHERE failure = '' AND NOT drains_whole {_NEXT} LIMIT %(chunk)s",
+            {"chunk": chunk, **_place(reached)},
+        )
+        return [row_id for (row_id,) in cursor.fetchall()]
+
+
+def _place(reached: Any) -> dict[str, Any]:
+    return dict(zip(("metric_id", "project_id", "hour_start"), reached, strict=True))
 
 
 def _merge_piecewise(ids: list[int]) -> tuple[int, int]:
@@ -196,7 +260,8 @@ def _merge_piecewise(ids: list[int]) -> tuple[int, int]:
         totals = [0, 0]
         for half in (ids[:middle], ids[middle:]):
             try:
-                done = _merge(len(half), ids=half)
+                merged = _merge(len(half), ids=half)
+                done = merged.taken_count, merged.written_count
             except DatabaseError as error:
                 if isinstance(error, OperationalError | InterfaceError):
                     raise
@@ -204,8 +269,10 @@ def _merge_piecewise(ids: list[int]) -> tuple[int, int]:
             totals[0] += done[0]
             totals[1] += done[1]
         return totals[0], totals[1]
+    if not ids:
+        return 0, 0
     try:
-        return _merge(1, ids=ids)
+        merged = _merge(1, ids=ids)
     except DatabaseError as error:
         if isinstance(error, OperationalError | InterfaceError):
             raise
@@ -213,11 +280,27 @@ def _merge_piecewise(ids: list[int]) -> tuple[int, int]:
         reason = str(error)[:1000] or type(error).__name__
         PendingContribution.objects.filter(pk=ids[0]).update(failure=reason)
         return 0, 0
+    return merged.taken_count, merged.written_count
 
 
-def _merge(chunk: int, *, ids: list[int] | None) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    taken_count: int
+    written_count: int
+    reached: Any  # metric, project and hour of the last row taken
+
+
+def _merge(chunk: int, *, reached: Any = _FROM_THE_FIRST, ids: list[int] | None = None) -> _Merged:
+    """One chunk, or the rows named, in a transaction."""
+    is_observed = bool(tick_observers())
+    statement = _merge_sql(_NEXT if ids is None else _NAMED, _COUNT_AND_TELL if is_observed else _COUNT)
     with transaction.atomic(), connection.cursor() as cursor:
         hold_rollups()
-        cursor.execute(_MERGE, {"chunk": chunk, "ids": ids})
-        taken, buckets = cursor.fetchone()
-    return taken, buckets
+        cursor.execute(_BY_INDEX)
+        cursor.execute(statement, {"chunk": chunk, "ids": ids, **_place(reached)})
+        rows = cursor.fetchall()
+        cursor.execute(_AS_USUAL)
+        taken, written, *reached = rows[0][:5]
+        if is_observed and taken:
+            observe([Touched(*row[5:]) for row in rows])
+    return _Merged(taken, written, reached)

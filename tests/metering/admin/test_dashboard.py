@@ -9,9 +9,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from metering.health import ledger_health, row_count_of
-from metering.models import Fence, Heartbeat, UsageEvent
+from metering.models import Fence, Heartbeat, OwedObservation, UsageEvent
 from tests.factories import a_metric, a_project, an_event, recorded
 
 from .conftest import World
@@ -113,6 +114,26 @@ def test_never_ticked_is_late_only_where_something_waits(db: None) -> None:
     assert health.tick_is_late is True
     assert health.pending.count == 1
     assert health.oldest_pending_at is not None
+
+
+def test_merged_usage_that_an_observer_owes_to_evaluate_is_shown(
+    staff: Client, world: World, settings: Settings
+) -> None:
+    hour, path = (
+        dt.datetime(2024, 5, 15, 12, tzinfo=dt.UTC),
+        "tests.metering.rolling_up.test_tick_observers.Witness",
+    )
+    ids = {"metric_id": world.tokens.pk, "project_id": 1, "billing_scope_id": 1}
+    for observer in (path, "of.old.days"):
+        OwedObservation.objects.create(
+            observer=observer, **ids, first_hour=hour, last_hour=hour, failure="no"
+        )
+    assert "Not evaluated yet" not in staff.get(reverse(INDEX)).content.decode()
+
+    settings.METERING_TICK_OBSERVERS = [path]
+
+    assert ledger_health().owed_count == 1
+    assert "Not evaluated yet" in staff.get(reverse(INDEX)).content.decode()
 
 
 def test_health_tells_positions(world: World) -> None:

@@ -21,6 +21,7 @@ from tests.factories import (
     a_project,
     an_event,
     at,
+    ledger_rows,
     meaning_of,
     recorded,
     total_of,
@@ -262,6 +263,43 @@ def test_history_that_a_metric_cannot_read_never_leaves_it_half_defined(
     else:
         [usage] = usages_of(metric)
         assert usage.aggregate.record_count == readable_count
+
+
+def test_long_history_is_left_to_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metering.rolling_up.history.SHORT", 2)
+    a_metric("listener", event_name="tokens")
+    recorded(*(an_event(quantity=quantity) for quantity in ("1", "2")))
+
+    short = a_metric("short", event_name="tokens", counts_from=0)
+    recorded(an_event(quantity="4"))
+    long = a_metric("long", event_name="tokens", counts_from=0)
+    recorded(an_event(quantity="8"))
+
+    assert (short.is_history_due, short.counts_from) == (False, 0)
+    assert (long.is_history_due, long.counts_from) == (True, ledger_rows("id")[2][0])
+    assert (total_of(short), total_of(long)) == (15, 8)
+
+    roll_up()
+
+    long.refresh_from_db()
+    assert (long.is_history_due, long.counts_from) == (False, 0)
+    assert (total_of(short), total_of(long)) == (15, 15)
+
+
+def test_only_events_of_the_owner_and_the_name_make_a_history_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metering.rolling_up.history.SHORT", 1)
+    acme, other = a_project("owner"), a_project("other")
+    a_metric("listener", event_name="tokens")
+    a_metric("calls")
+    recorded(
+        an_event(acme, quantity="1"),
+        an_event(acme, quantity="2", event_name="calls"),
+        an_event(other, quantity="4"),
+    )
+
+    metric = a_metric("mine", event_name="tokens", project=acme, counts_from=0)
+
+    assert (metric.is_history_due, total_of(metric)) == (False, 1)
 
 
 # -- changing ---------------------------------------------------------------------------------------------

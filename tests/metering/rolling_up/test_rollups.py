@@ -1,6 +1,7 @@
 """Merging what is pending into hours, days and months: whole tables, small enough to work out by hand."""
 
 import datetime as dt
+import random
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -11,10 +12,11 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
 from metering.attributing.scope_tree import attribute
-from metering.clock import database_now
+from metering.clock import database_now, ledger_end
 from metering.measuring.streams import TOTAL, stream_of
 from metering.models import Heartbeat, PendingContribution, Project, UsageMeterRollup
 from metering.rolling_up import rollups
+from metering.rolling_up.rebuilding import rebuild_rollups
 from metering.rolling_up.rollups import roll_up
 from tests.factories import a_metric, a_project, an_event, at, recorded, total_of
 
@@ -292,17 +294,17 @@ def test_buckets_are_utc_whatever_the_session_thinks() -> None:
 def test_a_crash_before_the_commit_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     metric = a_metric()
     recorded(an_event(quantity="5"))
-    merge = rollups._merge_chunk
+    merge = rollups._merge
 
     class Crash(Exception):
         pass
 
-    def merge_and_crash(chunk: int) -> tuple[int, int]:
+    def merge_and_crash(*args: Any, **options: Any) -> None:
         with transaction.atomic():
-            merge(chunk)
+            merge(*args, **options)
             raise Crash
 
-    monkeypatch.setattr(rollups, "_merge_chunk", merge_and_crash)
+    monkeypatch.setattr(rollups, "_merge", merge_and_crash)
     with pytest.raises(Crash):
         roll_up()
 
@@ -338,6 +340,64 @@ def test_a_contribution_that_cannot_be_merged_does_not_stop_the_others() -> None
 
     total = UsageMeterRollup.objects.get(project__key="acme", granularity="hour", stream=TOTAL)
     assert (total.record_count, total.value_sum) == (2, 12)
+
+
+REFUSE_POISON = """
+    CREATE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'poison can not be merged';
+    END $$;
+    CREATE TRIGGER refuse_poison BEFORE INSERT ON metering_usagemeterrollup
+       FOR EACH ROW WHEN (NEW.subject_id = 'poison') EXECUTE FUNCTION refuse_poison();
+"""
+
+
+@pytest.mark.parametrize("aggregation", ["SUM", "MAX"])
+@pytest.mark.parametrize("chunk", [1, 2, 3, 20_000])
+def test_what_cannot_be_merged_is_set_aside_alone_and_still_counts(aggregation: str, chunk: int) -> None:
+    metric, others = a_metric(aggregation=aggregation), [a_project(f"other-{n}") for n in range(3)]
+    for project, subject in [(others[0], "ada"), ("acme", "poison"), (others[1], "bob"), (others[2], "cy")]:
+        recorded(an_event(project, quantity="5", subject_id=subject))
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(REFUSE_POISON)
+
+    roll_up(chunk=chunk)
+    roll_up(chunk=chunk)
+
+    [(subject, failure)] = PendingContribution.objects.values_list("subject_id", "failure")
+    assert subject == "poison"
+    assert failure.startswith("poison can not be merged")
+    assert {row[2] for row in table()} == {"total", "ada", "bob", "cy"}
+    assert total_of(metric) == (20 if aggregation == "SUM" else 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_marks_of_steps_taken_hour_by_hour_come_to_what_all_at_once_do(seed: int) -> None:
+    chance = random.Random(seed)
+    by_chunks = a_metric("by-chunks", event_name="reading", is_incremental=False)
+    readings = [
+        an_event(
+            event_name="reading",
+            quantity=chance.randint(0, 50),
+            subject_id=f"s-{chance.randint(0, 1)}",
+            occurred_at=HOUR_12 + dt.timedelta(minutes=chance.randint(0, 600)),
+        )
+        for _ in range(40)
+    ]
+    recorded(*readings[:20])
+    taken: list[int] = []
+
+    roll_up(chunk=2, on_progress=taken.append)
+    recorded(*readings[20:])
+    roll_up(chunk=2, on_progress=taken.append)
+
+    assert len(taken) > 8  # several hours each, never all of them
+    columns = ("record_count", "value_sum", "last_value")
+    found = table(*columns, metric=by_chunks)
+    UsageMeterRollup.objects.all().delete()
+    rebuild_rollups(by_chunks, position=ledger_end())
+    assert found == table(*columns, metric=by_chunks)
 
 
 def test_a_tick_shows_distinct_counts_and_levels_of_a_bucket(capsys: pytest.CaptureFixture[str]) -> None:
