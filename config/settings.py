@@ -99,7 +99,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- Seams ----------------------------------------------------------------------------------------------
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
-# Who is told what a tick merged, in its transaction and after it: dotted paths (metering/rolling_up/tick_observers.py).
+# Who is told what a tick merged, in its transaction and after it (metering/rolling_up/tick_observers.py).
 METERING_TICK_OBSERVERS: list[str] = []
 # What `verify` checks, in this order. An app adds a check of its own by its dotted path.
 VERIFICATION_CHECKS = [

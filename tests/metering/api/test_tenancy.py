@@ -238,6 +238,9 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
     ("GET", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", None, 404)],
     ("PATCH", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", {"limit": 0}, 404)],
     ("DELETE", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", None, 404)],
+    ("POST", "/pricing/preview/"): [
+        ("/pricing/preview/", {"price": {"model": "flat", "amount": "1"}, "currency": "USD"}, 200),
+    ],
 }
 
 
