@@ -38,6 +38,8 @@ DATABASES = {
 }
 # The database role that grants are given to after each migrate.
 APPLICATION_ROLE = env.str("APPLICATION_ROLE", default="meterbook_app")
+# Seconds that a statement may take which answers a question about usage, of the API or a page. 0: any time.
+USAGE_READ_TIMEOUT = env.int("USAGE_READ_TIMEOUT", default=30)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Applications ---------------------------------------------------------------------------------------
@@ -73,6 +75,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.UnavailableMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

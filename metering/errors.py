@@ -143,6 +143,27 @@ class PreviewTooSlow(Unavailable):
         super().__init__("Too much to read in the time that a preview has; ask for fewer days.")
 
 
+class UsageTooSlow(Unavailable):
+    """Too much usage to read in the time that a question may take."""
+
+    code = "usage_too_slow"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Reading this takes longer than a question may; ask for a shorter interval, larger windows or"
+            " fewer groups, or export it."
+        )
+
+
+class DefinitionsMoving(Unavailable):
+    """Definitions changed again and again while a question was being answered."""
+
+    code = "definitions_moving"
+
+    def __init__(self) -> None:
+        super().__init__("Definitions are being changed one after the other; ask again in a few seconds.")
+
+
 class DefinitionsBusy(Unavailable):
     """Long recorders hold the ledger; a change of definitions waits for them and gave up for now."""
 

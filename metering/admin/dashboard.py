@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
+from metering.answering.answers import answer
 from metering.answering.usage import usage_in
 from metering.answering.usage_charts import (
     MAX_CHART_DAYS,
@@ -22,7 +23,7 @@ from metering.answering.usage_charts import (
     points_of,
     value_in,
 )
-from metering.catalogue import current
+from metering.catalogue import Catalogue
 from metering.health import LedgerHealth, ledger_health
 from metering.measuring.meaning import Meaning
 from metering.models import MetricDefinition, Project
@@ -64,8 +65,10 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What templates/admin/index.html shows. Staff who may not see rollups see no numbers."""
     if not request.user.has_perm("metering.view_usagemeterrollup"):
         return {**context, "title": _("Dashboard"), "may_see_usage": False}
-    context["title"] = _("Dashboard")
-    catalogue = current()
+    return answer(lambda catalogue: _with_usage(request, {**context, "title": _("Dashboard")}, catalogue))
+
+
+def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
     names = dict(MetricDefinition.objects.values_list("pk", "display_name"))
     metrics = last_used_first(catalogue.meanings.values())
     health = ledger_health()

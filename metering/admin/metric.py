@@ -19,8 +19,9 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from metering.answering.answers import answer
 from metering.answering.usage_charts import latest_days, points_of, value_in
-from metering.catalogue import current
+from metering.catalogue import Catalogue
 from metering.defining.cloning import clone_metric
 from metering.defining.definitions import (
     MEANING_FIELDS,
@@ -32,7 +33,7 @@ from metering.defining.definitions import (
     meaning_fields_of,
 )
 from metering.defining.previews import DEFAULT_DAYS
-from metering.errors import MeterbookError, PreviewTooSlow
+from metering.errors import MeterbookError, PreviewTooSlow, Unavailable
 from metering.models import MetricDefinition, UsageMeterRollup
 
 from . import cells
@@ -285,31 +286,37 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableA
             except PreviewTooSlow as refusal:
                 self.message_user(request, str(refusal), level="ERROR")
         elif metric is not None:
-            self._add_usage(context, metric)
+            self._add_usage(request, context, metric)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _may_change(self, request: HttpRequest, metric: MetricDefinition) -> bool:
         """Whether the meaning is open to this person: else there is nothing to look ahead to."""
         return self.has_change_permission(request, metric) and not self._is_frozen(request, metric)
 
-    @staticmethod
-    def _add_usage(context: dict[str, Any], metric: MetricDefinition) -> None:
-        meaning = current().meanings.get(metric.pk)
-        if meaning is None:
-            return
-        interval = latest_days(meaning, days=CHART_DAYS)
+    def _add_usage(self, request: HttpRequest, context: dict[str, Any], metric: MetricDefinition) -> None:
         context["metric_words"] = meaning_in_words(metric)
         context["rebuild_words"] = last_rebuild_in_words(metric)
-        if interval is not None:
-            points = points_of(meaning, interval)
-            value, record_count = value_in(meaning, interval)
-            context["usage"] = {
-                "interval": interval,
-                "chart": usage_chart(meaning, points, interval, name=metric.display_name, height=200),
-                "value": cells.grouped(value),
-                "record_count": f"{record_count:,}",
-                "unit": metric.unit,
-            }
+        try:
+            context["usage"] = answer(lambda catalogue: self._usage(catalogue, metric))
+        except Unavailable as refusal:
+            self.message_user(request, str(refusal), level="WARNING")
+
+    @staticmethod
+    def _usage(catalogue: Catalogue, metric: MetricDefinition) -> dict[str, Any] | None:
+        """What the metric came to in its latest days; None before its first usage."""
+        meaning = catalogue.meanings[metric.pk]
+        interval = latest_days(meaning, days=CHART_DAYS)
+        if interval is None:
+            return None
+        points = points_of(meaning, interval)
+        value, record_count = value_in(meaning, interval)
+        return {
+            "interval": interval,
+            "chart": usage_chart(meaning, points, interval, name=metric.display_name, height=200),
+            "value": cells.grouped(value),
+            "record_count": f"{record_count:,}",
+            "unit": metric.unit,
+        }
 
     # -- actions -----------------------------------------------------------------------------------------
 

@@ -17,11 +17,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
+from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
 from metering.answering.usage_charts import last_used_first
 from metering.attributing.payer_tree import PAGE_PROJECTS, PayerLine, PayerTree, payer_tree
 from metering.attributing.payers import Span
-from metering.catalogue import Catalogue, current
+from metering.catalogue import Catalogue
 from metering.clock import database_now
 from metering.measuring.meaning import Meaning
 from metering.models import AttributionRule, MetricDefinition, Project
@@ -96,14 +97,19 @@ def payer_tree_page(request: HttpRequest, context: dict[str, Any]) -> HttpRespon
         "rules_url": reverse("admin:metering_attributionrule_changelist"),
     }
     if top is not None:
-        catalogue = current()
-        offset = _offset(request)
-        tree = payer_tree(catalogue, top, at=at, search=search, offset=offset)
-        context |= _usage_choice(request, catalogue)
-        context |= _pages(request, tree)
-        context |= _rows(request, catalogue, tree, at=at, meaning=context.get("metric"))
+        context |= answer(lambda catalogue: _with_usage(request, catalogue, top, at=at, search=search))
         context["has_rules"] = AttributionRule.objects.filter(project__path__startswith=top.path).exists()
     return TemplateResponse(request, "admin/metering/attributionrule/tree.html", context)
+
+
+def _with_usage(
+    request: HttpRequest, catalogue: Catalogue, top: Project, *, at: dt.datetime, search: str
+) -> dict[str, Any]:
+    """The lines of the tree, with what the chosen metric comes to."""
+    tree = payer_tree(catalogue, top, at=at, search=search, offset=_offset(request))
+    choice = _usage_choice(request, catalogue)
+    rows = _rows(request, catalogue, tree, at=at, meaning=choice.get("metric"))
+    return {**choice, **_pages(request, tree), **rows}
 
 
 def _top(request: HttpRequest, tops: Sequence[Project]) -> Project | None:

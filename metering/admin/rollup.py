@@ -12,8 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
 
+from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
-from metering.catalogue import current
 from metering.measuring.aggregations import AGGREGATIONS
 from metering.measuring.buckets import bucket_end
 from metering.measuring.label_filter import Params
@@ -284,5 +284,5 @@ def _in_bucket(rollup: UsageMeterRollup) -> Decimal | None:
             scope=scope, subject_type=rollup.subject_type, subject_id=rollup.subject_id, labels=labels
         )
     window = (rollup.bucket_start, bucket_end(rollup.bucket_start, rollup.granularity))
-    found = usage_in(current().meanings[rollup.metric_id], [window], slice=slice)
+    found = answer(lambda held: usage_in(held.meanings[rollup.metric_id], [window], slice=slice))
     return found[0].value if found else None

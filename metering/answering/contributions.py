@@ -11,14 +11,14 @@ aggregate's. Three kinds of metrics differ in what they take from where:
   ledger says of the marked hours, and of the hour after each in its stream, less what is stored for them; so
   that buckets of any size plus corrections are exact, and a tick only has to add them.
 
-`cover` is the relation (w, granularity, start_at, end_at) of the segments to be read.
+What is to be read is `cover`, and the same in as few spans as can be is `layers`, for relations that are
+small or read whole anyway; see `spans.py`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from metering.measuring.aggregations import Aggregate, seconds_sql
-from metering.measuring.buckets import EDGE, HOUR
+from metering.measuring.aggregations import seconds_sql
+from metering.measuring.buckets import EDGE, HOUR, Segment
 from metering.measuring.event_sql import below_owner_sql, counted_sql, event_stream_sql, group_json_sql
 from metering.measuring.label_filter import Params, text_sql
 from metering.measuring.meaning import Meaning
@@ -31,61 +31,12 @@ from metering.measuring.slices import (
     Slice,
     filtered_sql,
 )
+from metering.measuring.spans import spans_of, spans_sql, window_sql
 from metering.measuring.streams import TOTAL
 
 from .step_corrections import corrections_ctes
 
-
-def result_columns(meaning: Meaning) -> tuple[str, ...]:
-    """What `grouped_sql` yields for each group, in order."""
-    distinct = ("distinct_count",) if meaning.keeps_values else ()
-    return ("record_count", *meaning.aggregation.needed, *distinct)
-
-
-def aggregate_of(values: Mapping[str, Any]) -> Aggregate:
-    """The aggregate of a result row, by the names of its columns."""
-    return Aggregate(
-        record_count=int(values["record_count"]),
-        value_sum=values.get("value_sum"),
-        value_min=values.get("value_min"),
-        value_max=values.get("value_max"),
-        last_value=values.get("last_value"),
-        value_moment=values.get("value_moment"),
-        distinct_count=int(values.get("distinct_count", 0)),
-    )
-
-
-def grouped_sql(meaning: Meaning, keys: Sequence[str], *, having: str = "sum(record_count) <> 0") -> str:
-    """The aggregate of `parts` per group of `keys`; groups whose events were all voided are absent."""
-    names = ", ".join(keys)
-    if meaning.keeps_values:
-        return f"""
-        SELECT {names}, sum(times) AS record_count, count(*) AS distinct_count
-          FROM (
-                SELECT {names}, value_key, sum(record_count) AS times
-                  FROM parts
-                 GROUP BY {names}, value_key
-                HAVING sum(record_count) <> 0
-               ) kept
-         GROUP BY {names}
-    """  # noqa: S608 (names are ours)
-    merged = meaning.aggregation.merge_sql("parts")
-    columns = ", ".join(f"{merged[name]} AS {name}" for name in result_columns(meaning))
-    return f"""
-        SELECT {names}, {columns}
-          FROM parts
-         GROUP BY {names}
-        HAVING {having}
-    """  # noqa: S608
-
-
-def level_before_sql(stream_keys: Sequence[str], bucket: str) -> str:
-    """The level that a stream carries into a bucket, over all its grouped buckets: the sum of the changes
-    before."""
-    return (
-        f"sum(value_sum) OVER (PARTITION BY {', '.join(stream_keys)} ORDER BY {bucket}"
-        " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    )
+FEW_SPANS = 8  # above, spans are looked up one by one
 
 
 def parts_sql(
@@ -93,19 +44,26 @@ def parts_sql(
     slice: Slice,
     params: Params,
     *,
-    has_buckets: bool,
-    has_edges: bool,
+    segments: Sequence[tuple[int, Segment]],
     bucket: str = HOUR,
     as_of: int | None = None,
 ) -> str:
-    """The common table expressions that follow `cover`; the last one is `parts`.
+    """The common table expressions of one question; the last one is `parts`.
 
-    `has_buckets`, `has_edges`: which segments the cover holds. `bucket` is the granularity of the dimension
-    of that name. With `as_of`, or a label that rollups don't keep, the cover must be edges alone: all comes
-    from the ledger.
+    `segments`: which parts of each window are read from what. `bucket` is the granularity of the dimension of
+    that name. With `as_of`, or a label that rollups don't keep, all must be edges: everything comes from the
+    ledger.
     """
-    source = _Source(meaning, slice, params, bucket, as_of)
-    expressions: list[str] = []
+    granularities = {segment.granularity for _, segment in segments}
+    has_buckets, has_edges = granularities != {EDGE}, EDGE in granularities
+    spans, layers = spans_of(segments), spans_of(segments, bridging=True)
+    source = _Source(meaning, slice, params, bucket, as_of, has_many_spans=len(spans) > FEW_SPANS)
+    expressions = [
+        f"cover AS MATERIALIZED ({spans_sql(spans, params)})",
+        f"layers AS MATERIALIZED ({spans_sql(layers, params)})"
+        if len(layers) < len(spans)
+        else "layers AS (SELECT * FROM cover)",
+    ]
     parts: list[str] = []
     from_ledger = as_of is not None or slice.needs_ledger(meaning)
     if meaning.is_stepped and from_ledger:
@@ -125,7 +83,11 @@ def parts_sql(
             parts += [source.rollups(), source.pending()]
         if has_edges:
             parts.append(source.ledger())
-    expressions.append("parts AS (" + " UNION ALL ".join(parts) + ")")
+    every = " UNION ALL ".join(parts)
+    if any(span.has_gaps for span in layers):
+        every = f"SELECT * FROM ({every}) every WHERE w IS NOT NULL"  # noqa: S608 (the text is ours)
+    # Not to be merged into what groups it: sorting would carry the spans with every row.
+    expressions.append(f"parts AS ({every} OFFSET 0)")
     return ", ".join(expressions)
 
 
@@ -133,38 +95,61 @@ class _Source:
     """Each place that usage is read from, for one question."""
 
     def __init__(
-        self, meaning: Meaning, slice: Slice, params: Params, bucket: str, as_of: int | None
+        self,
+        meaning: Meaning,
+        slice: Slice,
+        params: Params,
+        bucket: str,
+        as_of: int | None,
+        *,
+        has_many_spans: bool,
     ) -> None:
         self._meaning = meaning
         self._slice = slice
         self._params = params
         self._bucket = bucket
         self._as_of = as_of
+        self._has_many_spans = has_many_spans
         self._columns = ("record_count", *meaning.aggregation.needed)
 
     # -- what is stored, and what is pending ---------------------------------------------------------------
 
     def rollups(self) -> str:
         """Whole buckets. Indexes: rollup_natural_key, rollup_by_metric_and_time, rollup_totals_by_payer."""
-        stream = f"r.stream {'<>' if self._slice.needs_streams() else '='} '{TOTAL}'"
+        is_wanted = f"""
+                r.metric_id = {self._params.add(self._meaning.metric_id)}
+            AND r.granularity = c.granularity
+            AND r.bucket_start >= c.start_at
+            AND r.bucket_start < c.end_at
+            AND r.stream {"<>" if self._slice.needs_streams() else "="} '{TOTAL}'
+            AND {self._filtered("r")}
+        """
         return f"""
-            SELECT c.w, {self._stored("r", "r.bucket_start")}
+            SELECT {window_sql("c", "r.bucket_start")} AS w, {self._stored("r", "r.bucket_start")}
               FROM cover c
-              JOIN metering_usagemeterrollup r
-                ON r.granularity = c.granularity
-               AND r.bucket_start >= c.start_at
-               AND r.bucket_start < c.end_at
-             WHERE r.metric_id = {self._params.add(self._meaning.metric_id)}
-               AND {stream}
-               AND {self._filtered("r")}
-               {self._not_stale("r", "r.bucket_start")}
+              {self._joined("metering_usagemeterrollup", "r", is_wanted)}
+             WHERE c.granularity <> '{EDGE}'
+               {self._not_stale("r", "r.bucket_start", "r.bucket_start")}
         """  # noqa: S608 (values are bound; the text is ours, here and below)
+
+    def _joined(self, table: str, alias: str, condition: str) -> str:
+        """The rows of a large table in each span `c`.
+
+        Many spans are looked up one by one, because the planner, who knows nothing of where they lie, might
+        read the table for each of them.
+        """
+        if not self._has_many_spans:
+            return f"JOIN {table} {alias} ON {condition}"
+        return f"""
+             CROSS JOIN LATERAL (SELECT {alias}.* FROM {table} {alias} WHERE {condition} OFFSET 0) {alias}
+        """  # noqa: S608
 
     def pending(self) -> str:
         """What is not merged yet, for the same buckets. Index: pending_by_metric."""
         return f"""
-            SELECT c.w, {self._stored("p", self._bucket_of("p.hour_start"))}
-              FROM cover c
+            SELECT {window_sql("c", "p.hour_start")} AS w,
+                   {self._stored("p", self._bucket_of("p.hour_start"))}
+              FROM layers c
               JOIN metering_pendingcontribution p
                 ON p.hour_start >= c.start_at
                AND p.hour_start < c.end_at
@@ -172,14 +157,15 @@ class _Source:
                AND NOT p.is_mark
                AND p.metric_id = {self._params.add(self._meaning.metric_id)}
                AND {self._filtered("p")}
-               {self._not_stale("p", "date_trunc(c.granularity, p.hour_start, 'UTC')")}
+               {self._not_stale("p", "p.hour_start", "date_trunc(c.granularity, p.hour_start, 'UTC')")}
         """  # noqa: S608
 
     def corrections(self) -> str:
         """What the ledger says of marked hours, less what is stored for them."""
         return f"""
-            SELECT c.w, {self._stored("k", self._bucket_of("k.hour_start"))}
-              FROM cover c
+            SELECT {window_sql("c", "k.hour_start")} AS w,
+                   {self._stored("k", self._bucket_of("k.hour_start"))}
+              FROM layers c
               JOIN corrections k
                 ON k.hour_start >= c.start_at
                AND k.hour_start < c.end_at
@@ -224,9 +210,10 @@ class _Source:
         return [
             f"""
             stale AS MATERIALIZED (
-                SELECT DISTINCT c.w, c.granularity, date_trunc(c.granularity, p.hour_start, 'UTC')
-                           AS start_at, p.project_id, p.billing_scope_id, {stream} AS stream
-                  FROM cover c
+                SELECT DISTINCT {window_sql("c", "p.hour_start")} AS w, c.granularity,
+                       date_trunc(c.granularity, p.hour_start, 'UTC') AS start_at, p.project_id,
+                       p.billing_scope_id, {stream} AS stream
+                  FROM layers c
                   JOIN metering_pendingcontribution p
                     ON p.hour_start >= c.start_at
                    AND p.hour_start < c.end_at
@@ -238,7 +225,7 @@ class _Source:
             """  # noqa: S608
         ]
 
-    def _not_stale(self, alias: str, start: str) -> str:
+    def _not_stale(self, alias: str, instant: str, start: str) -> str:
         if self._meaning.adds_up or self._meaning.is_stepped:
             return ""
         stream = f"AND s.stream = {alias}.stream" if self._slice.needs_streams() else ""
@@ -246,7 +233,7 @@ class _Source:
                AND NOT EXISTS (
                    SELECT
                      FROM stale s
-                    WHERE s.w = c.w
+                    WHERE s.w = {window_sql("c", instant)}
                       AND s.granularity = c.granularity
                       AND s.start_at = {start}
                       AND s.project_id = {alias}.project_id
@@ -277,12 +264,16 @@ class _Source:
 
     def ledger(self) -> str:
         """Edges. Indexes: usage_event_by_project, usage_event_by_payer."""
+        is_wanted = f"""
+                e.event_name = {self._params.add(self._meaning.event_name)}
+            AND e.occurred_at >= c.start_at
+            AND e.occurred_at < c.end_at
+            AND {self._slice.scope.sql("e", self._params)}
+        """
         return f"""
-            SELECT c.w, {self._read()}
+            SELECT {window_sql("c", "e.occurred_at")} AS w, {self._read()}
               FROM cover c
-              JOIN metering_usageevent e
-                ON e.occurred_at >= c.start_at
-               AND e.occurred_at < c.end_at
+              {self._joined("metering_usageevent", "e", is_wanted)}
              WHERE c.granularity = '{EDGE}'
                AND {self._counted()}
         """  # noqa: S608
@@ -302,8 +293,8 @@ class _Source:
         )
         step = meaning.steps.sql("e.value", "e.occurred_at", "e.value_before", "e.before_at")
         return f"""
-            SELECT c.w, {self._read(value=step)}
-              FROM cover c
+            SELECT {window_sql("c", "e.occurred_at")} AS w, {self._read(value=step)}
+              FROM layers c
               JOIN (
                     SELECT e.id, e.project_id, e.billing_scope_id, e.subject_type, e.subject_id, e.labels,
                            e.occurred_at, e.value,
@@ -331,8 +322,9 @@ class _Source:
             "value_moment": f"s.step * {seconds_sql('s.at')}",
         }
         return f"""
-            SELECT c.w, {self._stored("s", self._bucket_of("s.at"), columns=columns)}
-              FROM cover c
+            SELECT {window_sql("c", "s.at")} AS w,
+                   {self._stored("s", self._bucket_of("s.at"), columns=columns)}
+              FROM layers c
               JOIN stepped s
                 ON s.at >= c.start_at
                AND s.at < c.end_at

@@ -1,4 +1,5 @@
-"""Large CSV exports as a stream: one COPY statement, so one snapshot and flat memory.
+"""Large CSV exports as a stream: one COPY statement, so one snapshot and flat memory. Definitions are read
+in the same snapshot.
 
 When the reader goes away, closing the generator cancels the statement.
 """
@@ -19,6 +20,7 @@ from metering.measuring.slices import Scope, Slice
 from metering.models import QUANTITY_SCALE
 from metering.texts.csv_cells import neutral_sql
 
+from .answers import one_snapshot
 from .event_listing import EventFilter
 from .summaries import rows_sql
 
@@ -55,8 +57,13 @@ ROLLUP_COLUMNS = (
 _TIME = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
-def events_csv(wanted: EventFilter, *, catalogue: Catalogue) -> Iterator[bytes]:
+def events_csv(wanted: EventFilter) -> Iterator[bytes]:
     """Rows of the ledger as CSV with a header, by id. Columns: `EVENT_COLUMNS`."""
+    with one_snapshot() as catalogue:
+        yield from _copied(*_events_sql(wanted, catalogue))
+
+
+def _events_sql(wanted: EventFilter, catalogue: Catalogue) -> tuple[str, Params]:
     params = Params()
     conditions = ["TRUE"]
     if wanted.payer_id is not None:
@@ -84,7 +91,7 @@ def events_csv(wanted: EventFilter, *, catalogue: Catalogue) -> Iterator[bytes]:
          WHERE {" AND ".join(conditions)} {wanted.sql(params)}
          ORDER BY e.id
     """  # noqa: S608 (values are bound; the text is ours)
-    return _copied(statement, params)
+    return statement, params
 
 
 def rollups_csv(
@@ -101,6 +108,19 @@ def rollups_csv(
     Columns: `ROLLUP_COLUMNS`. Buckets that begin in [start, end). With `as_of`, the rows as they would have
     been at that position.
     """
+    with one_snapshot() as catalogue:
+        now = catalogue.meanings[meaning.metric_id]
+        yield from _copied(*_rollups_sql(now, scope, granularity, start, end, as_of))
+
+
+def _rollups_sql(
+    meaning: Meaning,
+    scope: Scope,
+    granularity: str,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    as_of: int | None,
+) -> tuple[str, Params]:
     params = Params()
     rows = rows_sql(
         meaning,
@@ -122,7 +142,7 @@ def rollups_csv(
           JOIN metering_project s ON s.id = y.billing_scope_id
          ORDER BY y.bucket_start, p.key, s.key, y.stream
     """  # noqa: S608 (values are bound; the text is ours)
-    return _copied(statement, params)
+    return statement, params
 
 
 def _value_sql(meaning: Meaning, granularity: str) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from metering.measuring.buckets import EDGE, bucket_end, bucket_floor
+from metering.measuring.buckets import EDGE, Segment, bucket_end, bucket_floor
 from metering.measuring.label_filter import Params
 from metering.measuring.meaning import Meaning
 from metering.measuring.slices import BUCKET, PRIMARY_LABELS, STREAM, Scope, Slice
@@ -19,7 +19,8 @@ from metering.texts.cursors import cursor_text, place_at, row_id
 from metering.texts.numbers import plain
 from metering.texts.timestamps import instant_from, iso
 
-from .contributions import aggregate_of, grouped_sql, level_before_sql, parts_sql, result_columns
+from .contributions import parts_sql
+from .grouping import aggregate_of, grouped_sql, level_before_sql, result_columns
 from .usage import value_between
 
 PERIODS = ("hourly", "daily", "monthly")
@@ -100,14 +101,11 @@ def rows_sql(
     read_from = granularity if as_of is None else EDGE
     # A level is carried in from any time before.
     reach = None if meaning.carries_level else start
-    low = params.add(reach)
-    high = params.add(end)
     parts = parts_sql(
         meaning,
         slice,
         params,
-        has_buckets=as_of is None,
-        has_edges=as_of is not None,
+        segments=[(0, Segment(read_from, reach, end))],
         bucket=granularity,
         as_of=as_of,
     )
@@ -125,12 +123,7 @@ def rows_sql(
     before = level_before_sql(keys[1:4], keys[0]) if meaning.carries_level else "NULL::numeric"
     inside = "" if reach == start else f"WHERE bucket_start >= {params.add(start)}"
     return f"""
-        WITH cover AS (
-            SELECT 0 AS w, '{read_from}'::text AS granularity,
-                   COALESCE({low}::timestamptz, '-infinity') AS start_at,
-                   COALESCE({high}::timestamptz, 'infinity') AS end_at
-        ),
-        {parts},
+        WITH {parts},
         every AS (
             SELECT {renamed}, {before} AS level_before, {", ".join(result_columns(meaning))}
               FROM ({grouped_sql(meaning, keys)}) grouped

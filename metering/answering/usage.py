@@ -4,7 +4,8 @@ One SQL statement, hence one snapshot; `contributions.py` says from where it rea
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from metering.measuring.aggregations import Aggregate, mean_level
-from metering.measuring.buckets import EDGE, cover
+from metering.measuring.buckets import EDGE, Segment, cover
 from metering.measuring.event_sql import below_owner_sql, counted_sql
 from metering.measuring.label_filter import Params
 from metering.measuring.meaning import Meaning
@@ -21,7 +22,8 @@ from metering.measuring.streams import TOTAL
 from metering.models import Project
 from metering.texts.numbers import EXACT
 
-from .contributions import aggregate_of, grouped_sql, parts_sql, result_columns
+from .contributions import parts_sql
+from .grouping import aggregate_of, grouped_sql, result_columns
 
 __all__ = [
     "PROJECT_COLUMNS",
@@ -35,8 +37,6 @@ __all__ = [
     "usage_span",
     "usage_total",
 ]
-
-BEFORE = -1  # the number of the window that holds all time before the first
 
 
 def group_name(name: str) -> str:
@@ -74,7 +74,7 @@ def usage_in(
     position, the answer is that of the ledger as it stood there, whatever was recorded later.
     """
     if meaning.carries_level:
-        return _named(meaning, slice, list(_levels_in(meaning, intervals, slice, limit, as_of)))
+        return _named(meaning, slice, _levels_in(meaning, intervals, slice, limit, as_of))
     numbered = list(enumerate(intervals))
     rows = _aggregates_in(meaning, numbered, slice, limit, as_of)
     return _named(meaning, slice, [(*row, meaning.aggregation.value(row[2])) for row in rows])
@@ -111,34 +111,17 @@ def _aggregates_in(
     segments = _segments(numbered, from_ledger=as_of is not None or slice.needs_ledger(meaning))
     if not segments:
         return []
-    cover_arrays = ", ".join(
-        f"{params.add(list(values))}::{kind}[]"
-        for values, kind in zip(
-            zip(*segments, strict=True), ("int", "text", "timestamptz", "timestamptz"), strict=True
-        )
-    )
-    granularities = {granularity for _, granularity, _, _ in segments}
-    parts = parts_sql(
-        meaning,
-        slice,
-        params,
-        has_buckets=granularities != {EDGE},
-        has_edges=EDGE in granularities,
-        as_of=as_of,
-    )
+    parts = parts_sql(meaning, slice, params, segments=segments, as_of=as_of)
     keys = ["w", *(f"d{index}" for index in range(len(slice.group_by)))]
     having = "sum(record_count) <> 0"
-    if numbered[0][0] == BEFORE:
-        having = f"CASE WHEN w = {BEFORE} THEN sum(value_sum) ELSE sum(record_count) END <> 0"
+    if meaning.carries_level:
+        having = "CASE WHEN w < 0 THEN sum(value_sum) ELSE sum(record_count) END <> 0"
     statement = f"""
-        WITH cover AS (
-            SELECT * FROM unnest({cover_arrays}) AS c (w, granularity, start_at, end_at)
-        ),
-        {parts}
+        WITH {parts}
         {grouped_sql(meaning, keys, having=having)}
          ORDER BY {", ".join(keys)}
          LIMIT {params.add(limit)}
-    """  # noqa: S608 (values are bound; the text is ours)
+    """
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         rows = cursor.fetchall()
@@ -149,49 +132,68 @@ def _aggregates_in(
 
 def _levels_in(
     meaning: Meaning, intervals: Sequence[Interval], slice: Slice, limit: int | None, as_of: int | None
-) -> Iterator[tuple[int, tuple[Any, ...], Aggregate, Decimal | None]]:
-    """Windows and groups in which there is a level, each with its mean; runs of adjoining windows share the
-    level carried in. Where a window is open-ended there is no mean."""
-    count = 0
-    for run in _runs(intervals):
-        numbered = list(enumerate(intervals[run.start : run.stop], run.start))
-        first_start = intervals[run.start][0]
-        if first_start is not None:
-            numbered.insert(0, (BEFORE, (None, first_start)))
-        # A level carried in and a change in the first window are two rows and one result.
-        rows = _aggregates_in(meaning, numbered, slice, None if limit is None else 2 * limit, as_of)
-        inside = {(window, group): aggregate for window, group, aggregate in rows}
-        groups = sorted({group for _, group, _ in rows}, key=_sortable)
-        levels = {group: inside.get((BEFORE, group), Aggregate()).value_sum or Decimal(0) for group in groups}
-        for window in run:
-            start, end = intervals[window]
+) -> list[tuple[int, tuple[Any, ...], Aggregate, Decimal | None]]:
+    """Windows and groups in which there is a level, each with its mean. Where a window is open-ended there is
+    none.
+
+    The level carried into a window is the sum of all changes before: of the windows before it in its chain,
+    and of what lies between them, which is read as windows of negative numbers.
+    """
+    numbered, chains = _chains(intervals)
+    is_in_order = len(chains) == 1 and all(a < b for a, b in itertools.pairwise(chains[0][1:]))
+    # A level carried in and a change in the first window are two rows and one result.
+    row_limit = 2 * limit if limit is not None and is_in_order else None
+    rows = _aggregates_in(meaning, list(numbered.items()), slice, row_limit, as_of)
+    inside = {(window, group): aggregate for window, group, aggregate in rows}
+    groups = sorted({group for _, group, _ in rows}, key=_sortable)
+    found: list[tuple[int, tuple[Any, ...], Aggregate, Decimal | None]] = []
+    for chain in chains:
+        levels = dict.fromkeys(groups, Decimal(0))
+        for window in chain:
+            start, end = numbered[window]
             for group in groups:
                 changes = inside.get((window, group), Aggregate())
                 before = levels[group]
-                if not before and not changes.record_count:
-                    continue
-                mean = value_between(meaning, changes, before=before, start=start, end=end)
                 with localcontext(EXACT):
                     levels[group] = before + (changes.value_sum or 0)
-                yield window, group, changes, mean
-                count += 1
-                if count == limit:
-                    return
+                if window < 0 or not (before or changes.record_count):
+                    continue
+                mean = value_between(meaning, changes, before=before, start=start, end=end)
+                found.append((window, group, changes, mean))
+                if is_in_order and len(found) == limit:
+                    return found
+    found.sort(key=lambda row: (row[0], _sortable(row[1])))
+    return found[:limit]
 
 
-def _runs(intervals: Sequence[Interval]) -> list[range]:
-    """The numbers of non-empty windows, by runs in which each begins where the one before it ends."""
-    runs: list[range] = []
-    for number, (start, end) in enumerate(intervals):
+def _chains(intervals: Sequence[Interval]) -> tuple[dict[int, Interval], list[list[int]]]:
+    """Intervals by number, and the numbers in chains of intervals that tile all time up to their last one's
+    end: the non-empty ones that were given, and with negative numbers what lies before and between them.
+    One chain, unless intervals overlap."""
+    numbered: dict[int, Interval] = {}
+    chains: list[list[int]] = []
+    ends: list[dt.datetime | None] = []
+    for number in sorted(range(len(intervals)), key=lambda number: _start_of(intervals[number])):
+        start, end = intervals[number]
         if start is not None and end is not None and start >= end:
             continue
-        previous = runs[-1] if runs else None
-        follows = start is not None and number > 0 and intervals[number - 1][1] == start
-        if previous is not None and previous.stop == number and follows:
-            runs[-1] = range(previous.start, number + 1)
-        else:
-            runs.append(range(number, number + 1))
-    return runs
+        place = next((n for n, last in enumerate(ends) if last and start and last <= start), len(chains))
+        if place == len(chains):
+            chains.append([])
+            ends.append(None)
+        if start is not None and ends[place] != start:
+            between = -1 - len(numbered)
+            numbered[between] = (ends[place], start)
+            chains[place].append(between)
+        numbered[number] = (start, end)
+        chains[place].append(number)
+        ends[place] = end
+    return numbered, chains
+
+
+def _start_of(interval: Interval) -> tuple[bool, dt.datetime]:
+    start = interval[0]
+    return start is not None, start or dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def _sortable(group: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
@@ -256,30 +258,15 @@ def _hours_of(statement: str, params: Params) -> tuple[dt.datetime, dt.datetime]
     return first.astimezone(dt.UTC), last.astimezone(dt.UTC) + dt.timedelta(hours=1)
 
 
-def _segments(
-    numbered: Sequence[tuple[int, Interval]], *, from_ledger: bool
-) -> list[tuple[int, str, str, str]]:
-    """(window, granularity, start, end) of all windows; open ends are PostgreSQL's infinities."""
-    segments = []
-    for window, (start, end) in numbered:
-        if from_ledger:
-            if start is None or end is None or start < end:
-                segments.append((window, EDGE, _bound(start, "-infinity"), _bound(end, "infinity")))
-            continue
-        for segment in cover(start, end):
-            segments.append(
-                (
-                    window,
-                    segment.granularity,
-                    _bound(segment.start, "-infinity"),
-                    _bound(segment.end, "infinity"),
-                )
-            )
-    return segments
-
-
-def _bound(instant: dt.datetime | None, infinity: str) -> str:
-    return infinity if instant is None else instant.isoformat()
+def _segments(numbered: Sequence[tuple[int, Interval]], *, from_ledger: bool) -> list[tuple[int, Segment]]:
+    """What is read of each window."""
+    if not from_ledger:
+        return [(window, segment) for window, (start, end) in numbered for segment in cover(start, end)]
+    return [
+        (window, Segment(EDGE, start, end))
+        for window, (start, end) in numbered
+        if start is None or end is None or start < end
+    ]
 
 
 def _named(

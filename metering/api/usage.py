@@ -13,8 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.answering.answers import answer
 from metering.answering.fences import last_position
 from metering.answering.summaries import PERIODS, SummaryCursor, SummaryFilter, summaries_page
+from metering.answering.summaries import SummaryPage as SummaryRows
 from metering.answering.usage import (
     PROJECT_COLUMNS,
     SUBJECT_COLUMNS,
@@ -27,7 +29,7 @@ from metering.answering.usage import (
     usage_span,
     value_between,
 )
-from metering.catalogue import Catalogue, current, project_ids_below
+from metering.catalogue import Catalogue, project_ids_below
 from metering.errors import Invalid, NotFound
 from metering.measuring.aggregations import Aggregate
 from metering.measuring.meaning import Meaning
@@ -113,9 +115,12 @@ class UsageView(APIView):
             ),
             with_labels=True,
         )
-        principal = principal_of_request(request)
-        catalogue = current()
-        meaning, scope = metric_and_scope(query, principal, catalogue)
+        as_of = query.position()
+        return answer(lambda catalogue: self._answer(request, query, catalogue, as_of))
+
+    @staticmethod
+    def _answer(request: Request, query: Query, catalogue: Catalogue, as_of: int | None) -> HttpResponse:
+        meaning, scope = metric_and_scope(query, principal_of_request(request), catalogue)
         zone = query.zone()
         start, end = query.instant("from", zone=zone), query.instant("to", zone=zone)
         if start is not None and end is not None and start >= end:
@@ -130,7 +135,6 @@ class UsageView(APIView):
         window = query.choice("window", WINDOWS)
         fills = query.flag("fill")
         _ensure_levels_stay_whole(meaning, wanted, start, end, window)
-        as_of = query.position()
         # Read first: everything up to it is in the snapshot that follows.
         position = last_position() if as_of is None else as_of
         intervals: list[Interval] = [(start, end)]
@@ -206,23 +210,27 @@ class UsageSummariesView(APIView):
             ),
         )
         principal = principal_of_request(request)
-        meaning, scope = metric_and_scope(query, principal, current())
         period_type = query.choice("period_type", PERIODS) or "daily"
         cursor_text = query.text("cursor")
         as_of = query.position()
-        page = summaries_page(
-            meaning,
-            SummaryFilter(
-                period_type=period_type,
-                scope=scope,
-                subject_type=query.text("subject_type"),
-                subject_id=query.text("subject_id"),
-                period_start=query.instant("period_start", zone=ZoneInfo("UTC")),
-                as_of=as_of,
-            ),
-            cursor=None if cursor_text is None else SummaryCursor.from_text(cursor_text),
-            limit=query.number("limit", default=100, least=1, most=1000),
-        )
+
+        def page_by(catalogue: Catalogue) -> SummaryRows:
+            meaning, scope = metric_and_scope(query, principal, catalogue)
+            return summaries_page(
+                meaning,
+                SummaryFilter(
+                    period_type=period_type,
+                    scope=scope,
+                    subject_type=query.text("subject_type"),
+                    subject_id=query.text("subject_id"),
+                    period_start=query.instant("period_start", zone=ZoneInfo("UTC")),
+                    as_of=as_of,
+                ),
+                cursor=None if cursor_text is None else SummaryCursor.from_text(cursor_text),
+                limit=query.number("limit", default=100, least=1, most=1000),
+            )
+
+        page = answer(page_by)
 
         def url(cursor: SummaryCursor | None) -> str | None:
             if cursor is None:

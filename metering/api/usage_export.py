@@ -76,7 +76,7 @@ class UsageExportView(APIView):
         else:
             wanted = event_filter_of(query, principal, catalogue)
             head = sealed_head()
-            stream = events_csv(wanted, catalogue=catalogue)
+            stream = events_csv(wanted)
             filename = "usage-events.csv"
             position = wanted.position
         response = StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8")

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from django.db import OperationalError, connection, transaction
+from django.db import connection
 
+from metering.answering.answers import statements_within
 from metering.answering.usage import Scope, Slice, usage_in
 from metering.clock import database_now
 from metering.errors import Invalid, PreviewTooSlow
@@ -28,7 +29,6 @@ MAX_EVENTS = 100_000
 MAX_EXAMPLES = 10
 MAX_GROUPS = 10
 TIMEOUT = "5s"
-QUERY_CANCELED = "57014"
 _DAY = dt.timedelta(days=1)
 _INSTANT = dt.timedelta(microseconds=1)
 _read_labels = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -124,24 +124,12 @@ def _project_ids(draft: MetricDefinition, project_ids: Sequence[int] | None) -> 
 @contextmanager
 def _bounded() -> Iterator[int]:
     """A transaction whose statements end in time; yields the last id drawn. Raises `PreviewTooSlow`."""
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)",
-                [TIMEOUT],
-            )
-            (before, _) = cursor.fetchone()
-            cursor.execute(
-                "SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM metering_usageevent_id_seq"
-            )
-            (position,) = cursor.fetchone()
-            yield int(position)
-            # A surrounding transaction goes on as it was.
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
-            raise
-        raise PreviewTooSlow from None
+    with statements_within(TIMEOUT, PreviewTooSlow), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM metering_usageevent_id_seq"
+        )
+        (position,) = cursor.fetchone()
+        yield int(position)
 
 
 def _interval(

@@ -20,8 +20,9 @@ from unfold.enums import ActionVariant
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.admin.filters import ProjectFilter
+from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
-from metering.catalogue import current
+from metering.catalogue import Catalogue, current
 from metering.clock import database_now
 from metering.measuring.windows import zone_named
 from metering.models import Project
@@ -58,9 +59,12 @@ class Utilisation:
 
 
 def utilisation_of(quotas: Sequence[ProjectQuota]) -> dict[int, Utilisation]:
-    """By quota id, for the periods that run now. One short query per quota: each counts by rules of its "
-    "own."""
-    catalogue, now = current(), database_now()
+    """By quota id, for the periods that run now. One short query per quota: each counts by its own rules."""
+    return answer(lambda catalogue: _utilisation_by(catalogue, quotas))
+
+
+def _utilisation_by(catalogue: Catalogue, quotas: Sequence[ProjectQuota]) -> dict[int, Utilisation]:
+    now = database_now()
     found = {}
     for quota in quotas:
         period = period_holding(now, kind=quota.period, zone=zone_named(quota.project.timezone))

@@ -1,0 +1,62 @@
+"""Pages whose usage takes too long to read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from .conftest import World
+
+
+def slow(*_args: Any, **_options: Any) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(20)")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(settings: Any) -> None:
+    settings.USAGE_READ_TIMEOUT = 0.05
+
+
+@pytest.mark.parametrize(
+    ("question", "url"),
+    [
+        ("metering.admin.dashboard.value_in", lambda world: reverse("admin:index")),
+        (
+            "metering.admin.payer_tree.usage_in",
+            lambda world: reverse("admin:metering_attributionrule_tree") + f"?tree={world.tenant.pk}",
+        ),
+    ],
+    ids=["dashboard", "payer tree"],
+)
+def test_a_page_that_takes_too_long_says_so_and_keeps_its_navigation(
+    staff: Client,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+    url: Callable[[World], str],
+) -> None:
+    monkeypatch.setattr(question, slow)
+
+    page = staff.get(url(world))
+
+    assert page.status_code == 503
+    assert "ask for a shorter interval" in page.content.decode()
+    assert reverse("admin:metering_usageevent_changelist") in page.content.decode()
+
+
+def test_a_metric_whose_chart_takes_too_long_can_still_be_changed(
+    staff: Client,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metering.admin.metric.value_in", slow)
+
+    page = staff.get(reverse("admin:metering_metricdefinition_change", args=[world.tokens.pk]))
+
+    assert page.status_code == 200
+    assert "ask for a shorter interval" in page.content.decode()
+    assert 'name="display_name"' in page.content.decode()
