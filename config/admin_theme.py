@@ -109,6 +109,13 @@ UNFOLD: dict[str, object] = {
                 _page(_("Quotas"), "data_usage", "quotas.projectquota"),
             ),
             _group(
+                _("Announcements"),
+                _page(_("Webhook endpoints"), "webhook", "metering.webhookendpoint"),
+                _page(_("Deliveries"), "outbound", "metering.webhookdelivery"),
+                _page(_("Domain events"), "campaign", "metering.domainevent"),
+                _page(_("Mails"), "mail", "metering.outgoingmail"),
+            ),
+            _group(
                 _("Operations"),
                 _page(_("Schedule"), "schedule", "django_celery_beat.periodictask"),
                 _page(_("Heartbeats"), "ecg_heart", "metering.heartbeat"),

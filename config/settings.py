@@ -103,7 +103,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Seams ----------------------------------------------------------------------------------------------
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
 # Who is told what a tick merged, in its transaction and after it (metering/rolling_up/tick_observers.py).
-METERING_TICK_OBSERVERS: list[str] = []
+METERING_TICK_OBSERVERS = ["metering.announcing.aggregated.TickAnnouncer"]
 # What `verify` checks, in this order. An app adds a check of its own by its dotted path.
 VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.GUARDS",
@@ -126,6 +126,23 @@ SEAL_KEYS = {
 }
 # Who gets the head of the chain by mail each day, outside the reach of those who run the database.
 SEAL_HEAD_RECIPIENTS = env.list("SEAL_HEAD_RECIPIENTS", default=[])
+
+# --- Webhooks and domain events -------------------------------------------------------------------------
+# Keys from which signing secrets are made, "number:secret,number:secret"; the highest makes new ones.
+WEBHOOK_KEYS = {
+    int(number): secret
+    for number, _, secret in (
+        item.partition(":") for item in env.list("WEBHOOK_KEYS", default=[f"1:{SECRET_KEY}"])
+    )
+}
+WEBHOOK_PORTS = [int(port) for port in env.list("WEBHOOK_PORTS", default=["80", "443", "8443"])]
+# For development: receivers without TLS, and on this machine at any port.
+WEBHOOK_ALLOW_HTTP = env.bool("WEBHOOK_ALLOW_HTTP", default=False)
+WEBHOOK_ALLOW_LOOPBACK = env.bool("WEBHOOK_ALLOW_LOOPBACK", default=False)
+# An endpoint to which nothing was delivered for so long is switched off.
+WEBHOOK_DISABLE_AFTER_DAYS = env.int("WEBHOOK_DISABLE_AFTER_DAYS", default=5)
+# Domain events older than that are removed with their deliveries, once those have arrived.
+DOMAIN_EVENT_DAYS = env.int("DOMAIN_EVENT_DAYS", default=30)
 
 # --- Mail -----------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")

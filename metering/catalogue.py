@@ -19,6 +19,7 @@ from .models import (
     MetricDefinition,
     Project,
     SurfaceInstallation,
+    WebhookEndpoint,
 )
 
 MAX_CACHED_MATCHES = 100_000
@@ -81,6 +82,15 @@ class Catalogue:
             self._by_event_name[metric.event_name].append(meaning)
             self._by_metric_key[metric.key].append(meaning)
         self._listening: dict[tuple[int, str], tuple[Meaning, ...]] = {}
+        # (path of its project, kinds) of each endpoint that listens; no kinds stands for all.
+        self._endpoints: list[tuple[str, frozenset[str]]] = [
+            (path, frozenset(kinds))
+            for path, kinds in WebhookEndpoint.objects.filter(is_enabled=True).values_list(
+                "project__path", "kinds"
+            )
+        ]
+        self._awaits_all = any(not kinds for _path, kinds in self._endpoints)
+        self._awaited_kinds = frozenset().union(*(kinds for _path, kinds in self._endpoints))
 
     def _remember(self, node: ProjectNode) -> None:
         self._by_key[node.key] = node
@@ -194,6 +204,19 @@ class Catalogue:
                 f"Several projects have a metric '{key}' of their own; name the project.", field="project"
             )
         return found[0]
+
+    # -- who is told --------------------------------------------------------------------------------------
+
+    def may_await(self, kind: str) -> bool:
+        """Whether any webhook endpoint at all takes events of that kind."""
+        return self._awaits_all or kind in self._awaited_kinds
+
+    def awaits(self, kind: str, *, path: str) -> bool:
+        """Whether an endpoint takes events of that kind from the project at `path`."""
+        return any(
+            path.startswith(endpoint_path) and (not kinds or kind in kinds)
+            for endpoint_path, kinds in self._endpoints
+        )
 
 
 _current: Catalogue | None = None

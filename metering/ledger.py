@@ -17,6 +17,7 @@ import psycopg
 from django.db import IntegrityError
 
 from .admission import admission_policy
+from .announcing.recorded import announce_recorded
 from .catalogue import Catalogue, catalogue_at
 from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Refused
 from .principal import EVERYBODY_INSIDE, Principal
@@ -170,6 +171,7 @@ class _Batch:
         self._settle(candidates, firsts, existing, row_ids)
         if self._conflicts and not self._skips:
             raise EventsConflict(self._conflicts)
+        announce_recorded(new, row_ids, catalogue=catalogue)  # before the rows, with which a page may commit
         if new and not looks_first:
             page.write(new, row_ids)
 

@@ -21,6 +21,8 @@ RECORDING_LOCK = 1
 TREE_LOCK = 2
 ROLLUP_LOCK = 3
 SEAL_LOCK = 4
+WEBHOOK_LOCK = 5
+MAIL_LOCK = 6
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5
@@ -80,6 +82,23 @@ def hold_seals() -> None:
     """Until the transaction ends, nobody else adds a seal: each is chained to the one before. Taken alone."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_CLASS, SEAL_LOCK])
+
+
+@contextmanager
+def alone_at(lock: int) -> Iterator[bool]:
+    """Whether no other process is at it, and then none will be until the block ends. Never waits.
+
+    Held by the session, over any number of transactions; it ends with the process, too.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, lock])
+        (is_held,) = cursor.fetchone()
+    try:
+        yield bool(is_held)
+    finally:
+        if is_held:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, lock])
 
 
 @contextmanager

@@ -48,6 +48,24 @@ JOBS: tuple[dict[str, Any], ...] = (
         "description": "Drops uploaded files that were neither started nor retried for seven days.",
     },
     {
+        "name": "Deliver webhooks",
+        "task": "metering.deliver_webhooks",
+        "seconds": 5,
+        "description": "Sends domain events to the endpoints that subscribe, and retries what failed.",
+    },
+    {
+        "name": "Send mails",
+        "task": "metering.send_mail",
+        "seconds": 5,
+        "description": "Hands mails to the mail server, and retries what it didn't take.",
+    },
+    {
+        "name": "Remove old domain events",
+        "task": "metering.remove_old_events",
+        "seconds": 3600,
+        "description": "Drops domain events that everybody was told of, after DOMAIN_EVENT_DAYS.",
+    },
+    {
         "name": "Verify everything",
         "task": "metering.verify_everything",
         "daily_at": (2, 30),

@@ -1,12 +1,16 @@
 """Celery's side of the recurring jobs. No payload: each drains what the database holds, and may run twice."""
 
 from contextlib import suppress
+from typing import Any
 
 from celery import shared_task
+from kombu.exceptions import OperationalError as BrokerError
 
 from .answering import fences
+from .delivering import delivering, mailing, retention
 from .errors import Conflict
 from .importing import event_uploads
+from .locks import MAIL_LOCK, WEBHOOK_LOCK, alone_at
 from .rolling_up import rebuild_requests, rollups
 from .sealing import seal_mail, seals
 from .verifying import verification
@@ -25,6 +29,8 @@ SEALING_SECONDS = 120.0  # under the hard time limit with room for the segment t
 def roll_up() -> None:
     """Twin of `manage.py roll_up`."""
     rollups.roll_up()
+    if delivering.endpoints_with_due():
+        _wake(deliver_webhooks)
 
 
 @shared_task(name="metering.rebuild_rollups", time_limit=REBUILDING_SECONDS)
@@ -64,6 +70,28 @@ def remove_old_uploads() -> None:
     event_uploads.remove_old_uploads()
 
 
+@shared_task(name="metering.deliver_webhooks")
+def deliver_webhooks() -> None:
+    """Twin of `manage.py deliver_webhooks`. One at a time: receivers that hang must not take every worker."""
+    with alone_at(WEBHOOK_LOCK) as is_alone:
+        if is_alone:
+            delivering.deliver_due()
+
+
+@shared_task(name="metering.send_mail")
+def send_mail() -> None:
+    """Twin of `manage.py send_mail`. One at a time, as with webhooks."""
+    with alone_at(MAIL_LOCK) as is_alone:
+        if is_alone:
+            mailing.send_due()
+
+
+@shared_task(name="metering.remove_old_events")
+def remove_old_events() -> None:
+    """Drop domain events that everybody was told of long ago."""
+    retention.remove_old_events()
+
+
 @shared_task(name="metering.verify_everything")
 def verify_everything() -> None:
     """The nightly verification: asks for one and begins with it. One that is under way already will do."""
@@ -77,3 +105,9 @@ def go_on_verifying() -> None:
     """Work on the verification that waits, for a while; what is left is taken up again by whoever is free."""
     if verification.verify_requested():
         go_on_verifying.delay()
+
+
+def _wake(task: Any) -> None:
+    """Ask a worker to look now; should the message get lost, the next sweep is a few seconds away."""
+    with suppress(BrokerError, OSError):
+        task.apply_async(retry=False)

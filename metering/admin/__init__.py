@@ -9,12 +9,15 @@ from . import (
     fence,
     heartbeat,
     metric,
+    outgoing_mail,
     project,
     rebuild,
     rollup,
     seal,
     surface,
     verification,
+    webhook_delivery,
+    webhook_endpoint,
 )
 
 __all__ = [
@@ -26,10 +29,13 @@ __all__ = [
     "fence",
     "heartbeat",
     "metric",
+    "outgoing_mail",
     "project",
     "rebuild",
     "rollup",
     "seal",
     "surface",
     "verification",
+    "webhook_delivery",
+    "webhook_endpoint",
 ]

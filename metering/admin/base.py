@@ -79,7 +79,7 @@ class HouseAdmin(UnfoldModelAdmin):
         sentences: Sequence[Any],
         button: Any,
         back_url: str,
-        original: Model,
+        original: Model | None,
         form: forms.Form | None = None,
     ) -> TemplateResponse:
         """A page that says what is about to happen and asks for it."""

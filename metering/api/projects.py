@@ -119,8 +119,8 @@ class ProjectView(APIView):
         operation_id="projects_remove",
         summary="Remove a project that was added by mistake",
         description=(
-            "Only one that nothing refers to: no usage, projects below it, metrics, keys, rules, surfaces or "
-            "quotas. Else 409, which names what holds it."
+            "Only one that nothing refers to: no usage, projects below it, metrics, keys, rules, surfaces, "
+            "webhook endpoints or quotas. Else 409, which names what holds it."
         ),
         responses={204: None, 404: ProblemDocument, 409: ProblemDocument, 503: ProblemDocument},
     )

@@ -14,6 +14,15 @@ from .surfaces import SurfacesView, SurfaceView
 from .usage import UsageSummariesView, UsageView
 from .usage_events import UsageEventsView, UsageEventView
 from .usage_export import UsageExportView
+from .webhooks import (
+    WebhookDeliveriesView,
+    WebhookEndpointsView,
+    WebhookEndpointView,
+    WebhookResendFailedView,
+    WebhookResendView,
+    WebhookSecretView,
+    WebhookTestView,
+)
 
 urlpatterns = [
     path("usage-events/", UsageEventsView.as_view(), name="usage-events"),
@@ -42,6 +51,29 @@ urlpatterns = [
     ),
     path("surfaces/", SurfacesView.as_view(), name="surfaces"),
     path("surfaces/<int:surface_id>/", SurfaceView.as_view(), name="surface"),
+    path("webhook-endpoints/", WebhookEndpointsView.as_view(), name="webhook-endpoints"),
+    path("webhook-endpoints/<int:endpoint_id>/", WebhookEndpointView.as_view(), name="webhook-endpoint"),
+    path("webhook-endpoints/<int:endpoint_id>/test/", WebhookTestView.as_view(), name="webhook-test"),
+    path(
+        "webhook-endpoints/<int:endpoint_id>/rotate-secret/",
+        WebhookSecretView.as_view(),
+        name="webhook-rotate-secret",
+    ),
+    path(
+        "webhook-endpoints/<int:endpoint_id>/deliveries/",
+        WebhookDeliveriesView.as_view(),
+        name="webhook-deliveries",
+    ),
+    path(
+        "webhook-endpoints/<int:endpoint_id>/deliveries/resend-failed/",
+        WebhookResendFailedView.as_view(),
+        name="webhook-resend-failed",
+    ),
+    path(
+        "webhook-endpoints/<int:endpoint_id>/deliveries/<int:delivery_id>/resend/",
+        WebhookResendView.as_view(),
+        name="webhook-resend",
+    ),
     path("metrics/", MetricsView.as_view(), name="metrics"),
     # Before any key: definitions.RESERVED_KEYS are no metric's.
     path("metrics/octane/", OctaneMetersView.as_view(), name="metrics-octane"),

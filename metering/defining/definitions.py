@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
 
+from metering.announcing.recorded import announce_definition
 from metering.catalogue import Catalogue, current, move_version
 from metering.clock import ledger_end
 from metering.errors import Conflict, DefinitionsBusy, Invalid
@@ -85,6 +86,7 @@ def put_in_force(metric: MetricDefinition, *, counts_from: int | None = None) ->
     metric.counts_from = ledger_end()
     metric.is_history_due = counts_from == 0
     metric.save()
+    announce_definition(metric)
 
 
 def count_history(metric: MetricDefinition) -> None:

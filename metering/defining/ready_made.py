@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from metering.announcing.aggregated import EVENT_DELIVERED
 from metering.catalogue import current, move_version
 from metering.errors import Invalid
 from metering.ledger import record_events
@@ -18,7 +19,6 @@ from metering.texts.timestamps import iso
 from .definitions import draft_of, ensure_key_is_free, put_in_force
 
 SOURCE = "meterbook"  # of events that the house itself records
-EVENT_DELIVERED = "event.delivered"
 SURFACE_INSTALLED = "surface.installed"
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0011_remember_verifications"),
+        ("metering", "0012_announce_to_webhooks_and_by_mail"),
     ]
 
     operations = [

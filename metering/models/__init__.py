@@ -1,10 +1,12 @@
 """The kernel's tables. Other apps import from here, never from the files behind it."""
 
+from .announcement import KIND_MAX_LENGTH, DomainEvent
 from .api_key import ApiKey
 from .correction import Correction
 from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
 from .event_import import EventImport, EventImportPiece, EventImportReject
 from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
+from .outgoing_mail import MAIL_KEY_MAX_LENGTH, SUBJECT_MAX_LENGTH, MailAttachment, OutgoingMail
 from .project import (
     KEY_MAX_LENGTH,
     MAX_TREE_DEPTH,
@@ -18,25 +20,33 @@ from .rollup import PendingContribution, UsageMeterRollup
 from .seal import LedgerSeal, SealLeaf
 from .system import CatalogueVersion, Fence, Heartbeat, OwedObservation
 from .verification import VerificationRun
+from .webhook import URL_MAX_LENGTH, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
     "EVENT_NAME_MAX_LENGTH",
     "KEY_MAX_LENGTH",
+    "KIND_MAX_LENGTH",
+    "MAIL_KEY_MAX_LENGTH",
     "MAX_TREE_DEPTH",
     "NAME_MAX_LENGTH",
     "QUANTITY_DIGITS",
     "QUANTITY_SCALE",
+    "SUBJECT_MAX_LENGTH",
+    "URL_MAX_LENGTH",
     "ApiKey",
     "AttributionRule",
     "CatalogueVersion",
     "Correction",
+    "DomainEvent",
     "EventImport",
     "EventImportPiece",
     "EventImportReject",
     "Fence",
     "Heartbeat",
     "LedgerSeal",
+    "MailAttachment",
     "MetricDefinition",
+    "OutgoingMail",
     "OwedObservation",
     "PendingContribution",
     "Project",
@@ -46,5 +56,9 @@ __all__ = [
     "UsageEvent",
     "UsageMeterRollup",
     "VerificationRun",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "key_validator",
 ]

@@ -178,5 +178,5 @@ def test_a_catalogue_of_many_projects_takes_few_queries(django_assert_num_querie
         a_project(f"p-{number}", parent=Project.objects.get(key="acme"))
     a_metric()
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         Catalogue(1)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from metering.announcing.outbox import announce
 from metering.answering.event_listing import Cursor
 from metering.attributing.scope_tree import attribute, install_surface
+from metering.delivering.endpoints import add_endpoint
 from metering.models import (
     ApiKey,
     AttributionRule,
@@ -18,6 +20,9 @@ from metering.models import (
     Project,
     SurfaceInstallation,
     UsageEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookSecret,
 )
 from metering.rolling_up.rollups import roll_up
 from quotas.enforcement import set_quota
@@ -46,6 +51,7 @@ def routes(patterns=None, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
 # Stand for ids of rows in bodies; `filled` puts them in.
 EVENT_ID, MY_EVENT_ID = "$event", "$mine"
 EVENT = {"event_name": "zebra-calls", "quantity": 1}
+WEBHOOK_URL = "https://198.51.99.7/hook"
 OCTANE_METER = {
     "name": "from-octane",
     "event_name": "calls",
@@ -218,6 +224,33 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ("/metrics/zebra-calls/?project=zebra", None, 404),
         ("/metrics/shared/", None, 404),
     ],
+    ("GET", "/webhook-endpoints/"): [
+        ("/webhook-endpoints/", None, 200),
+        ("/webhook-endpoints/?project=zebra", None, 404),
+    ],
+    ("POST", "/webhook-endpoints/"): [("/webhook-endpoints/", {"project": "zebra", "url": WEBHOOK_URL}, 404)],
+    ("GET", "/webhook-endpoints/<int:endpoint_id>/"): [("/webhook-endpoints/$endpoint/", None, 404)],
+    ("PATCH", "/webhook-endpoints/<int:endpoint_id>/"): [
+        ("/webhook-endpoints/$endpoint/", {"url": WEBHOOK_URL}, 404)
+    ],
+    ("DELETE", "/webhook-endpoints/<int:endpoint_id>/"): [("/webhook-endpoints/$endpoint/", None, 404)],
+    ("POST", "/webhook-endpoints/<int:endpoint_id>/test/"): [
+        ("/webhook-endpoints/$endpoint/test/", None, 404)
+    ],
+    ("POST", "/webhook-endpoints/<int:endpoint_id>/rotate-secret/"): [
+        ("/webhook-endpoints/$endpoint/rotate-secret/", None, 404),
+        ("/webhook-endpoints/$endpoint/rotate-secret/", {"overlap_hours": 0}, 404),
+    ],
+    ("GET", "/webhook-endpoints/<int:endpoint_id>/deliveries/"): [
+        ("/webhook-endpoints/$endpoint/deliveries/", None, 404)
+    ],
+    ("POST", "/webhook-endpoints/<int:endpoint_id>/deliveries/<int:delivery_id>/resend/"): [
+        ("/webhook-endpoints/$endpoint/deliveries/$delivery/resend/", None, 404),
+        ("/webhook-endpoints/$my_endpoint/deliveries/$delivery/resend/", None, 404),
+    ],
+    ("POST", "/webhook-endpoints/<int:endpoint_id>/deliveries/resend-failed/"): [
+        ("/webhook-endpoints/$endpoint/deliveries/resend-failed/", None, 404)
+    ],
     ("GET", "/quotas/"): [
         ("/quotas/", None, 200),
         ("/quotas/?project=zebra", None, 404),
@@ -260,6 +293,9 @@ def everything_stored():
             SurfaceInstallation,
             ProjectQuota,
             Correction,
+            WebhookEndpoint,
+            WebhookSecret,
+            WebhookDelivery,
         )
     ] + [list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "permissions"))]
 
@@ -291,7 +327,12 @@ def zebra() -> dict[str, str]:
                         labels=labels,
                     )
                 )
+        endpoint, _secret = add_endpoint(
+            project=tenant, url=f"{WEBHOOK_URL}?{key}", kinds=["quota.exceeded"], description=key
+        )
         if key == "zebra":
+            zebra_endpoint = endpoint
+            announce("quota.exceeded", project_id=chat.pk, data={"project": "zebra-chat"})
             zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
             zebra_rule, zebra_surface = rule, surface
             [voided] = recorded(an_event(tenant, id="zebra-twice", event_name="shared", labels=labels))
@@ -303,6 +344,9 @@ def zebra() -> dict[str, str]:
         "$voided": str(voided.id),
         "$void": str(void_id),
         "$mine": str(UsageEvent.objects.latest("id").pk),
+        "$endpoint": str(zebra_endpoint.pk),
+        "$my_endpoint": str(endpoint.pk),
+        "$delivery": str(WebhookDelivery.objects.get().pk),
         "$quota": str(zebra_quota.pk),
         "$rule": str(zebra_rule.pk),
         "$surface": str(zebra_surface.pk),
@@ -385,7 +429,10 @@ def test_nobody_without_a_key_is_told_anything(zebra, method, route):
 
 @pytest.mark.parametrize(("method", "route"), TRIES, ids=lambda part: str(part))
 def test_key_without_the_permission_is_refused(zebra, method, route):
-    """A read key changes nothing; an ingest key reads nothing; neither is told what exists."""
+    """A read key changes nothing; an ingest key reads nothing; neither is told what exists.
+
+    Endpoints are for keys that manage alone, for they say where messages go.
+    """
     tenant = Project.objects.get(key="zebra")
     only_asks = method == "GET" or route.endswith("/preview/")
     permissions = ("ingest", "backfill") if only_asks else ("read",)

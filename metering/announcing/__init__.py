@@ -1,0 +1,1 @@
+"""Telling others what happens: domain events, webhooks, mails. `metering/README.md` says how."""

@@ -1,0 +1,1 @@
+"""Sending what was announced: webhooks and mails."""
