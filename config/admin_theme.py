@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 
@@ -30,6 +31,11 @@ _TREE_URL = reverse_lazy("admin:metering_attributionrule_tree")
 
 def _is_at(request: HttpRequest, url: object) -> bool:
     return request.path.startswith(str(url))
+
+
+def _open_alerts() -> str:
+    """How many alerts wait, beside their page. Empty: no badge, which the theme's own callback can't say."""
+    return str(import_string("quotas.admin.alert.open_alerts_badge")())
 
 
 def _group(title: object, *items: dict[str, object]) -> dict[str, object]:
@@ -107,6 +113,13 @@ UNFOLD: dict[str, object] = {
             _group(
                 _("Limits"),
                 _page(_("Quotas"), "data_usage", "quotas.projectquota"),
+                _page(_("Thresholds"), "notifications_active", "quotas.usagethreshold"),
+                _page(_("Alerts"), "inbox", "quotas.alert")
+                | {"badge": _open_alerts, "badge_variant": "danger"},
+                _page(_("Temporary limits"), "more_time", "quotas.quotaoverride"),
+                _page(_("Holds"), "bookmark", "quotas.quotahold"),
+                _page(_("Decisions"), "gavel", "quotas.quotadecision"),
+                _page(_("History of quotas"), "history", "quotas.quotachange"),
             ),
             _group(
                 _("Announcements"),

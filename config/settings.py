@@ -60,6 +60,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "pgtrigger",
+    "pghistory",
     "config",
     "metering",
     "quotas",
@@ -103,7 +105,11 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Seams ----------------------------------------------------------------------------------------------
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
 # Who is told what a tick merged, in its transaction and after it (metering/rolling_up/tick_observers.py).
-METERING_TICK_OBSERVERS = ["metering.announcing.aggregated.TickAnnouncer"]
+METERING_TICK_OBSERVERS = [
+    "quotas.evaluation.ThresholdEvaluation",
+    "metering.announcing.aggregated.TickAnnouncer",
+    "quotas.bus.TickNews",
+]
 # What `verify` checks, in this order. An app adds a check of its own by its dotted path.
 VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.GUARDS",
@@ -114,6 +120,14 @@ VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.PENDING",
     "metering.verifying.verification_checks.ROLLUPS",
 ]
+
+# --- Quotas --------------------------------------------------------------------------------------------
+# Seconds for which a process believes what it has read where quotas count by rollups. The bus makes it forget
+# sooner; by the ledger nothing is remembered. QUOTA_USAGE_TTL=0: read anew each time.
+QUOTA_DEFINITIONS_TTL = env.float("QUOTA_DEFINITIONS_TTL", default=30)
+QUOTA_USAGE_TTL = env.float("QUOTA_USAGE_TTL", default=15)
+# How long the account of denials and warnings is kept.
+QUOTA_DECISIONS_KEPT_DAYS = env.int("QUOTA_DECISIONS_KEPT_DAYS", default=90)
 
 # --- Seals ----------------------------------------------------------------------------------------------
 # Keys that sign seals of the ledger, "number:secret,number:secret"; the highest number signs, all verify.
@@ -149,6 +163,12 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="meterbook@localhost")
+
+# --- Alerts ---------------------------------------------------------------------------------------------
+# Mails about thresholds are collected this long from the first on; who is told of more than so many at once
+# gets one mail about all of them.
+ALERT_COLLECTING_SECONDS = env.float("ALERT_COLLECTING_SECONDS", default=10.0)
+ALERT_DIGEST_ABOVE = env.int("ALERT_DIGEST_ABOVE", default=3)
 
 # --- Time and language ----------------------------------------------------------------------------------
 TIME_ZONE = "UTC"

@@ -4,9 +4,13 @@ from dataclasses import asdict, dataclass
 
 
 class MeterbookError(Exception):
-    """A state of affairs that stops a verb. `code` is stable; the message is for people."""
+    """A state of affairs that stops a verb. `code` is stable; the message is for people.
+
+    `decision` is the reference of the account that the admission policy keeps of it, if it does.
+    """
 
     code = "error"
+    decision: str | None = None
 
     @property
     def facts(self) -> dict[str, object]:

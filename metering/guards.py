@@ -82,11 +82,41 @@ BEGIN
 END
 """,
 )
+# Migration 0005 of quotas.
+_REFUSE_HOLD_CHANGE = GuardFunction(
+    "quotas_refuse_hold_change",
+    """
+BEGIN
+    RAISE EXCEPTION 'Holds are append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'quota_hold_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'End a hold by using or releasing it.';
+END
+""",
+)
+# Migration 0006 of quotas.
+_REFUSE_HISTORY_CHANGE = GuardFunction(
+    "quotas_refuse_history_change",
+    """
+BEGIN
+    RAISE EXCEPTION 'The history of quotas is append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'quota_history_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'Who changed what, and why, stays on record.';
+END
+""",
+)
 GUARDED_TABLES = (
     GuardedTable(LEDGER, "the ledger", "usage_event", _REFUSE_LEDGER_CHANGE),
     GuardedTable("metering_correction", "the corrections", "correction", _REFUSE_CORRECTION_CHANGE),
     GuardedTable("metering_ledgerseal", "the seals", "ledger_seal", _REFUSE_SEAL_CHANGE),
     GuardedTable("metering_sealleaf", "the seal leaves", "seal_leaf", _REFUSE_SEAL_CHANGE),
+    GuardedTable("quotas_quotahold", "the holds", "quota_hold", _REFUSE_HOLD_CHANGE),
+    GuardedTable("quotas_quotaholdshare", "the holds' shares", "hold_share", _REFUSE_HOLD_CHANGE),
+    GuardedTable("quotas_quotaholdending", "the holds' endings", "hold_ending", _REFUSE_HOLD_CHANGE),
+    GuardedTable("quotas_quotachange", "the history of quotas", "quota_change", _REFUSE_HISTORY_CHANGE),
 )
 _FIX = "Run `manage.py doctor --fix-guards` as the owner."
 _READ_FUNCTION = (

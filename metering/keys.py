@@ -152,7 +152,11 @@ def _looked_up(key: str) -> PresumedHolder | None:
     if len(_presumed) >= MAX_PRESUMED:
         _presumed.clear()
     principal = Principal(
-        name=name, permissions=frozenset(permissions), project_id=project_id, project_path=path
+        name=name,
+        permissions=frozenset(permissions),
+        project_id=project_id,
+        project_path=path,
+        key_id=key_id,
     )
     holder = PresumedHolder(key, principal, version, expires_at, time.monotonic())
     _presumed[key] = holder

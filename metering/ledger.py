@@ -3,8 +3,9 @@
 One transaction: the shared recording lock as its first statement; the version row and fresh ids; admission,
 where limits apply; the rows, sorted by their unique key, by COPY; their contributions to the rollups. A new
 key is the common case, so the rows are written first and keys are looked up only when one turns out to exist
-(or when a limit must know which events are new): a unique violation rolls back and goes the careful way,
-which adds only what is absent and can't meet another.
+(or when a limit would stop an event that may be there already): a unique violation rolls back and goes the
+careful way, which adds only what is absent and can't meet another. Admission that took all events for new was
+right where all of them were written.
 """
 
 import datetime as dt
@@ -14,12 +15,20 @@ from typing import Any, Literal
 
 import msgspec
 import psycopg
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
-from .admission import admission_policy
+from .admission import Conclusion, Verdicts, admission_policy
 from .announcing.recorded import announce_recorded
 from .catalogue import Catalogue, catalogue_at
-from .errors import EventError, EventsConflict, EventsRejected, Invalid, MeterbookError, Refused
+from .errors import (
+    EventError,
+    EventsConflict,
+    EventsRejected,
+    Invalid,
+    MeterbookError,
+    Refused,
+    Unavailable,
+)
 from .principal import EVERYBODY_INSIDE, Principal
 from .recording.intake import MAX_EVENTS, Item, events_from
 from .recording.resolving import Candidate, Resolver
@@ -33,6 +42,7 @@ class Outcome(msgspec.Struct, omit_defaults=True):
     """What became of one event; `code` says why it was not recorded, `facts` what a limit knows of it.
 
     `id` is the ledger's, None where there is no row; `event_id` the producer's or the one given to it.
+    `decision` refers to the account of a refusal or warning.
     """
 
     id: int | None
@@ -43,6 +53,7 @@ class Outcome(msgspec.Struct, omit_defaults=True):
     detail: str | None = None
     warnings: Sequence[Mapping[str, object]] = ()
     facts: Mapping[str, object] | None = None
+    decision: str | None = None
 
 
 def record_events(
@@ -93,10 +104,17 @@ def record_items(
             enforce=enforce,
             may_reserve=may_reserve,
         )
-        with recording(draws=len(items)) as page:
-            if confirm is not None:
-                confirm(page.version, page.now)
-            batch.record(page, looks_first=looks_first, may_contain_nul=may_contain_nul)
+        try:
+            with recording(draws=len(items)) as page:
+                if confirm is not None:
+                    confirm(page.version, page.now)
+                batch.record(page, looks_first=looks_first, may_contain_nul=may_contain_nul)
+        except MeterbookError as refusal:
+            batch.conclude(refusal)
+            raise
+        batch.conclude(None)
+        if batch.on_commit is not None:
+            transaction.on_commit(batch.on_commit)
         return batch.outcomes()
 
     with localcontext(EXACT):
@@ -135,6 +153,10 @@ class _Batch:
         self._outcomes: list[Outcome | None] = [None] * len(items)
         self._conflicts: list[EventError] = []
         self._warnings: Mapping[int, Sequence[Mapping[str, object]]] = {}
+        self._asked: list[Candidate] = []
+        self._verdicts = Verdicts()
+        self._seen: tuple[Catalogue, dt.datetime] | None = None
+        self.on_commit: Callable[[], None] | None = None
 
     def outcomes(self) -> list[Outcome]:
         return [outcome for outcome in self._outcomes if outcome is not None]
@@ -142,6 +164,7 @@ class _Batch:
     def record(self, page: Page, *, looks_first: bool, may_contain_nul: bool) -> None:
         """Judge each event and write those that are new: 422 goes before 429, and that before 409."""
         catalogue, now = catalogue_at(page.version), page.now
+        self._seen = catalogue, now
         resolver = Resolver(
             catalogue,
             principal=self._principal,
@@ -153,13 +176,25 @@ class _Batch:
         candidates = self._candidates(resolver)
         firsts = {candidate.key: candidate for candidate in reversed(candidates)}
         new = [candidate for candidate in candidates if firsts[candidate.key] is candidate]
+        if self._enforce:
+            self._asked = new
         is_limited = self._enforce and admission_policy().concerns(new, catalogue=catalogue)
+        if is_limited:
+            # Before keys and usage are read: whoever held the locks has committed both by then.
+            admission_policy().hold(new, catalogue=catalogue)
         existing: dict[tuple[int, str, str], tuple[int, bytes]] = {}
-        if looks_first or is_limited:
+        if looks_first:
             existing = page.existing(new)
             new = [candidate for candidate in new if candidate.key not in existing]
         if is_limited and new:
-            new = self._admitted(new, catalogue=catalogue, now=now)
+            verdicts = self._judged(new, catalogue=catalogue, now=now)
+            if verdicts.stop_any and not looks_first:
+                # What was recorded already asks for nothing, whatever is full by now.
+                existing = page.existing(new)
+                if existing:
+                    new = [candidate for candidate in new if candidate.key not in existing]
+                    verdicts = self._judged(new, catalogue=catalogue, now=now)
+            new = self._admitted(new, verdicts)
         row_ids = {candidate.key: page.ids[candidate.index] for candidate in new}
         if looks_first and new:
             # Rivals are at the same keys: what they commit while we wait for them exists, and isn't ours.
@@ -174,6 +209,23 @@ class _Batch:
         announce_recorded(new, row_ids, catalogue=catalogue)  # before the rows, with which a page may commit
         if new and not looks_first:
             page.write(new, row_ids)
+
+    def conclude(self, refusal: MeterbookError | None) -> None:
+        """Let the policy know how it ended, once the transaction is over; refusals get their references."""
+        verdicts, asked = self._verdicts, self._asked
+        is_noteworthy = verdicts.refused or verdicts.rejected or verdicts.warnings
+        if not asked or not (is_noteworthy or isinstance(refusal, Unavailable)) or self._seen is None:
+            return
+        conclusion = Conclusion(asked, verdicts, self._principal, *self._seen, refusal=refusal)
+        admission_policy().conclude(conclusion)
+        references = conclusion.references
+        if refusal is not None:
+            place = refusal.index if isinstance(refusal, Refused) else None
+            refusal.decision = references.get(asked[0].index if place is None else place)
+        for index, reference in references.items():
+            outcome = self._outcomes[index]
+            if outcome is not None:
+                outcome.decision = reference
 
     def _candidates(self, resolver: Resolver) -> list[Candidate]:
         """The events that can be recorded as worded. Raises `EventsRejected` unless misfits are skipped."""
@@ -205,14 +257,18 @@ class _Batch:
                 detail=error.detail,
             )
 
-    def _admitted(self, new: list[Candidate], *, catalogue: Catalogue, now: dt.datetime) -> list[Candidate]:
-        """The new events that the policy admits; raises its refusal unless refusals are skipped."""
-        verdicts = admission_policy().judge(
+    def _judged(self, new: list[Candidate], *, catalogue: Catalogue, now: dt.datetime) -> Verdicts:
+        self._asked = new
+        verdicts = self._verdicts = admission_policy().judge(
             new,
             catalogue=catalogue,
             now=now,
             may_backfill=self._principal.may("backfill"),
         )
+        return verdicts
+
+    def _admitted(self, new: list[Candidate], verdicts: Verdicts) -> list[Candidate]:
+        """The new events that the policy admits; raises its refusal unless refusals are skipped."""
         self._reject(list(verdicts.rejected.values()))
         if verdicts.refused and not self._skips:
             first = min(verdicts.refused)
@@ -232,6 +288,7 @@ class _Batch:
                     facts=refused.facts,
                 )
         self._warnings = verdicts.warnings
+        self.on_commit = verdicts.on_commit
         return [
             candidate
             for candidate in new

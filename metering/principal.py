@@ -7,13 +7,15 @@ from dataclasses import dataclass
 class Principal:
     """An API key or a signed-in member of staff. Sees one project and everything below it, or all.
 
-    `project_path` is the path of the key's project; None means the whole tree (staff).
+    `project_path` is the path of the key's project; None means the whole tree (staff). `key_id` is the part
+    of an API key that may be shown.
     """
 
     name: str
     permissions: frozenset[str]
     project_id: int | None = None
     project_path: str | None = None
+    key_id: str | None = None
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions

@@ -1,5 +1,6 @@
 """The recurring jobs, as rows that staff may edit. Re-created after each migrate where they are missing."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.apps import apps as installed_apps
@@ -80,10 +81,10 @@ JOBS: tuple[dict[str, Any], ...] = (
 )
 
 
-def seed_schedule(apps: Any = installed_apps) -> None:
+def seed_schedule(apps: Any = installed_apps, *, jobs: Sequence[Mapping[str, Any]] = JOBS) -> None:
     """Add the jobs that are missing; an edited or disabled one stays as staff left it."""
     task_model = apps.get_model("django_celery_beat", "PeriodicTask")
-    for job in JOBS:
+    for job in jobs:
         if task_model.objects.filter(name=job["name"]).exists():
             continue
         seconds = job.get("seconds")
@@ -103,7 +104,7 @@ def _interval(apps: Any, seconds: int) -> Any:
     return intervals.filter(**pace).first() or intervals.create(**pace)
 
 
-def _daily(apps: Any, job: dict[str, Any]) -> Any:
+def _daily(apps: Any, job: Mapping[str, Any]) -> Any:
     crontabs = apps.get_model("django_celery_beat", "CrontabSchedule").objects
     hour, minute = job["daily_at"]
     time = {"hour": str(hour), "minute": str(minute), "timezone": "UTC"}

@@ -1,29 +1,32 @@
 """Setting, changing and removing quotas. Each change is obeyed by every process from its commit on."""
 
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from decimal import Decimal
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import psycopg
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from metering.catalogue import move_version
 from metering.errors import Conflict, Invalid, NotFound
-from metering.measuring.meaning import steps_of
+from metering.locks import no_recorder_running
 from metering.models import MetricDefinition, Project
 from metering.texts.numbers import NotANumber, decimal_from
 
+from .book import LEDGER, MONITORED_ONLY
+from .bus import announce_change
+from .evaluation import evaluate_shares
 from .models import ProjectQuota
+from .periods import ANCHORED_KINDS
 
 ONCE_PER_PERIOD = "quota_once_per_period"
+EARLIEST_ANCHOR, LATEST_ANCHOR = dt.date(1970, 1, 1), dt.date(2999, 12, 31)
 
-# Their value can fall with more use, so a limit on it says nothing about the next request.
-MONITORED_ONLY = frozenset(
-    {
-        MetricDefinition.Aggregation.AVG,
-        MetricDefinition.Aggregation.MIN,
-        MetricDefinition.Aggregation.TIME_WEIGHTED_AVG,
-    }
-)
+UNCHANGED: Any = object()  # where None is an answer, too
 
 
 def set_quota(
@@ -33,66 +36,129 @@ def set_quota(
     limit: Decimal | int | str,
     mode: str = ProjectQuota.Mode.HARD,
     period: str = ProjectQuota.Period.MONTH,
+    anchor: dt.date | None = None,
     counting: str = ProjectQuota.Counting.ROLLUPS,
 ) -> ProjectQuota:
     """Limit what a project may use of a metric in each period; usage recorded before counts.
 
     Raises `Invalid` naming the field: for a limit that is negative or not exact, an unknown mode, period or
-    counting, a metric that is archived, that the project doesn't see or whose values can only be monitored;
-    `Conflict` when the project has a quota on this metric and period already.
+    counting, an anchor for a period that has none, a metric that is archived, that the project doesn't see or
+    whose values can only be monitored; `Conflict` when the project has a quota on this metric and period
+    already. One that counts by the ledger waits for recorders under way, and raises `DefinitionsBusy` where
+    that takes too long.
     """
-    _ensure_known(period, ProjectQuota.Period.values, field="period")
-    _ensure_counting(counting)
     quota = ProjectQuota(
-        project=project, metric=metric, limit=limit_from(limit), mode=mode, period=period, counting=counting
+        project=project,
+        metric=metric,
+        limit=limit_from(limit),
+        mode=mode,
+        period=period,
+        anchor=anchor,
+        counting=counting,
     )
+    _ensure_sound(quota)
     if metric.project is not None and not project.path.startswith(metric.project.path):
         raise Invalid(f"Project '{project.key}' has no metric '{metric.key}'.", field="metric")
-    if metric.is_archived:
-        raise Invalid(f"Metric '{metric.key}' is archived and counts no more usage.", field="metric")
-    _ensure_mode(mode, metric)
     try:
-        with transaction.atomic():
+        with changing_quotas(counting) as changed:
+            metric = _held_metric(metric)
+            if metric.is_archived:
+                raise Invalid(f"Metric '{metric.key}' is archived and counts no more usage.", field="metric")
+            _ensure_mode(mode, metric)
             quota.save(force_insert=True)
-            move_version()
+            changed.append(quota)
     except IntegrityError as error:
-        if _violated(error) != ONCE_PER_PERIOD:
-            raise
-        raise Conflict(
-            f"Project '{project.key}' has a quota on '{metric.key}' for the period '{period}' already.",
-            field="period",
-        ) from None
+        raise _taken(quota, error) from None
     quota.refresh_from_db(fields=["created_at"])
     return quota
 
 
 def change_quota(
-    quota: ProjectQuota, *, limit: Decimal | int | str | None = None, mode: str | None = None
+    quota: ProjectQuota,
+    *,
+    limit: Decimal | int | str | None = None,
+    mode: str | None = None,
+    period: str | None = None,
+    anchor: dt.date | None = UNCHANGED,
+    counting: str | None = None,
 ) -> ProjectQuota:
-    """Give a quota another limit or mode; what is None stays. Recorded usage stays, whatever the new limit.
+    """Change a quota; what isn't named stays. Recorded usage stays and counts, whatever is changed.
 
-    Raises `Invalid` naming the field, and `NotFound` when the quota was removed meanwhile.
+    Raises what `set_quota` raises, and `NotFound` when the quota was removed meanwhile.
     """
-    changes: dict[str, Decimal | str] = {}
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in (("mode", mode), ("period", period), ("counting", counting))
+        if value is not None
+    }
     if limit is not None:
         changes["limit"] = limit_from(limit)
-    if mode is not None:
-        _ensure_mode(mode, quota.metric)
-        changes["mode"] = mode
-    if changes:
-        with transaction.atomic():
-            if not ProjectQuota.objects.filter(pk=quota.pk).update(**changes):
-                raise NotFound("The quota was removed.")
-            move_version()
-        quota.refresh_from_db(fields=["limit", "mode"])
+    if anchor is not UNCHANGED:
+        changes["anchor"] = anchor
+    if not changes:
+        return quota
+    try:
+        with changing_quotas(quota.counting, counting) as changed:
+            stored = held_quota(quota)
+            changed.append(copy(stored))
+            for name, value in changes.items():
+                setattr(stored, name, value)
+            _ensure_sound(stored)
+            _ensure_mode(stored.mode, _held_metric(stored.metric))
+            stored.save(update_fields=list(changes))
+            changed.append(stored)
+    except IntegrityError as error:
+        raise _taken(quota, error) from None
+    quota.refresh_from_db(fields=["limit", "mode", "period", "anchor", "counting"])
     return quota
 
 
 def remove_quota(quota: ProjectQuota) -> None:
     """Lift a limit: usage is unlimited from now on. Removing again changes nothing."""
-    with transaction.atomic():
+    with changing_quotas() as changed:
+        changed.append(quota)
         ProjectQuota.objects.filter(pk=quota.pk).delete()
+
+
+@contextmanager
+def changing_quotas(*countings: str | None) -> Iterator[list[ProjectQuota]]:
+    """The transaction of a change of quotas that count as named; with its commit every process knows.
+
+    Where one counts by the ledger no recorder is under way: none decides by what was, or without its lock.
+    Thresholds that are a share of the quotas put into the list follow them: in the transaction, or, where
+    that would keep recorders waiting, after it.
+    """
+    changed: list[ProjectQuota] = []
+    is_exact = LEDGER in countings
+    with no_recorder_running() if is_exact else transaction.atomic():
+        yield changed
         move_version()
+        keys = dict.fromkeys((quota.project_id, quota.metric_id, quota.period) for quota in changed)
+        for project_id, metric_id, period in keys:
+            evaluate = partial(evaluate_shares, project_id=project_id, metric_id=metric_id, period=period)
+            if is_exact:
+                transaction.on_commit(evaluate, robust=True)
+            else:
+                evaluate()
+        transaction.on_commit(announce_change)
+
+
+def held_quota(quota: ProjectQuota) -> ProjectQuota:
+    """The quota as it is stored, its row ours until the transaction ends.
+
+    Raises `NotFound`, and `Conflict` where it became exact since it was read: changing it needs more.
+    """
+    stored = (
+        ProjectQuota.objects.select_for_update(of=("self",))
+        .select_related("project", "metric")
+        .filter(pk=quota.pk)
+        .first()
+    )
+    if stored is None:
+        raise NotFound("The quota was removed.")
+    if stored.counting == LEDGER != quota.counting:
+        raise Conflict("The quota was changed a moment ago; look at it again.")
+    return stored
 
 
 def limit_from(limit: Decimal | int | str) -> Decimal:
@@ -108,28 +174,35 @@ def limit_from(limit: Decimal | int | str) -> Decimal:
     return value
 
 
-def _ensure_mode(mode: str, metric: MetricDefinition) -> None:
-    _ensure_known(mode, ProjectQuota.Mode.values, field="mode")
-    if mode == ProjectQuota.Mode.MONITOR:
+def _held_metric(metric: MetricDefinition) -> MetricDefinition:
+    """The metric as it is stored, which nobody changes until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM metering_metricdefinition WHERE id = %s FOR SHARE", [metric.pk])
+    return MetricDefinition.objects.get(pk=metric.pk)
+
+
+def _ensure_sound(quota: ProjectQuota) -> None:
+    """Each rule of a quota that needs no look at others. Raises `Invalid`."""
+    _ensure_known(quota.mode, ProjectQuota.Mode.values, field="mode")
+    _ensure_known(quota.period, ProjectQuota.Period.values, field="period")
+    _ensure_known(quota.counting, ProjectQuota.Counting.values, field="counting")
+    if quota.anchor is None:
         return
-    if metric.aggregation == MetricDefinition.Aggregation.UNIQUE_COUNT or steps_of(metric) is not None:
-        # What one more event adds depends on values and readings that admission doesn't look up yet.
+    if quota.period not in ANCHORED_KINDS:
         raise Invalid(
-            f"'{metric.key}' counts distinct values or steps between readings: it can be monitored, not"
-            " limited yet.",
-            field="mode",
+            f"The period '{quota.period}' has no anchor; {', '.join(ANCHORED_KINDS)} may have one.",
+            field="anchor",
         )
-    if metric.aggregation in MONITORED_ONLY:
+    if not EARLIEST_ANCHOR <= quota.anchor <= LATEST_ANCHOR:
+        raise Invalid(f"An anchor lies between {EARLIEST_ANCHOR} and {LATEST_ANCHOR}.", field="anchor")
+
+
+def _ensure_mode(mode: str, metric: MetricDefinition) -> None:
+    if mode != ProjectQuota.Mode.MONITOR and metric.aggregation in MONITORED_ONLY:
         raise Invalid(
             f"'{metric.key}' is {metric.aggregation}: its values can be monitored but not limited.",
             field="mode",
         )
-
-
-def _ensure_counting(counting: str) -> None:
-    if counting == "ledger":
-        raise Invalid("Counting by the ledger isn't available yet; use 'rollups'.", field="counting")
-    _ensure_known(counting, ProjectQuota.Counting.values, field="counting")
 
 
 def _ensure_known(value: str, known: list[str], *, field: str) -> None:
@@ -137,6 +210,11 @@ def _ensure_known(value: str, known: list[str], *, field: str) -> None:
         raise Invalid(f"Unknown {field} '{value[:50]}'; use {', '.join(known)}.", field=field)
 
 
-def _violated(error: IntegrityError) -> str | None:
+def _taken(quota: ProjectQuota, error: IntegrityError) -> Exception:
     cause = cast(psycopg.Error | None, error.__cause__)
-    return None if cause is None else cause.diag.constraint_name
+    if cause is None or cause.diag.constraint_name != ONCE_PER_PERIOD:
+        return error
+    return Conflict(
+        f"Project '{quota.project.key}' has a quota on '{quota.metric.key}' for this period already.",
+        field="period",
+    )

@@ -33,3 +33,25 @@ class QuotaUnavailable(Unavailable):
         super().__init__(
             "A quota can't be evaluated right now, so nothing was recorded; send it again later."
         )
+
+
+class ThresholdBlocked(Refused):
+    """A threshold that blocks was reached: no further usage of its subject is taken in that period."""
+
+    code = "threshold_blocked"
+
+    def __init__(self, facts: Mapping[str, object]) -> None:
+        who = f"Project '{facts['project']}'"
+        if facts["subject_id"] not in {None, "*"}:
+            who = f"Subject '{facts['subject_id']}' of project '{facts['project']}'"
+        resets_at = facts["resets_at"]
+        until = f" It starts anew at {resets_at}." if resets_at else ""
+        super().__init__(
+            f"{who} has reached the threshold of {facts['threshold']} of '{facts['metric']}', which blocks "
+            f"further usage: {facts['used']} used.{until}"
+        )
+        self._facts = dict(facts)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return dict(self._facts)

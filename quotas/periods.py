@@ -1,4 +1,4 @@
-"""The periods over which quotas count: calendar windows of a time zone, or all of time. Pure.
+"""The periods over which quotas count: by the calendar of a time zone, from an anchor, or all of time. Pure.
 
 Law: the periods of one kind tile; every instant is in exactly one; the boundary instant belongs to the later.
 """
@@ -7,9 +7,11 @@ import datetime as dt
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from metering.measuring.lattice import UNITS, period_around
 from metering.measuring.windows import window_holding
 
 NEVER = "never"
+ANCHORED_KINDS = UNITS  # an hour begins where the clocks say, and all of time nowhere
 
 # Late usage of a finished period is taken this long, for producers that queue; after it, only backfill is.
 PAST_PERIOD_GRACE = dt.timedelta(hours=24)
@@ -33,9 +35,17 @@ class Period:
 ALL_TIME = Period(None, None)
 
 
-def period_holding(instant: dt.datetime, *, kind: str, zone: ZoneInfo) -> Period:
-    """The local hour, day, week, month or year of `zone` that `instant` falls in; all time for never."""
+def period_holding(
+    instant: dt.datetime, *, kind: str, zone: ZoneInfo, anchor: dt.date | None = None
+) -> Period:
+    """The local hour, day, week, month or year of `zone` that `instant` falls in; all time for never.
+
+    With an anchor, the period that is counted from that local day; see `metering.measuring.lattice`.
+    """
     if kind == NEVER:
         return ALL_TIME
-    window = window_holding(instant, kind, zone)
+    if anchor is not None and kind in ANCHORED_KINDS:
+        window = period_around(instant, anchor=anchor, unit=kind, zone=zone)
+    else:
+        window = window_holding(instant, kind, zone)
     return Period(window.start, window.end)

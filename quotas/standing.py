@@ -1,34 +1,17 @@
 """How one quota stands in one period while requests are judged one after the other. Pure."""
 
-import datetime as dt
-from dataclasses import dataclass
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
-from metering.measuring.aggregations import Accumulator, Aggregate, Aggregation
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
 
+from .book import HARD, Quota
 from .periods import Period
+from .tallies import Asked, Tally
 
-HARD, SOFT = "hard", "soft"
+CACHE, LEDGER = "cache", "ledger"
 
-_ADDITIVE = frozenset({"COUNT", "SUM"})
 _ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """One enforced quota, as it is held in memory."""
-
-    id: int
-    project_id: int
-    project_key: str
-    zone: ZoneInfo
-    metric_id: int
-    limit: Decimal
-    mode: str
-    period: str
 
 
 def exceeds(limit: Decimal, *, used: Decimal, then: Decimal) -> bool:
@@ -43,69 +26,62 @@ def exceeds(limit: Decimal, *, used: Decimal, then: Decimal) -> bool:
 
 
 class Standing:
-    """What the ledger holds against one quota in one period, and what was admitted since."""
+    """What the ledger holds against one quota in one period, what open holds reserve of it, and what was
+    admitted since."""
 
-    __slots__ = ("_admitted", "_aggregation", "_metric_key", "_now", "_recorded", "period", "quota")
+    __slots__ = ("admitted", "held", "limit", "metric_key", "period", "quota", "read_from", "tally")
 
     def __init__(
         self,
         quota: Quota,
         period: Period,
         *,
+        limit: Decimal,
         metric_key: str,
-        aggregation: Aggregation,
-        recorded: Aggregate,
+        tally: Tally,
+        held: Decimal = _ZERO,
+        read_from: str = LEDGER,
     ) -> None:
         self.quota = quota
         self.period = period
-        self._metric_key = metric_key
-        self._aggregation = aggregation
-        self._recorded = self._now = recorded
-        self._admitted = _resumed(recorded)
+        self.limit = limit
+        self.metric_key = metric_key
+        self.tally = tally
+        self.held = held
+        self.read_from = read_from
+        self.admitted: list[Asked] = []
 
-    def is_exceeded_by(self, reading: Decimal) -> bool:
-        """Whether one more reading would break the limit."""
-        used = self._aggregation.value(self._now) or _ZERO
-        return exceeds(self.quota.limit, used=used, then=self._with(reading))
+    @property
+    def is_hard(self) -> bool:
+        return self.quota.mode == HARD
 
-    def admit(self, reading: Decimal, *, at: dt.datetime, order: int) -> None:
-        """Let a reading count for those judged after it; `order` breaks ties of `at`."""
-        total = self._admitted
-        self._aggregation.fold(total, reading, at=at, event_id=order)
-        self._now = Aggregate(
-            total.record_count, total.value_sum, total.value_min, total.value_max, total.last_value
+    def is_exceeded_by(self, asked: Asked) -> bool:
+        """Whether one more reading would break the limit. Open holds count as used."""
+        return exceeds(
+            self.limit, used=self.tally.value + self.held, then=self.tally.value_with(asked) + self.held
         )
 
-    def facts(self, reading: Decimal) -> dict[str, object]:
-        """The members of a refusal or warning about `reading`, numbers and instants as the API writes them.
+    def admit(self, asked: Asked) -> None:
+        """Let a reading count for those judged after it."""
+        self.tally.admit(asked)
+        self.admitted.append(asked)
+
+    def facts(self, asked: Asked) -> dict[str, object]:
+        """The members of a refusal or warning about `asked`, numbers and instants as the API writes them.
 
         `used` is what the ledger held before the request, so that it is true also when nothing of the request
         is recorded; `requested` is what the request asks for up to and including this reading.
         """
-        used = self._aggregation.value(self._recorded) or _ZERO
-        requested = self._with(reading) - used if self._aggregation.name in _ADDITIVE else reading
+        used = self.tally.recorded
         return {
-            "metric": self._metric_key,
+            "metric": self.metric_key,
             "project": self.quota.project_key,
-            "limit": plain(self.quota.limit),
+            "limit": plain(self.limit),
             "used": plain(used),
-            "held": "0",
-            "requested": plain(requested),
-            "remaining": plain(max(self.quota.limit - used, _ZERO)),
+            "held": plain(self.held),
+            "requested": plain(self.tally.requested(asked)),
+            "remaining": plain(max(self.limit - used - self.held, _ZERO)),
             "mode": self.quota.mode,
             "period_start": None if self.period.start is None else iso(self.period.start),
             "resets_at": None if self.period.end is None else iso(self.period.end),
         }
-
-    def _with(self, reading: Decimal) -> Decimal:
-        return self._aggregation.with_request(self._now, reading) or _ZERO
-
-
-def _resumed(recorded: Aggregate) -> Accumulator:
-    """An accumulator that goes on from `recorded`; the first LATEST reading folded into it is the latest."""
-    total = Accumulator()
-    total.record_count = recorded.record_count
-    total.value_sum = recorded.value_sum
-    total.value_min, total.value_max = recorded.value_min, recorded.value_max
-    total.last_value = recorded.last_value
-    return total

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from metering import catalogue
 from metering.guards import GUARDED_TABLES
+from quotas.bus import Listener
+from quotas.notebook import NOTEBOOK, Notebook
 
 # Property tests roll back each example themselves, so one fixture serves all examples of a test.
 settings.register_profile(
@@ -52,8 +54,22 @@ def _flush_passes_the_guard() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_thread_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that outlives its test would speak of a bus that is gone; tests of the bus let it listen."""
+    monkeypatch.setattr(Listener, "start", lambda self: None)
+
+
+@pytest.fixture(autouse=True)
+def _decisions_wait_to_be_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread would write them on a connection of its own, past the transaction that a test runs in."""
+    monkeypatch.setattr(Notebook, "_start", lambda self: None)
+
+
+@pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """A rollback or a flush brings an old catalogue version back, which this process may hold otherwise."""
     catalogue.forget()
+    NOTEBOOK.forget()
     yield
     catalogue.forget()
+    NOTEBOOK.forget()

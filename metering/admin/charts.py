@@ -13,8 +13,8 @@ from metering.measuring.meaning import Meaning
 
 from . import cells
 
-_GREY = "#9ca3af"
-_COLOUR = "var(--color-primary-500)"
+GREY = "#9ca3af"
+COLOUR = "var(--color-primary-500)"
 _ADDING = frozenset({"COUNT", "SUM"})  # bars: their heights add up; the others are levels, drawn as lines
 
 
@@ -46,9 +46,9 @@ def usage_chart(
     is_bar = meaning.aggregation.name in _ADDING
     dataset: dict[str, Any] = {
         "label": f"{name} ({meaning.unit})" if meaning.unit else name,
-        "data": [_drawn(point.value) for point in points],
-        "backgroundColor": _COLOUR,
-        "borderColor": _COLOUR,
+        "data": [drawn(point.value) for point in points],
+        "backgroundColor": COLOUR,
+        "borderColor": COLOUR,
     }
     if is_bar:
         dataset |= {"borderRadius": 2, "maxBarThickness": 40, "categoryPercentage": 0.85, "barPercentage": 1}
@@ -62,7 +62,7 @@ def usage_chart(
     return Chart(
         kind="bar" if is_bar else "line",
         data=json.dumps({"labels": labels, "datasets": [dataset]}),
-        options=json.dumps(_options(is_small=is_small)),
+        options=json.dumps(chart_options(is_small=is_small)),
         description=_("%(metric)s from %(first)s to %(last)s")
         % {"metric": name, "first": interval.first_day, "last": interval.last_day},
         headers=[
@@ -81,14 +81,14 @@ def usage_chart(
 
 def shares_chart(meaning: Meaning, shares: Sequence[Share], interval: Interval, *, name: str) -> Chart:
     """Who used most, as horizontal bars."""
-    options = _options(is_small=False)
+    options = chart_options(is_small=False)
     options["indexAxis"] = "y"
     options["scales"]["x"], options["scales"]["y"] = options["scales"]["y"], options["scales"]["x"]
     options["scales"]["y"]["ticks"]["autoSkip"] = False
     dataset = {
         "label": f"{name} ({meaning.unit})" if meaning.unit else name,
-        "data": [_drawn(share.value) for share in shares],
-        "backgroundColor": _COLOUR,
+        "data": [drawn(share.value) for share in shares],
+        "backgroundColor": COLOUR,
         "borderRadius": 2,
         "maxBarThickness": 22,
     }
@@ -104,12 +104,13 @@ def shares_chart(meaning: Meaning, shares: Sequence[Share], interval: Interval, 
     )
 
 
-def _drawn(value: Decimal | None) -> float | None:
+def drawn(value: Decimal | None) -> float | None:
     """A number near enough for a pixel."""
     return None if value is None else float(value)
 
 
-def _options(*, is_small: bool) -> dict[str, Any]:
+def chart_options(*, is_small: bool = False) -> dict[str, Any]:
+    """How every chart of ours is drawn."""
     return {
         "animation": False,
         "responsive": True,
@@ -121,7 +122,7 @@ def _options(*, is_small: bool) -> dict[str, Any]:
                 "display": not is_small,
                 "border": {"display": False},
                 "grid": {"display": False},
-                "ticks": {"color": _GREY, "maxRotation": 0, "autoSkipPadding": 24},
+                "ticks": {"color": GREY, "maxRotation": 0, "autoSkipPadding": 24},
             },
             "y": {
                 "display": not is_small,
@@ -129,7 +130,7 @@ def _options(*, is_small: bool) -> dict[str, Any]:
                 "border": {"display": False},
                 "grid": {"drawTicks": False},
                 "ticks": {
-                    "color": _GREY,
+                    "color": GREY,
                     "maxTicksLimit": 6,
                     "padding": 8,
                     "format": {"notation": "compact", "maximumFractionDigits": 1},

@@ -7,7 +7,7 @@ SKIP LOCKED. Whoever announces waits for nobody, and no subscriber can make it f
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -34,6 +34,20 @@ _INSERT_DELIVERIES = """
     SELECT %s, endpoint_id, part
       FROM unnest(%s::bigint[], %s::jsonb[]) AS told (endpoint_id, part)
     RETURNING id
+"""
+_INSERT_EVENTS = """
+    INSERT INTO metering_domainevent (public_id, kind, project_id, project_key, data, occurred_at)
+    SELECT public_id, %s, %s, %s, data, clock_timestamp()
+      FROM unnest(%s::text[], %s::jsonb[]) WITH ORDINALITY AS told (public_id, data, place)
+     ORDER BY place
+    RETURNING id, public_id
+"""
+_INSERT_DELIVERIES_OF_MANY = """
+    INSERT INTO metering_webhookdelivery (event_id, endpoint_id)
+    SELECT event_id, endpoint_id
+      FROM unnest(%s::bigint[]) AS e (event_id)
+     CROSS JOIN unnest(%s::bigint[]) AS p (endpoint_id)
+     ORDER BY event_id, endpoint_id
 """
 
 # From the path of an endpoint's project to what it may see of an event; None: nothing.
@@ -85,6 +99,26 @@ def announce_on_page(
         if endpoint_ids:
             cursor.execute(_INSERT_DELIVERIES, [event_id, endpoint_ids, parts])
     return event_id
+
+
+def announce_many(kind: str, *, project_id: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Say that one kind of thing happened many times, in three statements; returns the events' ids in order.
+
+    Otherwise as `announce`.
+    """
+    if not data:
+        return []
+    key, path = _key_and_path(project_id)
+    public_ids = [f"evt_{uuid.uuid4().hex}" for _ in data]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_SUBSCRIBERS, {"kind": kind, "path": path})
+        endpoint_ids = [endpoint_id for endpoint_id, _ in cursor.fetchall()]
+        cursor.execute(_INSERT_EVENTS, [kind, project_id, key, public_ids, [json.dumps(one) for one in data]])
+        ids = {public_id: event_id for event_id, public_id in cursor.fetchall()}
+        event_ids = [ids[public_id] for public_id in public_ids]
+        if endpoint_ids:
+            cursor.execute(_INSERT_DELIVERIES_OF_MANY, [event_ids, endpoint_ids])
+    return event_ids
 
 
 def announce_to(endpoint: WebhookEndpoint, kind: str, *, data: Mapping[str, Any]) -> WebhookDelivery:

@@ -23,6 +23,7 @@ def aggregate_of(values: Mapping[str, Any]) -> Aggregate:
         last_value=values.get("last_value"),
         value_moment=values.get("value_moment"),
         distinct_count=int(values.get("distinct_count", 0)),
+        last_at=values.get("last_at"),
     )
 
 

@@ -20,6 +20,10 @@ class ProblemDocument(serializers.Serializer):
     detail = serializers.CharField()
     code = serializers.CharField()
     errors = EventErrorDocument(many=True, required=False)  # type: ignore[assignment]
+    decision = serializers.CharField(
+        required=False,
+        help_text="Where a limit refused it: the reference under which `/quotas/decisions/` says why.",
+    )
 
 
 class EventDocument(serializers.Serializer):
@@ -60,6 +64,9 @@ class OutcomeDocument(serializers.Serializer):
     field = serializers.CharField(required=False, allow_null=True)
     detail = serializers.CharField(required=False)
     warnings = serializers.ListField(child=serializers.DictField(), required=False)
+    decision = serializers.CharField(
+        required=False, help_text="Of a refusal or warning: its reference among `/quotas/decisions/`."
+    )
 
 
 class RecordedDocument(serializers.Serializer):

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
 
+from metering.admission import admission_policy
 from metering.announcing.recorded import announce_definition
 from metering.catalogue import Catalogue, current, move_version
 from metering.clock import ledger_end
@@ -126,6 +127,7 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
                     " and archive this one.",
                     field=touched[0],
                 )
+            admission_policy().ensure_can_judge(metric)
             # What it would now have counted was recorded before it meant that.
             metric.counts_from = ledger_end()
             written.add("counts_from")

@@ -74,6 +74,7 @@ class Aggregate:
     last_value: Decimal | None = None
     value_moment: Decimal | None = None
     distinct_count: int = 0
+    last_at: dt.datetime | None = None
 
 
 class Aggregation:

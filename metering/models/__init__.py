@@ -5,12 +5,14 @@ from .api_key import ApiKey
 from .correction import Correction
 from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
 from .event_import import EventImport, EventImportPiece, EventImportReject
+from .fields import NumericField
 from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
 from .outgoing_mail import MAIL_KEY_MAX_LENGTH, SUBJECT_MAX_LENGTH, MailAttachment, OutgoingMail
 from .project import (
     KEY_MAX_LENGTH,
     MAX_TREE_DEPTH,
     AttributionRule,
+    IdRange,
     Project,
     SurfaceInstallation,
     key_validator,
@@ -43,9 +45,11 @@ __all__ = [
     "EventImportReject",
     "Fence",
     "Heartbeat",
+    "IdRange",
     "LedgerSeal",
     "MailAttachment",
     "MetricDefinition",
+    "NumericField",
     "OutgoingMail",
     "OwedObservation",
     "PendingContribution",

@@ -1,5 +1,5 @@
 """Pages for limits, one file per noun."""
 
-from . import quota
+from . import alert, change, decision, hold, override, quota, threshold
 
-__all__ = ["quota"]
+__all__ = ["alert", "change", "decision", "hold", "override", "quota", "threshold"]

@@ -1,88 +1,65 @@
 """Limits, and how much of each is used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.admin.filters import ProjectFilter
-from metering.answering.answers import answer
-from metering.answering.usage import Scope, Slice, usage_in
-from metering.catalogue import Catalogue, current
-from metering.clock import database_now
-from metering.measuring.windows import zone_named
-from metering.models import Project
 from metering.texts.numbers import plain
+from quotas.accountability import changed_by
 from quotas.enforcement import change_quota, remove_quota, set_quota
-from quotas.models import ProjectQuota
-from quotas.periods import Period, period_holding
+from quotas.models import REASON_MAX_LENGTH, ProjectQuota
+from quotas.utilisation import Utilisation, utilisations_of
 
-MODE_COLOURS = {
-    ProjectQuota.Mode.HARD: "danger",
-    ProjectQuota.Mode.SOFT: "warning",
-    ProjectQuota.Mode.MONITOR: "info",
-}
-MODE_WORDS = {
-    ProjectQuota.Mode.HARD: _("Hard"),
-    ProjectQuota.Mode.SOFT: _("Soft"),
-    ProjectQuota.Mode.MONITOR: _("Monitor"),
-}
-NEAR_FRACTION = Decimal("0.8")
+from .meters import heading_words, meter
+from .standing import mode_badge, standing_page, uncounted_words
 
 
-@dataclass(frozen=True, slots=True)
-class Utilisation:
-    """How a quota stands in the period that runs now; `used` is None where the metric has no value."""
-
-    period: Period
-    used: Decimal | None
-    limit: Decimal
-
-    @property
-    def fraction(self) -> Decimal | None:
-        """Used share of the limit, 1 at the limit; None where there is nothing to divide by."""
-        return None if not self.limit else (self.used or Decimal(0)) / self.limit
+def used_words(quota: ProjectQuota, standing: Utilisation | None = None) -> str:
+    """What is used of the limit in force, in the period that runs now."""
+    standing = standing or utilisations_of([quota])[quota.pk]
+    facts = {
+        "used": cells.grouped(standing.used or Decimal(0)),
+        "limit": cells.grouped(standing.limit),
+        "unit": quota.metric.unit,
+    }
+    return (gettext("%(used)s of %(limit)s %(unit)s") % facts).strip()
 
 
-def utilisation_of(quotas: Sequence[ProjectQuota]) -> dict[int, Utilisation]:
-    """By quota id, for the periods that run now. One short query per quota: each counts by its own rules."""
-    return answer(lambda catalogue: _utilisation_by(catalogue, quotas))
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=REASON_MAX_LENGTH,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=_("Why, for those who ask later; it is kept in the history with your name."),
+    )
 
 
-def _utilisation_by(catalogue: Catalogue, quotas: Sequence[ProjectQuota]) -> dict[int, Utilisation]:
-    now = database_now()
-    found = {}
-    for quota in quotas:
-        period = period_holding(now, kind=quota.period, zone=zone_named(quota.project.timezone))
-        used = None
-        meaning = catalogue.meanings.get(quota.metric_id)
-        if meaning is not None:
-            scope = Scope(project_ids=[quota.project_id], payer_id=quota.project_id, either=True)
-            usages = usage_in(meaning, [(period.start, period.end)], slice=Slice(scope=scope))
-            used = usages[0].value if usages else None
-        found[quota.pk] = Utilisation(period, used, quota.limit)
-    return found
-
-
-class QuotaForm(VerbForm):
+class QuotaForm(ReasonForm, VerbForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["reason"].required = self.instance.pk is not None
         if self.instance.limit is not None:
             self.initial["limit"] = plain(self.instance.limit)  # 500, not 500.000000000000
+        if self.instance.pk and "counting" in self.fields:
+            self.fields["counting"].required = False  # left out, it stays
 
 
 @admin.register(ProjectQuota)
@@ -96,7 +73,17 @@ class ProjectQuotaAdmin(EditableAdmin):
     empty_text = _(
         "All usage is unlimited. Add a quota to refuse, warn about or watch what goes beyond a limit."
     )
-    list_display = ("name", "project_key", "mode_badge", "share", "used", "limit_shown", "each", "resets")
+    list_display = (
+        "name",
+        "of_project",
+        "mode_badge",
+        "share",
+        "used",
+        "limit_shown",
+        "heading",
+        "each",
+        "resets",
+    )
     list_display_links = ("name",)
     list_select_related = ("project", "metric")
     list_per_page = 25
@@ -110,29 +97,83 @@ class ProjectQuotaAdmin(EditableAdmin):
     sortable_by = ()
     ordering = ("metric__key", "project__key", "period")
     autocomplete_fields = ("project", "metric")
-    add_fieldsets = ((None, {"fields": ("project", "metric", "limit", "mode", "period", "counting")}),)
-    fieldsets = (
-        (None, {"fields": ("project_key", "metric_name", "limit", "mode", "period_fixed")}),
-        (_("Now"), {"fields": ("share", "used_now", "resets", "warning")}),
+    add_fieldsets = (
+        (None, {"fields": ("project", "metric", "limit", "mode", "period", "anchor", "counting", "reason")}),
     )
-    readonly_fields = ("project_key", "metric_name", "period_fixed", "share", "used_now", "resets", "warning")
-    actions_detail = ("remove",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "project_key",
+                    "metric_name",
+                    "limit",
+                    "mode",
+                    "period_fixed",
+                    "anchor",
+                    "counting",
+                    "reason",
+                )
+            },
+        ),
+        (_("Now"), {"fields": ("share", "used_now", "left", "heading", "resets", "warning")}),
+    )
+    readonly_fields = (
+        "project_key",
+        "metric_name",
+        "period_fixed",
+        "share",
+        "used_now",
+        "left",
+        "heading",
+        "resets",
+        "warning",
+    )
+    actions_detail = ("show_standing", "show_decisions", "remove")
+
+    def get_urls(self) -> list[URLPattern]:
+        """With the page of all limits of a project."""
+        page = path(
+            "of-project/<int:project_id>/",
+            self.admin_site.admin_view(self.standing),
+            name="quotas_projectquota_standing",
+        )
+        return [page, *super().get_urls()]
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+        url = reverse("admin:quotas_quotachange_changelist")
+        return HttpResponseRedirect(f"{url}?{urlencode({'q': f'#{object_id}'})}")
+
+    def standing(self, request: HttpRequest, project_id: int) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        context = {**self.admin_site.each_context(request), "opts": self.opts}
+        return standing_page(request, project_id, context=context)
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        found = utilisation_of(rows)
+        found = utilisations_of(rows)
         for row in rows:
             row.utilisation = found[row.pk]
 
     @staticmethod
     def _utilisation(quota: Any) -> Utilisation:
         if not hasattr(quota, "utilisation"):
-            quota.utilisation = utilisation_of([quota])[quota.pk]
+            quota.utilisation = utilisations_of([quota])[quota.pk]
         return quota.utilisation
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        given = form.cleaned_data
+        with changed_by(request.user.get_username(), reason=form.cleaned_data["reason"], through="admin"):
+            self._save(obj, form.cleaned_data, change=change)
+
+    def _save(self, obj: Any, given: dict[str, Any], *, change: bool) -> None:
         if change:
-            change_quota(ProjectQuota.objects.get(pk=obj.pk), limit=given["limit"], mode=given["mode"])
+            change_quota(
+                ProjectQuota.objects.get(pk=obj.pk),
+                limit=given["limit"],
+                mode=given["mode"],
+                anchor=given["anchor"],
+                counting=given["counting"] or None,
+            )
             return
         created = set_quota(
             given["project"],
@@ -140,6 +181,7 @@ class ProjectQuotaAdmin(EditableAdmin):
             limit=given["limit"],
             mode=given["mode"],
             period=given["period"],
+            anchor=given["anchor"],
             counting=given["counting"],
         )
         self.adopt(obj, created)
@@ -151,38 +193,39 @@ class ProjectQuotaAdmin(EditableAdmin):
         return quota.metric.display_name
 
     @admin.display(description=_("project"))
+    def of_project(self, quota: ProjectQuota) -> SafeString:
+        url = reverse("admin:quotas_projectquota_standing", args=[quota.project_id])
+        return cells.link(url, quota.project.key, title=gettext("All its limits, with charts"))
+
+    @admin.display(description=_("project"))
     def project_key(self, quota: ProjectQuota) -> SafeString:
         return cells.project_link(quota.project)
 
     @admin.display(description=_("mode"))
     def mode_badge(self, quota: ProjectQuota) -> SafeString:
-        mode = ProjectQuota.Mode(quota.mode)
-        return cells.badge(MODE_WORDS[mode], MODE_COLOURS[mode])
+        return mode_badge(quota)
 
     @admin.display(description=_("used of the limit"))
     def share(self, quota: ProjectQuota) -> SafeString:
-        fraction = self._utilisation(quota).fraction
-        if fraction is None:
-            return cells.badge(gettext("Refuses all"), "danger")
-        state = "is-over" if fraction > 1 else "is-near" if fraction >= NEAR_FRACTION else ""
-        percent = f"{fraction:.1%}"
-        return format_html(
-            '<div><div class="mb-meter" role="img" aria-label="{}">'
-            '<span class="{}" style="width: {}%"></span></div>'
-            '<span class="mb-small mb-quiet">{}</span></div>',
-            percent,
-            state,
-            f"{min(fraction, Decimal(1)) * 100:.1f}",
-            percent,
-        )
+        standing = self._utilisation(quota)
+        return meter(standing.fraction, projected=standing.projected_fraction)
+
+    @admin.display(description=_("at the end"))
+    def heading(self, quota: ProjectQuota) -> SafeString:
+        return heading_words(self._utilisation(quota))
 
     @admin.display(description=_("used"))
     def used(self, quota: ProjectQuota) -> SafeString:
-        return cells.number(self._utilisation(quota).used or Decimal(0))
+        standing = self._utilisation(quota)
+        used = cells.number(standing.used or Decimal(0))
+        if not standing.held:
+            return used
+        held = gettext("+ %s held") % cells.readable(standing.held)
+        return format_html('<div>{}<span class="mb-number mb-small mb-quiet">{}</span></div>', used, held)
 
     @admin.display(description=_("limit"))
     def limit_shown(self, quota: ProjectQuota) -> SafeString:
-        return cells.number(quota.limit, unit=quota.metric.unit)
+        return cells.number(self._utilisation(quota).limit, unit=quota.metric.unit)
 
     @admin.display(description=_("each"))
     def each(self, quota: ProjectQuota) -> str:
@@ -206,34 +249,37 @@ class ProjectQuotaAdmin(EditableAdmin):
 
     @admin.display(description=_("used in this period"))
     def used_now(self, quota: ProjectQuota) -> str:
-        stand = self._utilisation(quota)
-        facts = {
-            "used": cells.grouped(stand.used or Decimal(0)),
-            "limit": cells.grouped(quota.limit),
-            "unit": quota.metric.unit,
-        }
-        return (gettext("%(used)s of %(limit)s %(unit)s") % facts).strip()
+        return used_words(quota, self._utilisation(quota))
+
+    @admin.display(description=_("left"))
+    def left(self, quota: ProjectQuota) -> SafeString:
+        return cells.number(self._utilisation(quota).remaining, unit=quota.metric.unit)
 
     @admin.display(description=_("what it counts"))
     def warning(self, quota: ProjectQuota) -> SafeString:
         counts = gettext("Its own usage and what it pays for, each use once.")
-        others = self._children_paying_for_themselves(quota.project)
-        if not others:
-            return format_html("{}", counts)
-        keys = ", ".join(project.key for project in others[:5]) + (" …" if len(others) > 5 else "")
-        note = gettext("Not counted, because they pay for themselves or others do: %s") % keys
-        return cells.two_lines(counts, note)
-
-    @staticmethod
-    def _children_paying_for_themselves(project: Project) -> list[Project]:
-        catalogue, now = current(), database_now()
-        below = Project.objects.below(project).exclude(pk=project.pk).order_by("key")[:200]
-        return [child for child in below if catalogue.payer_at(child.pk, now) != project.pk]
+        uncounted = uncounted_words(quota.project)
+        return cells.two_lines(counts, uncounted) if uncounted else format_html("{}", counts)
 
     # -- actions -----------------------------------------------------------------------------------------
 
     def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("quotas.delete_projectquota"))
+
+    def has_see_decisions_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("quotas.view_quotadecision"))
+
+    @action(description=_("Charts"), url_path="charts", icon="monitoring")
+    def show_standing(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        quota = get_object_or_404(ProjectQuota, pk=object_id)
+        url = reverse("admin:quotas_projectquota_standing", args=[quota.project_id])
+        return HttpResponseRedirect(f"{url}#quota-{quota.pk}")
+
+    @action(description=_("Decisions"), url_path="decisions", icon="gavel", permissions=["see_decisions"])
+    def show_decisions(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        quota = get_object_or_404(ProjectQuota, pk=object_id)
+        query = urlencode({"project__id__exact": quota.project_id})
+        return HttpResponseRedirect(reverse("admin:quotas_quotadecision_changelist") + "?" + query)
 
     @action(
         description=_("Remove"),
@@ -245,9 +291,12 @@ class ProjectQuotaAdmin(EditableAdmin):
     def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
         quota = get_object_or_404(ProjectQuota.objects.select_related("project", "metric"), pk=object_id)
         subtitle = f"{quota.project.key} · {quota.metric.display_name}"
-        if request.method == "POST":
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
             self.log_deletions(request, ProjectQuota.objects.filter(pk=quota.pk))
-            remove_quota(quota)
+            reason = form.cleaned_data["reason"]
+            with changed_by(request.user.get_username(), reason=reason, through="admin"):
+                remove_quota(quota)
             return self.done(request, gettext("The quota is removed."), url=self.page_url("changelist"))
         return self.confirmation(
             request,
@@ -263,4 +312,5 @@ class ProjectQuotaAdmin(EditableAdmin):
             button=_("Remove the quota"),
             back_url=self.page_url("change", quota.pk),
             original=quota,
+            form=form,
         )

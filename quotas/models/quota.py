@@ -14,8 +14,8 @@ LIMIT_SCALE = 12
 class ProjectQuota(models.Model):
     """What one project may use of one metric in each period. No row: unlimited. A limit of 0 refuses all.
 
-    Written by `quotas.enforcement`. Limit and mode may change at any time and hold from then on; recorded
-    usage stays as it is.
+    Written by `quotas.enforcement`. It may change at any time and holds from then on; recorded usage stays as
+    it is.
     """
 
     class Mode(models.TextChoices):
@@ -32,7 +32,8 @@ class ProjectQuota(models.Model):
         NEVER = "never", _("Never starts anew")
 
     class Counting(models.TextChoices):
-        ROLLUPS = "rollups", _("Rollups (exact but for writers at the same instant)")
+        ROLLUPS = "rollups", _("Rollups (fast; writers at the same instant may overshoot)")
+        LEDGER = "ledger", _("Ledger (exact; writers wait for each other)")
 
     project = models.ForeignKey(
         Project,
@@ -75,12 +76,24 @@ class ProjectQuota(models.Model):
         default=Period.MONTH,
         help_text=_("How often counting starts anew, by the calendar of the project's time zone."),
     )
+    anchor = models.DateField(
+        _("anchor"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "The day that periods are counted from: with 31 January, months begin on the 31st, or on the "
+            "last day of shorter months. Empty: by the calendar."
+        ),
+    )
     counting = models.CharField(
         _("counting"),
         max_length=10,
         choices=Counting.choices,
         default=Counting.ROLLUPS,
-        help_text=_("What decisions are based on."),
+        help_text=_(
+            "What decisions are based on. Rollups suit nearly everything. By the ledger the limit is never "
+            "passed by a single unit; recorders of the same quota then queue."
+        ),
     )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
@@ -90,7 +103,15 @@ class ProjectQuota(models.Model):
         verbose_name = _("quota")
         verbose_name_plural = _("quotas")
         constraints = [
-            models.UniqueConstraint(fields=["project", "metric", "period"], name="quota_once_per_period"),
+            models.UniqueConstraint(
+                fields=["project", "metric", "period", "anchor"],
+                nulls_distinct=False,
+                name="quota_once_per_period",
+            ),
+            models.CheckConstraint(
+                name="quota_anchor_has_a_calendar",
+                condition=Q(anchor__isnull=True) | Q(period__in=["day", "week", "month", "year"]),
+            ),
             models.CheckConstraint(name="quota_limit_not_negative", condition=Q(limit__gte=0)),
         ]
 

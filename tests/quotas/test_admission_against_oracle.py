@@ -23,7 +23,15 @@ TREE = {
     "paid": ("acme", "UTC"),
     "free": ("free", "Asia/Kolkata"),
 }
-METRICS = ("COUNT", "SUM", "MAX", "LATEST")
+# name: how it is defined; all listen to the same events.
+METRICS = {
+    "count": {"aggregation": "COUNT"},
+    "sum": {"aggregation": "SUM"},
+    "max": {"aggregation": "MAX"},
+    "latest": {"aggregation": "LATEST"},
+    "distinct": {"aggregation": "UNIQUE_COUNT"},
+    "changes": {"aggregation": "SUM", "is_incremental": False},
+}
 INSTANTS = (
     "2024-02-29T22:59:59.999999Z",
     "2024-02-29T23:00:00Z",
@@ -49,10 +57,11 @@ PERIOD_NAMES = {
 quotas = st.lists(
     st.tuples(
         st.sampled_from(list(TREE)),
-        st.sampled_from(METRICS),
+        st.sampled_from(list(METRICS)),
         st.sampled_from(list(PERIOD_NAMES)),
         st.sampled_from(["0", "1", "2.5", "4", "10"]),
         st.sampled_from(["hard", "hard", "soft", "monitor"]),
+        st.sampled_from(["rollups", "ledger"]),
     ),
     max_size=6,
     unique_by=lambda quota: quota[:3],
@@ -68,23 +77,32 @@ def name_of_period(instant, period, project):
     return at(instant).astimezone(ZoneInfo(TREE[project][1])).strftime(PERIOD_NAMES[period])
 
 
-def value_of(aggregation, uses):
-    readings = [Decimal(quantity) for _, quantity, _ in uses]
-    if aggregation == "COUNT":
+def value_of(metric, uses, counts):
+    """The metric's value over the uses that count; those of other periods matter for changes only."""
+    order = sorted(range(len(uses)), key=lambda place: (at(uses[place][2]), place))
+    if metric == "changes":
+        total, latest = Decimal(0), {}
+        for place in order:
+            project, quantity, _ = uses[place]
+            if project in latest and counts(uses[place]):
+                total += Decimal(quantity) - latest[project]
+            latest[project] = Decimal(quantity)
+        return total
+    readings = [Decimal(uses[place][1]) for place in order if counts(uses[place])]
+    if metric == "count":
         return Decimal(len(readings))
-    if aggregation == "SUM":
+    if metric == "sum":
         return sum(readings, Decimal(0))
+    if metric == "distinct":
+        return Decimal(len(set(readings)))
     if not readings:
         return Decimal(0)
-    if aggregation == "MAX":
-        return max(readings)
-    latest = max(range(len(uses)), key=lambda place: (at(uses[place][2]), place))
-    return readings[latest]
+    return max(readings) if metric == "max" else readings[-1]
 
 
-def breaks(quota, event, before, admitted):
-    """Whether one quota is broken by one event, given the ledger before the request and what it added."""
-    project, aggregation, period, limit, _ = quota
+def breaks(quota, event, uses):
+    """Whether one quota is broken by one event, given all that was used before it."""
+    project, metric, period, limit, *_ = quota
 
     def counts(use):
         return project in (use[0], TREE[use[0]][0]) and name_of_period(
@@ -93,11 +111,7 @@ def breaks(quota, event, before, admitted):
 
     if not counts(event):
         return False
-    old, new = [use for use in before if counts(use)], [use for use in admitted if counts(use)]
-    if aggregation == "LATEST":  # a request's reading stands for the latest, whatever the ledger holds
-        used, then = value_of("LATEST", new or old), Decimal(event[1])
-    else:
-        used, then = value_of(aggregation, old + new), value_of(aggregation, [*old, *new, event])
+    used, then = value_of(metric, uses, counts), value_of(metric, [*uses, event], counts)
     if limit == "0":
         return not (used > 0 and then < used)
     return then > Decimal(limit) and then > used
@@ -106,7 +120,7 @@ def breaks(quota, event, before, admitted):
 def judged(quotas, before, batch):
     admitted, verdicts = [], []
     for event in batch:
-        broken = [quota for quota in quotas if breaks(quota, event, before, admitted)]
+        broken = [quota for quota in quotas if breaks(quota, event, [*before, *admitted])]
         if any(quota[4] == "hard" for quota in broken):
             verdicts.append(("rejected", set()))
             continue
@@ -135,11 +149,18 @@ def test_quotas_judge_like_the_contract(quotas, before, batch, ticks):
             projects[key] = a_project(key, parent=projects["acme"], timezone=TREE[key][1])
         attribute(projects["paid"], payer=projects["acme"])
         metrics = {
-            name: a_metric(name.lower(), aggregation=name, meter_type="gauge", event_name="use")
-            for name in METRICS
+            name: a_metric(name, meter_type="gauge", event_name="use", **definition)
+            for name, definition in METRICS.items()
         }
-        for project, aggregation, period, limit, mode in quotas:
-            a_quota(projects[project], metrics[aggregation], period=period, limit=limit, mode=mode)
+        for project, metric, period, limit, mode, counting in quotas:
+            a_quota(
+                projects[project],
+                metrics[metric],
+                period=period,
+                limit=limit,
+                mode=mode,
+                counting=counting,
+            )
         recorded(*map(usage, before), enforce=False)
         if ticks:
             roll_up()
@@ -148,7 +169,7 @@ def test_quotas_judge_like_the_contract(quotas, before, batch, ticks):
 
         found = []
         for result in results:
-            warned = {(warning["project"], warning["metric"].upper()) for warning in result.warnings}
+            warned = {(warning["project"], warning["metric"]) for warning in result.warnings}
             found.append((result.outcome, warned))
         assert found == judged(quotas, before, batch)
         transaction.set_rollback(True)

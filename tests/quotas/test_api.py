@@ -6,7 +6,8 @@ from django.test import Client
 from metering.keys import create_api_key
 from metering.models import MetricDefinition, Project, UsageEvent
 from quotas.models import ProjectQuota
-from tests.factories import a_metric, a_project, an_event
+from quotas.overrides import override_quota
+from tests.factories import a_metric, a_project, an_event, at
 
 from .factories import a_quota
 
@@ -67,6 +68,9 @@ def test_quota_is_set_and_shown(acme):
         "mode": "hard",
         "period": "month",
         "counting": "rollups",
+        "anchor": None,
+        "limit_in_force": "100.5",
+        "overrides": [],
     }
     assert call("GET", f"/quotas/{quota.pk}/").json() == answer.json()
     assert call("GET", "/quotas/").json() == {"results": [answer.json()], "next": None, "previous": None}
@@ -108,7 +112,7 @@ def test_other_spellings_are_understood(acme, sent, period):
         ({"mode": "strict"}, "invalid_field", "mode"),
         ({"mode": 1}, "invalid_field", "mode"),
         ({"period": "fortnight"}, "invalid_field", "period"),
-        ({"counting": "ledger"}, "invalid_field", "counting"),
+        ({"counting": "guesses"}, "invalid_field", "counting"),
         ({"colour": "red"}, "invalid_field", "colour"),
         ({"projectId": "acme"}, "invalid_field", "projectId"),
     ],
@@ -201,18 +205,122 @@ def test_list_is_filtered_and_paged(acme):
     assert call("GET", "/quotas/?colour=red").status_code == 422
 
 
-def test_limit_and_mode_can_be_changed_and_nothing_else(acme):
+def test_quota_can_be_changed_but_for_what_it_is_about(acme):
     call = Caller(acme)
     quota_id = call("POST", "/quotas/", a_body()).json()["id"]
 
     changed = call("PATCH", f"/quotas/{quota_id}/", {"limit": "7.50", "mode": "Soft"})
-    refused = call("PATCH", f"/quotas/{quota_id}/", {"limit": "8", "period": "day"})
-    lifted = call("PATCH", f"/quotas/{quota_id}/", {"limit": None})
-
+    moved = call("PATCH", f"/quotas/{quota_id}/", {"resetPeriod": "DAILY", "counting": "LEDGER"})
     assert (changed.status_code, changed.json()["limit"], changed.json()["mode"]) == (200, "7.5", "soft")
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "period")
-    assert (lifted.status_code, lifted.json()["errors"][0]["field"]) == (422, "limit")
+    assert (moved.json()["period"], moved.json()["counting"]) == ("day", "ledger")
+
+    for body, field in (
+        ({"limit": "8", "project": "chat"}, "project"),
+        ({"limit": "8", "metric": "tokens"}, "metric"),
+        ({"limit": None}, "limit"),
+        ({"period": None}, "period"),
+        ({"period": "hour", "anchor": "2024-01-01"}, "anchor"),
+        ({"anchor": "2024-02-30"}, "anchor"),
+        ({"anchor": "20240201"}, "anchor"),
+        ({"anchor": 5}, "anchor"),
+        ({"counting": "guesses"}, "counting"),
+    ):
+        refused = call("PATCH", f"/quotas/{quota_id}/", body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
     assert call("GET", f"/quotas/{quota_id}/").json()["limit"] == "7.5"
+
+
+def test_periods_are_counted_from_an_anchor_until_it_is_lifted(acme):
+    call = Caller(acme)
+    quota = call("POST", "/quotas/", a_body(limit="1", anchor="2024-01-31", counting="ledger")).json()
+
+    def use(instant: str):
+        return call("POST", "/usage-events/", an_event("acme", quantity=1, occurred_at=instant))
+
+    assert quota["anchor"] == "2024-01-31"
+    assert use("2024-02-29T00:00:00Z").status_code == 201
+    assert use("2024-03-30T23:59:59Z").status_code == 429
+    assert use("2024-02-28T23:59:59Z").status_code == 201
+    assert call("PATCH", f"/quotas/{quota['id']}/", {"anchor": None}).json()["anchor"] is None
+    assert use("2024-03-30T23:59:59Z").status_code == 201
+
+
+def test_temporary_limit_is_in_force_until_it_is_ended(acme):
+    call = Caller(acme)
+    path = f"/quotas/{call('POST', '/quotas/', a_body(limit='1')).json()['id']}"
+    until = "2999-01-01T00:00:00Z"
+
+    made = call(
+        "POST", f"{path}/overrides/", {"limit": "3.0", "effectiveUntil": until, "reason": "a campaign"}
+    )
+
+    assert made.status_code == 201
+    override = made.json()
+    assert (override["limit"], override["effective_until"], override["reason"]) == ("3", until, "a campaign")
+    assert (override["created_by"], override["ended_by"]) == ("test", None)
+    quota = call("GET", f"{path}/").json()
+    assert (quota["limit"], quota["limit_in_force"], quota["overrides"]) == ("1", "3", [override])
+    assert call("POST", "/usage-events/", an_event("acme", quantity=2)).status_code == 201
+    refused = call("POST", "/usage-events/", an_event("acme", quantity=2)).json()
+    assert (refused["code"], refused["limit"], refused["remaining"]) == ("quota_exceeded", "3", "1")
+    again = call("POST", f"{path}/overrides/", {"limit": 9, "effective_until": until, "reason": "more"})
+    assert again.status_code == 409
+
+    ended = call("POST", f"{path}/overrides/{override['id']}/end/")
+
+    assert (ended.status_code, ended.json()["ended_by"]) == (200, "test")
+    assert call("POST", "/usage-events/", an_event("acme", quantity=1)).json()["limit"] == "1"
+    assert call("GET", f"{path}/").json()["overrides"] == []
+    assert [each["id"] for each in call("GET", f"{path}/overrides/").json()["results"]] == [override["id"]]
+    assert call("GET", f"{path}/overrides/{override['id']}/").json() == ended.json()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "field"),
+    [
+        ({"limit": None}, "missing_field", "limit"),
+        ({"reason": None}, "missing_field", "reason"),
+        ({"reason": "  "}, "missing_field", "reason"),
+        ({"reason": 5}, "missing_field", "reason"),
+        ({"effective_until": None}, "missing_field", "effective_until"),
+        ({"limit": "-1"}, "invalid_field", "limit"),
+        ({"effective_until": "2024-01-01T00:00:00Z"}, "invalid_field", "effective_until"),
+        ({"effective_until": "2999-01-01"}, "invalid_field", "effective_until"),
+        ({"effective_until": 5}, "invalid_field", "effective_until"),
+        ({"effective_from": "2024-01-01T00:00:00Z"}, "invalid_field", "effective_from"),
+        ({"effective_from": "2999-02-01T00:00:00Z"}, "invalid_field", "effective_until"),
+        ({"created_by": "me"}, "invalid_field", "created_by"),
+    ],
+)
+def test_temporary_limit_that_makes_no_sense_is_refused_by_name(acme, wrong, code, field):
+    call = Caller(acme)
+    quota_id = call("POST", "/quotas/", a_body()).json()["id"]
+    body = {"limit": "5", "effective_until": "2999-01-01T00:00:00Z", "reason": "why not", **wrong}
+
+    answer = call("POST", f"/quotas/{quota_id}/overrides/", body)
+
+    assert answer.status_code == 422
+    assert [(error["code"], error["field"]) for error in answer.json()["errors"]] == [(code, field)]
+    assert call("GET", f"/quotas/{quota_id}/overrides/").json()["results"] == []
+
+
+def test_temporary_limits_of_others_are_hidden(acme):
+    quota = a_quota(Project.objects.get(key="globex"), MetricDefinition.objects.get(key="tokens"))
+    override = override_quota(
+        quota, limit=5, effective_until=at("2999-01-01T00:00:00Z"), reason="theirs", actor="them"
+    )
+    own_id = Caller(acme)("POST", "/quotas/", a_body()).json()["id"]
+    call, reader = Caller(acme), Caller(acme, "read")
+
+    for path in (f"/quotas/{quota.pk}", f"/quotas/{own_id}"):
+        assert call("GET", f"{path}/overrides/{override.pk}/").status_code == 404
+        assert call("POST", f"{path}/overrides/{override.pk}/end/").status_code == 404
+    assert call("GET", f"/quotas/{quota.pk}/overrides/").status_code == 404
+    assert call("POST", f"/quotas/{quota.pk}/overrides/", {}).status_code == 404
+    assert call("GET", f"/quotas/{own_id}/overrides/{10**30}/").status_code == 404
+    assert reader("POST", f"/quotas/{own_id}/overrides/", {}).status_code == 403
+    override.refresh_from_db()
+    assert override.ended_by == ""
 
 
 def test_quota_is_removed(acme):

@@ -1,11 +1,13 @@
+import datetime as dt
 from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, transaction
 
 from metering.catalogue import current
-from metering.defining.definitions import archive_metric
+from metering.defining.definitions import archive_metric, change_metric
 from metering.errors import Conflict, Invalid, NotFound
+from metering.models import MetricDefinition
 from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota
 from tests.factories import a_metric, a_project
@@ -56,9 +58,68 @@ def test_quota_that_makes_no_sense_is_refused_with_its_field(wrong, field):
     assert not ProjectQuota.objects.exists()
 
 
-def test_counting_by_the_ledger_is_refused_clearly():
-    with pytest.raises(Invalid, match="isn't available yet; use 'rollups'"):
-        a_quota(a_project("acme"), a_metric(), counting="ledger")
+def test_quota_counts_by_the_ledger_where_that_is_asked_for():
+    quota = a_quota(a_project("acme"), a_metric(), counting="ledger")
+
+    change_quota(quota, counting="rollups")
+    change_quota(quota, counting="ledger", limit="7")
+
+    assert ProjectQuota.objects.values_list("counting", "limit").get() == ("ledger", 7)
+
+
+def test_anchor_is_kept_and_may_be_lifted():
+    quota = a_quota(a_project("acme"), a_metric(), period="month", anchor=dt.date(2024, 1, 31))
+
+    assert ProjectQuota.objects.get().anchor == dt.date(2024, 1, 31)
+    change_quota(quota, limit="3")
+    assert ProjectQuota.objects.get().anchor == dt.date(2024, 1, 31)
+    change_quota(quota, anchor=None, period="hour")
+
+    assert ProjectQuota.objects.values_list("period", "anchor").get() == ("hour", None)
+
+
+@pytest.mark.parametrize(
+    ("period", "anchor"),
+    [
+        ("hour", dt.date(2024, 1, 1)),
+        ("never", dt.date(2024, 1, 1)),
+        ("month", dt.date(1969, 12, 31)),
+        ("month", dt.date(3000, 1, 1)),
+    ],
+)
+def test_anchor_that_makes_no_sense_is_refused(period, anchor):
+    acme, tokens = a_project("acme"), a_metric()
+
+    with pytest.raises(Invalid) as refusal:
+        a_quota(acme, tokens, period=period, anchor=anchor)
+
+    assert refusal.value.field == "anchor"
+
+
+def test_change_to_a_period_that_is_taken_is_a_conflict():
+    acme, tokens = a_project("acme"), a_metric()
+    a_quota(acme, tokens, period="day")
+    quota = a_quota(acme, tokens, period="month")
+    a_quota(acme, tokens, period="month", anchor=dt.date(2024, 1, 15))
+
+    with pytest.raises(Conflict):
+        change_quota(quota, period="day")
+    with pytest.raises(Conflict):
+        change_quota(quota, anchor=dt.date(2024, 1, 15))
+
+    assert ProjectQuota.objects.filter(period="month").count() == 2
+
+
+def test_metric_that_limits_stand_on_does_not_become_one_that_can_only_be_monitored():
+    acme, tokens = a_project("acme"), a_metric()
+    quota = a_quota(acme, tokens, mode="soft")
+
+    with pytest.raises(Conflict, match="'tokens' is limited by quotas"):
+        change_metric(tokens, {"aggregation": "AVG"})
+    change_quota(quota, mode="monitor")
+    change_metric(MetricDefinition.objects.get(), {"aggregation": "AVG"})
+
+    assert MetricDefinition.objects.get().aggregation == "AVG"
 
 
 @pytest.mark.parametrize(
@@ -68,13 +129,10 @@ def test_counting_by_the_ledger_is_refused_clearly():
         {"aggregation": "MIN"},
         {"aggregation": "TIME_WEIGHTED_AVG"},
         {"aggregation": "TIME_WEIGHTED_AVG", "is_incremental": True},
-        {"aggregation": "UNIQUE_COUNT"},
-        {"is_incremental": False},
-        {"reporting_method": "total"},
     ],
     ids=str,
 )
-def test_what_one_more_event_would_add_must_be_known_for_a_limit(definition):
+def test_value_that_may_fall_with_more_use_can_only_be_monitored(definition):
     acme, metric = a_project("acme"), a_metric("level", **definition)
 
     for mode in ("hard", "soft"):

@@ -4,23 +4,26 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from metering.measuring.aggregations import AGGREGATIONS, Aggregate
+from quotas.book import Quota
 from quotas.periods import Period
-from quotas.standing import Quota, Standing, exceeds
+from quotas.standing import Standing, exceeds
+from quotas.tallies import Asked, FoldedTally
 from tests.factories import at
 
 MAY = Period(at("2024-05-01T00:00:00Z"), at("2024-06-01T00:00:00Z"))
 NOON = at("2024-05-15T12:00:00Z")
 
 
-def a_standing(aggregation: str = "SUM", *, limit: str = "100", period: Period = MAY, **recorded) -> Standing:
+def a_standing(
+    aggregation: str = "SUM", *, limit: str = "100", period: Period = MAY, held: str = "0", **recorded
+) -> Standing:
     quota = Quota(1, 7, "acme", ZoneInfo("UTC"), 9, Decimal(limit), "hard", "month")
-    return Standing(
-        quota,
-        period,
-        metric_key="tokens",
-        aggregation=AGGREGATIONS[aggregation],
-        recorded=Aggregate(**recorded),
-    )
+    tally = FoldedTally(AGGREGATIONS[aggregation], Aggregate(**recorded))
+    return Standing(quota, period, limit=quota.limit, metric_key="tokens", tally=tally, held=Decimal(held))
+
+
+def asking(reading: str | int, instant=NOON, *, order: int = 0) -> Asked:
+    return Asked(Decimal(reading), instant, order)
 
 
 @pytest.mark.parametrize(
@@ -55,34 +58,47 @@ def test_what_exceeds_a_limit(limit, used, then, expected):
 def test_each_aggregation_is_limited_by_its_own_value(aggregation, recorded, admitted, refused):
     standing = a_standing(aggregation, **recorded)
 
-    assert not standing.is_exceeded_by(Decimal(admitted))
-    standing.admit(Decimal(admitted), at=NOON, order=0)
+    assert not standing.is_exceeded_by(asking(admitted))
+    standing.admit(asking(admitted))
 
-    assert standing.is_exceeded_by(Decimal(refused))
+    assert standing.is_exceeded_by(asking(refused, order=1))
 
 
 def test_maximum_above_the_limit_is_not_raised_by_a_smaller_reading():
     standing = a_standing("MAX", limit="10", record_count=1, value_max=Decimal(20))
 
-    assert not standing.is_exceeded_by(Decimal(15))
-    assert standing.is_exceeded_by(Decimal(21))
+    assert not standing.is_exceeded_by(asking(15))
+    assert standing.is_exceeded_by(asking(21))
 
 
 def test_latest_goes_on_from_the_reading_with_the_greatest_instant():
-    standing = a_standing("LATEST", limit="10", record_count=1, last_value=Decimal(50))
+    standing = a_standing("LATEST", limit="10", record_count=1, last_value=Decimal(50), last_at=NOON)
+    before, after = at("2024-05-15T11:00:00Z"), at("2024-05-15T13:00:00Z")
 
-    standing.admit(Decimal(40), at=NOON, order=1)
-    standing.admit(Decimal(8), at=at("2024-05-15T11:00:00Z"), order=2)
+    standing.admit(asking(99, before, order=1))
+    assert not standing.is_exceeded_by(asking(50, order=2))
+    assert standing.is_exceeded_by(asking(51, order=2))
+    standing.admit(asking(8, after, order=2))
 
-    assert not standing.is_exceeded_by(Decimal(39))
-    assert standing.is_exceeded_by(Decimal(41))
+    assert not standing.is_exceeded_by(asking(41, order=3))
+    assert not standing.is_exceeded_by(asking(10, after, order=3))
+    assert standing.is_exceeded_by(asking(11, after, order=3))
+
+
+def test_open_holds_count_as_used():
+    standing = a_standing(held="30", record_count=1, value_sum=Decimal(60))
+
+    assert not standing.is_exceeded_by(asking(10))
+    assert standing.is_exceeded_by(asking("10.000000000001"))
+    assert standing.facts(asking(11))["held"] == "30"
+    assert standing.facts(asking(11))["remaining"] == "10"
 
 
 def test_facts_of_a_sum_tell_what_was_recorded_and_what_the_request_asks_in_all():
     standing = a_standing(record_count=3, value_sum=Decimal("90.500000000000"))
-    standing.admit(Decimal(5), at=NOON, order=0)
+    standing.admit(asking(5))
 
-    assert standing.facts(Decimal("1E+1")) == {
+    assert standing.facts(asking("1E+1", order=1)) == {
         "metric": "tokens",
         "project": "acme",
         "limit": "100",
@@ -97,11 +113,11 @@ def test_facts_of_a_sum_tell_what_was_recorded_and_what_the_request_asks_in_all(
 
 
 def test_facts_without_usage_and_without_period():
-    facts = a_standing("MAX", limit="0", period=Period(None, None)).facts(Decimal(7))
+    facts = a_standing("MAX", limit="0", period=Period(None, None)).facts(asking(7))
 
     assert (facts["used"], facts["requested"], facts["remaining"]) == ("0", "7", "0")
     assert (facts["period_start"], facts["resets_at"]) == (None, None)
 
 
 def test_nothing_remains_of_a_limit_that_was_lowered_below_what_is_used():
-    assert a_standing(limit="10", value_sum=Decimal(40)).facts(Decimal(1))["remaining"] == "0"
+    assert a_standing(limit="10", value_sum=Decimal(40)).facts(asking(1))["remaining"] == "0"

@@ -132,6 +132,7 @@ def test_key_without_the_permission_is_told_which_is_missing(acme):
         ("/projects/", {"key": "x", "name": "X"}, "manage"),
         ("/metrics/", {"key": "x"}, "manage"),
         ("/quotas/", {}, "manage"),
+        ("/thresholds/", {}, "manage"),
     ]:
         document = assert_problem(reader.post(path, body), 403, "permission_denied")
         assert wanted in document["detail"]

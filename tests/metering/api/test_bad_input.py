@@ -351,7 +351,9 @@ def test_bad_body_is_refused(api, media_type):
     )
 
 
-@pytest.mark.parametrize("path", ["/projects/", "/metrics/", "/quotas/", "/projects/chat/attribution/"])
+@pytest.mark.parametrize(
+    "path", ["/projects/", "/metrics/", "/quotas/", "/thresholds/", "/projects/chat/attribution/"]
+)
 def test_bad_body_is_refused_elsewhere(api, path):
     calls = [
         (name, lambda body=body: api.post(path, body), {400, 422}, None) for name, body in BODIES.items()
@@ -511,6 +513,7 @@ def test_path_that_names_nothing_is_not_found(api, method):
         "/usage-events/" + "9" * 5000 + "/",
         "/usage-events/-1/",
         "/quotas/" + "9" * 40 + "/",
+        "/thresholds/" + "9" * 40 + "/",
         "/quotas/" + "9" * 5000 + "/",
         "/usage-events/abc/",
         "/projects/" + "x" * 5000 + "/",
@@ -534,6 +537,7 @@ READS = {
     "/metrics/": {},
     "/metrics/tokens/": {},
     "/quotas/": {},
+    "/thresholds/": {},
 }
 PARAMETERS = {
     "/usage/": [
@@ -600,6 +604,17 @@ PARAMETERS = {
     "/metrics/": ["project", "event_name", "archived", "limit", "cursor"],
     "/metrics/tokens/": ["project"],
     "/quotas/": ["project", "metric", "mode", "period", "limit", "cursor"],
+    "/thresholds/": [
+        "project",
+        "metric",
+        "subject_type",
+        "subject_id",
+        "action",
+        "period",
+        "is_enabled",
+        "limit",
+        "cursor",
+    ],
 }
 
 

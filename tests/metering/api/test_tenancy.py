@@ -26,7 +26,19 @@ from metering.models import (
 )
 from metering.rolling_up.rollups import roll_up
 from quotas.enforcement import set_quota
-from quotas.models import ProjectQuota
+from quotas.errors import QuotaExceeded
+from quotas.holds import reserve
+from quotas.models import (
+    ProjectQuota,
+    QuotaDecision,
+    QuotaHold,
+    QuotaHoldEnding,
+    QuotaOverride,
+    UsageThreshold,
+)
+from quotas.notebook import NOTEBOOK
+from quotas.overrides import override_quota
+from quotas.thresholds import set_threshold
 from tests.factories import a_metric, a_project, a_void_of, an_event, at, recorded
 from tests.metering.api.callers import Caller, nothing_stays
 
@@ -269,11 +281,78 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ),
     ],
     ("GET", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", None, 404)],
+    ("GET", "/quotas/standing/"): [
+        ("/quotas/standing/", None, 200),
+        ("/quotas/standing/?project=zebra", None, 404),
+        ("/quotas/standing/?metric=zebra-calls", None, 200),
+    ],
+    ("POST", "/quotas/check/"): [
+        ("/quotas/check/", {"project": "zebra", "metric": "shared"}, 422),
+        ("/quotas/check/", {"project": "mine", "metric": "zebra-calls"}, 422),
+        ("/quotas/check/", {"project": "mine", "event_name": "shared", "surface": "zebra-bot"}, 422),
+    ],
+    ("GET", "/quotas/decisions/"): [
+        ("/quotas/decisions/", None, 200),
+        ("/quotas/decisions/?project=zebra", None, 404),
+        ("/quotas/decisions/?metric=zebra-calls", None, 200),
+        ("/quotas/decisions/?decision=$decision", None, 200),
+        ("/quotas/decisions/?quota=$quota", None, 200),
+    ],
+    ("GET", "/quotas/decisions/<str:reference>/"): [("/quotas/decisions/$decision/", None, 404)],
+    ("GET", "/quotas/holds/"): [
+        ("/quotas/holds/", None, 200),
+        ("/quotas/holds/?project=zebra", None, 404),
+        ("/quotas/holds/?metric=zebra-calls", None, 200),
+    ],
+    ("POST", "/quotas/holds/"): [
+        ("/quotas/holds/", {"project": "zebra", "metric": "shared", "quantity": 1, "expires_in": 60}, 404),
+        (
+            "/quotas/holds/",
+            {"project": "mine", "metric": "zebra-calls", "quantity": 1, "expires_in": 60},
+            422,
+        ),
+    ],
+    ("GET", "/quotas/holds/<str:hold_id>/"): [
+        ("/quotas/holds/$hold/", None, 404),
+        ("/quotas/holds/zebra-job/", None, 404),
+    ],
+    ("POST", "/quotas/holds/<str:hold_id>/commit/"): [
+        ("/quotas/holds/$hold/commit/", {}, 404),
+        ("/quotas/holds/zebra-job/commit/", {"quantity": 1}, 404),
+    ],
+    ("POST", "/quotas/holds/<str:hold_id>/release/"): [("/quotas/holds/$hold/release/", {}, 404)],
     ("PATCH", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", {"limit": 0}, 404)],
     ("DELETE", "/quotas/<int:quota_id>/"): [("/quotas/$quota/", None, 404)],
+    ("GET", "/quotas/<int:quota_id>/overrides/"): [("/quotas/$quota/overrides/", None, 404)],
+    ("POST", "/quotas/<int:quota_id>/overrides/"): [
+        (
+            "/quotas/$quota/overrides/",
+            {"limit": 0, "effective_until": "2999-01-01T00:00:00Z", "reason": "mine"},
+            404,
+        )
+    ],
+    ("GET", "/quotas/<int:quota_id>/overrides/<int:override_id>/"): [
+        ("/quotas/$quota/overrides/$override/", None, 404)
+    ],
+    ("POST", "/quotas/<int:quota_id>/overrides/<int:override_id>/end/"): [
+        ("/quotas/$quota/overrides/$override/end/", {}, 404)
+    ],
     ("POST", "/pricing/preview/"): [
         ("/pricing/preview/", {"price": {"model": "flat", "amount": "1"}, "currency": "USD"}, 200),
     ],
+    ("GET", "/thresholds/"): [
+        ("/thresholds/", None, 200),
+        ("/thresholds/?project=zebra", None, 404),
+        ("/thresholds/?metric=zebra-calls", None, 200),
+        ("/thresholds/?subject_id=zebra-subject", None, 200),
+    ],
+    ("POST", "/thresholds/"): [
+        ("/thresholds/", {"project": "zebra", "metric": "shared", "threshold": 0}, 404),
+        ("/thresholds/", {"project": "mine", "metric": "zebra-calls", "threshold": 0}, 404),
+    ],
+    ("GET", "/thresholds/<int:threshold_id>/"): [("/thresholds/$threshold/", None, 404)],
+    ("PATCH", "/thresholds/<int:threshold_id>/"): [("/thresholds/$threshold/", {"threshold": 0}, 404)],
+    ("DELETE", "/thresholds/<int:threshold_id>/"): [("/thresholds/$threshold/", None, 404)],
 }
 
 
@@ -292,7 +371,12 @@ def everything_stored():
             AttributionRule,
             SurfaceInstallation,
             ProjectQuota,
+            QuotaOverride,
+            UsageThreshold,
             Correction,
+            QuotaDecision,
+            QuotaHold,
+            QuotaHoldEnding,
             WebhookEndpoint,
             WebhookSecret,
             WebhookDelivery,
@@ -312,6 +396,16 @@ def zebra() -> dict[str, str]:
         a_project(f"{key}-empty", parent=tenant)
         rule = attribute(chat, payer=tenant)
         quota = set_quota(tenant, metric=metric, limit="1000")
+        override = override_quota(
+            quota,
+            limit="2000",
+            effective_until=at("2999-01-01T00:00:00Z"),
+            reason=f"{key} grows",
+            actor=key,
+        )
+        threshold = set_threshold(
+            tenant, metric=metric, amount="900", subject_id=f"{key}-subject", period="month"
+        )
         labels = {"animal": f"{key}-label"}
         for number, project in enumerate((tenant, chat)):
             for name in ("shared", f"{key}-calls"):
@@ -334,9 +428,16 @@ def zebra() -> dict[str, str]:
             zebra_endpoint = endpoint
             announce("quota.exceeded", project_id=chat.pk, data={"project": "zebra-chat"})
             zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
-            zebra_rule, zebra_surface = rule, surface
+            zebra_override, zebra_rule, zebra_surface = override, rule, surface
+            zebra_threshold = threshold
             [voided] = recorded(an_event(tenant, id="zebra-twice", event_name="shared", labels=labels))
             void_id = a_void_of(voided.id, reason="a zebra's mistake")
+            hold = reserve(
+                tenant, metric_key="zebra-calls", quantity=1, expires_in=600, idempotency_key="zebra-job"
+            ).hold
+            with pytest.raises(QuotaExceeded) as refusal:
+                recorded(an_event(tenant, id="zebra-much", event_name="zebra-calls", quantity=10_000))
+            NOTEBOOK.flush()
             roll_up()
     return {
         "$event_cursor": Cursor(at("2030-01-01T00:00:00Z"), 2**60).text,
@@ -348,6 +449,10 @@ def zebra() -> dict[str, str]:
         "$my_endpoint": str(endpoint.pk),
         "$delivery": str(WebhookDelivery.objects.get().pk),
         "$quota": str(zebra_quota.pk),
+        "$hold": hold.public_id,
+        "$decision": refusal.value.decision,
+        "$override": str(zebra_override.pk),
+        "$threshold": str(zebra_threshold.pk),
         "$rule": str(zebra_rule.pk),
         "$surface": str(zebra_surface.pk),
     }
@@ -436,6 +541,8 @@ def test_key_without_the_permission_is_refused(zebra, method, route):
     tenant = Project.objects.get(key="zebra")
     only_asks = method == "GET" or route.endswith("/preview/")
     permissions = ("ingest", "backfill") if only_asks else ("read",)
+    if route.endswith("/check/"):  # whoever reads or records may ask
+        permissions = ("manage", "backfill")
     weak = Caller(tenant, *permissions)
     before = everything_stored()
 

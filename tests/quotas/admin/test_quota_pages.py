@@ -73,7 +73,7 @@ def test_limit_and_mode_change_and_nothing_else(staff: Client) -> None:
     url = reverse("admin:quotas_projectquota_change", args=[quota.pk])
 
     page = staff.get(url).content.decode()
-    staff.post(url, {"limit": "7", "mode": "monitor", "period": "day"})
+    staff.post(url, {"limit": "7", "mode": "monitor", "period": "day", "reason": "it grew"})
 
     quota.refresh_from_db()
     assert 'value="5"' in page
@@ -85,7 +85,7 @@ def test_removing_asks_first(staff: Client) -> None:
     url = reverse("admin:quotas_projectquota_remove", args=[quota.pk])
 
     asked = staff.get(url)
-    staff.post(url)
+    staff.post(url, {"reason": "no longer needed"})
 
     assert "Usage of this metric is unlimited" in asked.content.decode()
     assert ProjectQuota.objects.count() == 0

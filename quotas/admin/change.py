@@ -1,0 +1,146 @@
+"""The history of limits: who changed what, when, from what to what, and why."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from metering.admin import cells
+from metering.admin.filters import InstantRangeFilter, ProjectFilter
+from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
+from quotas.models import QuotaChange
+
+_NAMES = {
+    "limit": _("limit"),
+    "mode": _("mode"),
+    "period": _("period"),
+    "anchor": _("anchor"),
+    "counting": _("counting"),
+}
+
+
+@admin.register(QuotaChange)
+class QuotaChangeAdmin(LargeTableAdmin):
+    """Newest first, by primary key."""
+
+    intro = _(
+        "Every change of a quota, written by the database itself: by whom, when, from what to what, and why. "
+        "Changes are kept when a quota is removed, and nobody can alter them."
+    )
+    empty_title = _("No changes yet")
+    empty_text = _("They appear when quotas are set, changed or removed. Check the filters.")
+    list_display = ("when", "what", "of_quota", "who", "why")
+    list_display_links = ("when",)
+    list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))
+    search_fields = ("pgh_obj",)
+    search_help_text = _("#number of a quota, or the key of its project or metric")
+    fieldsets = ((None, {"fields": ("when", "of_quota", "what", "who", "why", "through")}),)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.startswith("#"):
+            return queryset.filter(pgh_obj=id_from(term[1:]) or 0), False
+        return queryset.filter(project__key=term) | queryset.filter(metric__key=term), False
+
+    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
+        rows = changelist.queryset.select_related("project", "metric")
+        return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
+
+    def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """What each quota was before: one query."""
+        before = _before(rows)
+        for row in rows:
+            row.before = before.get(row.pk)
+
+    # -- columns -----------------------------------------------------------------------------------------
+
+    @admin.display(description=_("at"))
+    def when(self, change: QuotaChange) -> SafeString:
+        return cells.moment(change.pgh_created_at)
+
+    @admin.display(description=_("what"))
+    def what(self, change: Any) -> str:
+        if not hasattr(change, "before"):
+            change.before = _before([change]).get(change.pk)
+        return words_on(change, change.before)
+
+    @admin.display(description=_("quota"))
+    def of_quota(self, change: QuotaChange) -> SafeString:
+        url = reverse("admin:quotas_projectquota_standing", args=[change.project_id])
+        return cells.two_lines(
+            cells.link(url, change.project.key), f"{change.metric.display_name} · #{change.pgh_obj_id}"
+        )
+
+    @admin.display(description=_("by"))
+    def who(self, change: QuotaChange) -> Any:
+        told = change.pgh_context or {}
+        if not told.get("actor"):
+            return cells.quiet(gettext("not known: past the verbs"))
+        return cells.two_lines(told["actor"], told.get("through", ""))
+
+    @admin.display(description=_("why"))
+    def why(self, change: QuotaChange) -> Any:
+        reason = (change.pgh_context or {}).get("reason")
+        return reason or cells.quiet(gettext("no reason given"))
+
+    @admin.display(description=_("through"))
+    def through(self, change: QuotaChange) -> str:
+        return (change.pgh_context or {}).get("through") or gettext("the database")
+
+
+def _before(changes: Sequence[Any]) -> dict[int, QuotaChange]:
+    """By the id of a change, the one before it of the same quota."""
+    found: dict[int, QuotaChange] = {}
+    last: QuotaChange | None = None
+    rows = QuotaChange.objects.filter(pgh_obj__in={change.pgh_obj_id for change in changes})
+    for row in rows.order_by("pgh_obj", "pgh_id"):
+        if last is not None and last.pgh_obj_id == row.pgh_obj_id:
+            found[row.pk] = last
+        last = row
+    return found
+
+
+def words_on(change: QuotaChange, before: QuotaChange | None) -> str:
+    """A change as a sentence: what it is from then on, and what it was."""
+    unit = change.metric.unit
+    if change.pgh_label == "removed":
+        return gettext("Removed; it was %s.") % _in_short(change, unit)
+    if change.pgh_label == "set" or before is None:
+        return gettext("Set to %s.") % _in_short(change, unit)
+    parts = [
+        gettext("%(what)s from %(before)s to %(after)s")
+        % {
+            "what": _NAMES[name],
+            "before": _value(before, name, unit),
+            "after": _value(change, name, unit),
+        }
+        for name in _NAMES
+        if getattr(before, name) != getattr(change, name)
+    ]
+    words = ", ".join(parts)
+    return f"{words[:1].upper()}{words[1:]}." if words else gettext("Nothing that counts changed.")
+
+
+def _in_short(change: QuotaChange, unit: str) -> str:
+    each = _value(change, "period", unit)
+    return f"{_value(change, 'limit', unit)} · {each} · {_value(change, 'mode', unit)}"
+
+
+def _value(change: QuotaChange, name: str, unit: str) -> str:
+    value = getattr(change, name)
+    if name == "limit":
+        return f"{cells.grouped(value)} {unit}".strip()
+    if value is None:
+        return gettext("by the calendar")
+    shown = getattr(change, f"get_{name}_display", lambda: str(value))()
+    return str(shown).partition(" (")[0]

@@ -1,0 +1,1 @@
+DROP FUNCTION quotas_hold(integer[], text);

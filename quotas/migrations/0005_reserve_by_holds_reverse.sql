@@ -1,0 +1,7 @@
+DROP TRIGGER hold_ending_refuses_truncate ON quotas_quotaholdending;
+DROP TRIGGER hold_ending_refuses_change ON quotas_quotaholdending;
+DROP TRIGGER hold_share_refuses_truncate ON quotas_quotaholdshare;
+DROP TRIGGER hold_share_refuses_change ON quotas_quotaholdshare;
+DROP TRIGGER quota_hold_refuses_truncate ON quotas_quotahold;
+DROP TRIGGER quota_hold_refuses_change ON quotas_quotahold;
+DROP FUNCTION quotas_refuse_hold_change();
