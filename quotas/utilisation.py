@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
+from metering.answering.answers import answer
 from metering.answering.owner_usage import Asked as Question
 from metering.answering.owner_usage import usage_of_owners
-from metering.catalogue import current
 from metering.clock import database_now
 from metering.measuring.meaning import Meaning
 from metering.measuring.windows import zone_named
@@ -105,11 +105,19 @@ def period_of(quota: ProjectQuota, *, at: dt.datetime) -> Period:
 
 
 def utilisations_in(asked: Sequence[Asked], *, now: dt.datetime) -> list[Utilisation]:
-    """How each quota stands in the period given, in the order asked, with the limits in force at `now`."""
-    places = _places(asked)
-    values, held = settled(list(places.values()), lambda: _values(asked))
+    """How each quota stands in the period given, in the order asked, with the limits in force at `now`.
+
+    Raises what `answer` raises.
+    """
+    return answer(lambda catalogue: _standings(asked, catalogue.meanings, now=now))
+
+
+def _standings(
+    asked: Sequence[Asked], meanings: Mapping[int, Meaning], *, now: dt.datetime
+) -> list[Utilisation]:
+    places = _places(asked, meanings)
+    values, held = settled(list(places.values()), lambda: _values(asked, meanings))
     limits = limits_in_force({one.quota.pk: one.quota.limit for one in asked}, at=now)
-    meanings = current().meanings
     return [
         Utilisation(
             one.period,
@@ -122,9 +130,8 @@ def utilisations_in(asked: Sequence[Asked], *, now: dt.datetime) -> list[Utilisa
     ]
 
 
-def _places(asked: Sequence[Asked]) -> dict[int, Place]:
+def _places(asked: Sequence[Asked], meanings: Mapping[int, Meaning]) -> dict[int, Place]:
     """Of each question, by its number, what it is about; without those on metrics not known yet."""
-    meanings = current().meanings
     return {
         number: Place(one.quota.pk, one.period, one.quota.project_id, meanings[one.quota.metric_id])
         for number, one in enumerate(asked)
@@ -150,10 +157,9 @@ def _projected(
     return projected_end(used or _ZERO, start=period.start, end=period.end, now=now)
 
 
-def _values(asked: Sequence[Asked]) -> list[Decimal | None]:
+def _values(asked: Sequence[Asked], meanings: Mapping[int, Meaning]) -> list[Decimal | None]:
     """The metric's value over each period: own usage and what is paid for, each event once. A statement per
     metric."""
-    meanings = current().meanings
     numbers: dict[int, list[int]] = defaultdict(list)
     for number, one in enumerate(asked):
         numbers[one.quota.metric_id].append(number)
