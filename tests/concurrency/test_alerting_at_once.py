@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
-from tests.metering.announcing.smtp_sink import SmtpSink
 
 from metering.delivering.mailing import send_due
 from metering.models import MetricDefinition, OutgoingMail, PendingContribution, Project
@@ -22,6 +21,7 @@ from quotas.models import Alert, ThresholdCrossing, UsageThreshold
 from quotas.thresholds import change_threshold
 from tests.concurrency.rivals import meanwhile, race, start_process, wait_until
 from tests.factories import a_metric, a_project, an_event, recorded
+from tests.metering.delivering.smtp_sink import SmtpSink
 from tests.quotas.factories import a_quota, a_threshold, announced
 
 pytestmark = pytest.mark.django_db(transaction=True)

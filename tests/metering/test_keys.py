@@ -35,7 +35,7 @@ def test_a_key_reads_mbk_id_dot_secret_and_only_its_digest_is_stored(acme: Proje
 
 
 def test_the_holder_of_a_key_is_known_by_it(acme: Project) -> None:
-    _, key = create_api_key(project=acme, name="app", permissions=["read", "ingest", "read"])
+    row, key = create_api_key(project=acme, name="app", permissions=["read", "ingest", "read"])
 
     principal = principal_of(key)
 
@@ -44,6 +44,7 @@ def test_the_holder_of_a_key_is_known_by_it(acme: Project) -> None:
         permissions=frozenset({"read", "ingest"}),
         project_id=acme.pk,
         project_path=acme.path,
+        key_id=row.key_id,
     )
     assert principal.may("ingest")
     assert not principal.may("manage")

@@ -447,7 +447,7 @@ def zebra() -> dict[str, str]:
         "$mine": str(UsageEvent.objects.latest("id").pk),
         "$endpoint": str(zebra_endpoint.pk),
         "$my_endpoint": str(endpoint.pk),
-        "$delivery": str(WebhookDelivery.objects.get().pk),
+        "$delivery": str(WebhookDelivery.objects.filter(endpoint=zebra_endpoint).first().pk),
         "$quota": str(zebra_quota.pk),
         "$hold": hold.public_id,
         "$decision": refusal.value.decision,
