@@ -129,6 +129,12 @@ UNFOLD: dict[str, object] = {
                 _page(_("Mails"), "mail", "metering.outgoingmail"),
             ),
             _group(
+                _("Billing"),
+                _page(_("Billing accounts"), "business", "billing.billingaccount"),
+                _page(_("Subscriptions"), "event_repeat", "billing.subscription"),
+                _page(_("Plans"), "sell", "billing.plan"),
+            ),
+            _group(
                 _("Operations"),
                 _page(_("Schedule"), "schedule", "django_celery_beat.periodictask"),
                 _page(_("Heartbeats"), "ecg_heart", "metering.heartbeat"),

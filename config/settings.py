@@ -110,6 +110,8 @@ METERING_TICK_OBSERVERS = [
     "metering.announcing.aggregated.TickAnnouncer",
     "quotas.bus.TickNews",
 ]
+# Triggers that apps guard rows of theirs with: `check`, `verify` and `doctor --fix-guards` know them.
+ROW_GUARDS = ["billing.guards.CATALOGUE_GUARDS"]
 # What `verify` checks, in this order. An app adds a check of its own by its dotted path.
 VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.GUARDS",
@@ -213,7 +215,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "ENUM_NAME_OVERRIDES": {"VoidOutcomeEnum": ["created", "exists"]},
+    "ENUM_NAME_OVERRIDES": {
+        "DueEnum": ["now", "period_end"],
+        "VoidOutcomeEnum": ["created", "exists"],
+    },
 }
 
 # --- Celery ---------------------------------------------------------------------------------------------

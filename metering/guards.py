@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
 
 LEDGER = "metering_usageevent"
 _STAMP = "usage_event_is_stamped"
@@ -41,6 +43,26 @@ class GuardedTable:
             f"{self.prefix}_refuses_change": ("BEFORE UPDATE OR DELETE", "ROW"),
             self.truncate_guard: ("BEFORE TRUNCATE", "STATEMENT"),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class RowGuard:
+    """A trigger of a table whose rows may change, but not all of them and not in every way.
+
+    Apps name theirs in the setting `ROW_GUARDS`, by the dotted path of a sequence.
+    """
+
+    table: str
+    trigger: str
+    events: str  # timing and events, as in "BEFORE UPDATE OR DELETE"
+    function: GuardFunction
+    words: str
+    level: str = "ROW"
+    is_always: bool = True  # not for one that a replica must pass when it copies rows
+
+    @property
+    def whose(self) -> str:
+        return f"{self.words}'" if self.words.endswith("s") else f"{self.words}'s"
 
 
 # Migration 0002.
@@ -163,6 +185,25 @@ def guarded_tables() -> list[GuardedTable]:
     return [guarded for guarded in GUARDED_TABLES if guarded.table in names]
 
 
+def row_guards() -> list[RowGuard]:
+    """Those of all apps, whose tables exist."""
+    found = [guard for path in settings.ROW_GUARDS for guard in import_string(path)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NOT NULL",
+            [list({guard.table for guard in found})],
+        )
+        tables = {name for (name,) in cursor.fetchall()}
+    return [guard for guard in found if guard.table in tables]
+
+
+def truncate_guards() -> list[tuple[str, str]]:
+    """(table, trigger) of everything that refuses TRUNCATE."""
+    return [(guarded.table, guarded.truncate_guard) for guarded in guarded_tables()] + [
+        (guard.table, guard.trigger) for guard in row_guards() if "TRUNCATE" in guard.events
+    ]
+
+
 def guard_breaches() -> list[Breach]:
     """Every guard trigger that is missing, not ALWAYS, or not what it should be."""
     breaches: list[Breach] = []
@@ -170,6 +211,9 @@ def guard_breaches() -> list[Breach]:
     for guarded in guarded_tables():
         breaches += _trigger_breaches(guarded)
         functions.setdefault(guarded.function.name, (guarded.function, guarded.whose))
+    for guard in row_guards():
+        breaches += _row_guard_breaches(guard)
+        functions.setdefault(guard.function.name, (guard.function, guard.whose))
     for function, whose in functions.values():
         with connection.cursor() as cursor:
             cursor.execute(_READ_FUNCTION, [function.name])
@@ -198,19 +242,34 @@ def _trigger_breaches(guarded: GuardedTable) -> Iterator[Breach]:
         enabled, function, definition = found[name]
         if enabled != "A":
             yield Breach(f"{whose} guard '{name}' isn't ENABLE ALWAYS.", _FIX)
-        wanted = set(events.removeprefix("BEFORE ").split(" OR "))
-        spelt = (
-            set(definition.split(" BEFORE ")[1].split(" ON ")[0].split(" OR "))
-            if " BEFORE " in definition
-            else set()
-        )
-        if (
-            function != guarded.function.name
-            or spelt != wanted
-            or f"FOR EACH {level}" not in definition
-            or " WHEN (" in definition
-        ):
+        if function != guarded.function.name or not _is_spelt(definition, events, level):
             yield Breach(f"{whose} guard '{name}' was altered.", _FIX)
+
+
+def _row_guard_breaches(guard: RowGuard) -> Iterator[Breach]:
+    whose, name = f"T{guard.whose.removeprefix('t')}", guard.trigger
+    found = _triggers_of(guard.table).get(name)
+    if found is None:
+        yield Breach(f"{whose} guard '{name}' is missing.", _FIX)
+        return
+    enabled, function, definition = found
+    if guard.is_always and enabled != "A":
+        yield Breach(f"{whose} guard '{name}' isn't ENABLE ALWAYS.", _FIX)
+    elif enabled not in "OA":
+        yield Breach(f"{whose} guard '{name}' is disabled.", _FIX)
+    if function != guard.function.name or not _is_spelt(definition, guard.events, guard.level):
+        yield Breach(f"{whose} guard '{name}' was altered.", _FIX)
+
+
+def _is_spelt(definition: str, events: str, level: str) -> bool:
+    """Whether a trigger fires at what it should, without a condition."""
+    wanted = set(events.removeprefix("BEFORE ").split(" OR "))
+    spelt = (
+        set(definition.split(" BEFORE ")[1].split(" ON ", maxsplit=1)[0].split(" OR "))
+        if " BEFORE " in definition
+        else set()
+    )
+    return spelt == wanted and f"FOR EACH {level}" in definition and " WHEN (" not in definition
 
 
 def _stamp_breaches() -> Iterator[Breach]:
@@ -253,21 +312,28 @@ def _right_breaches(role: str, guarded: GuardedTable) -> list[Breach]:
     ]
 
 
+def _guards_of_tables() -> Iterator[RowGuard]:
+    """The guards of append-only tables, one by one."""
+    for guarded in GUARDED_TABLES:
+        for name, (events, level) in guarded.guards.items():
+            yield RowGuard(guarded.table, name, events, guarded.function, guarded.words, level)
+
+
 def fix_guards() -> None:
     """Create what is missing and enable every guard ALWAYS. Needs the owner of the guarded tables."""
     with connection.cursor() as cursor:
-        for guarded in GUARDED_TABLES:
-            function, table = guarded.function, guarded.table
+        for guard in (*_guards_of_tables(), *row_guards()):
+            function, table, name = guard.function, guard.table, guard.trigger
             cursor.execute(
                 f"CREATE OR REPLACE FUNCTION {function.name}() RETURNS trigger LANGUAGE plpgsql"
                 f" AS $${function.body}$$"
             )
-            for name, (events, level) in guarded.guards.items():
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
-                cursor.execute(
-                    f"CREATE TRIGGER {name} {events} ON {table}"
-                    f" FOR EACH {level} EXECUTE FUNCTION {function.name}()"
-                )
+            cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
+            cursor.execute(
+                f"CREATE TRIGGER {name} {guard.events} ON {table}"
+                f" FOR EACH {guard.level} EXECUTE FUNCTION {function.name}()"
+            )
+            if guard.is_always:
                 cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
         cursor.execute(f"DROP TRIGGER IF EXISTS {_STAMP} ON {LEDGER}")
         cursor.execute(

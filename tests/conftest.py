@@ -8,7 +8,7 @@ from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 
 from metering import catalogue
-from metering.guards import GUARDED_TABLES
+from metering.guards import truncate_guards
 from quotas.bus import Listener
 from quotas.notebook import NOTEBOOK, Notebook
 
@@ -34,14 +34,15 @@ def _flush_with_the_truncate_guards_lifted(self: TransactionTestCase) -> None:
     with connection.cursor() as cursor:
         # A thread that a test left behind would block the flush for ever; fail instead.
         cursor.execute("SET lock_timeout = '20s'")
-        for guarded in GUARDED_TABLES:
-            cursor.execute(f"ALTER TABLE {guarded.table} DISABLE TRIGGER {guarded.truncate_guard}")
+        lifted = truncate_guards()
+        for table, trigger in lifted:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
     try:
         _flush(self)
     finally:
         with connection.cursor() as cursor:
-            for guarded in GUARDED_TABLES:
-                cursor.execute(f"ALTER TABLE {guarded.table} ENABLE ALWAYS TRIGGER {guarded.truncate_guard}")
+            for table, trigger in lifted:
+                cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")
             cursor.execute("RESET lock_timeout")
 
 

@@ -1,0 +1,5 @@
+"""Pages for money, one file per noun."""
+
+from . import account, plan, subscription
+
+__all__ = ["account", "plan", "subscription"]

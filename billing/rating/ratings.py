@@ -64,7 +64,7 @@ def rated(price: Price, quantity: Decimal) -> Rating:
     """
     if isinstance(price.model, Percentage):
         raise WrongUsage("This model prices each event.")
-    units = max(Fraction(quantity), ZERO)
+    units = Fraction(quantity)
     if price.unit_conversion is not None:
         units = price.unit_conversion.converted(units)
     units = max(units - price.usage_discount, ZERO)

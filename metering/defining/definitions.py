@@ -179,15 +179,15 @@ def has_counted(metric: MetricDefinition) -> bool:
     return bool(found)
 
 
-def _storable(value: Any) -> Any:
+def storable_filter(value: Any) -> Any:
     """The filter as JSON can hold it: exact fractions as floats that read back to the same number."""
     if isinstance(value, Decimal):
         if Decimal(repr(float(value))) != value:
             raise InvalidFilter(f"The number {value} has more digits than a filter can keep.")
         return float(value)
     if isinstance(value, Mapping):
-        return {name: _storable(inner) for name, inner in value.items()}
-    return [_storable(inner) for inner in value] if isinstance(value, list) else value
+        return {name: storable_filter(inner) for name, inner in value.items()}
+    return [storable_filter(inner) for inner in value] if isinstance(value, list) else value
 
 
 def ensure_key_is_free(metric: MetricDefinition) -> None:
@@ -205,7 +205,7 @@ def _ensure_sound(metric: MetricDefinition) -> None:
     """Each rule of a definition on its own. Raises `Invalid`."""
     try:
         filter_from(metric.event_label_filter)
-        metric.event_label_filter = _storable(metric.event_label_filter)
+        metric.event_label_filter = storable_filter(metric.event_label_filter)
     except InvalidFilter as error:
         raise Invalid(str(error), field="event_label_filter") from None
     for name in ("expected_labels", "primary_labels"):

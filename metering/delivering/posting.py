@@ -87,7 +87,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     except (OSError, http.client.HTTPException, ValueError) as error:
         return answer(None, error=_in_words(error))
     finally:
-        line.close()
+        line.hang_up()
     problem = ""
     if 300 <= status < 400:
         problem = f"Answered {status}: a redirect, and those aren't followed. Enter the final URL."
@@ -204,6 +204,9 @@ class Line:
         return count
 
     def close(self) -> None:
+        """Nothing: `http.client` lets go before the answer is read where the receiver will hang up."""
+
+    def hang_up(self) -> None:
         self._sock.close()
 
 

@@ -64,6 +64,27 @@ def test_time_decides_which_event_is_free_and_the_id_among_equal_times():
     assert exact_text(by_id.amount) == "10"
 
 
+@pytest.mark.parametrize(
+    ("allowance", "amount"),
+    [
+        # The first two are taken or free exactly to the end; the third pays 2 + 1, the fourth 1.
+        ({"usage_discount": "50"}, "4"),
+        ({"free_amount": "50"}, "4"),
+        ({"free_events": "2"}, "4"),
+        # The discount leaves two events, of which one is free.
+        ({"usage_discount": "50", "free_events": "1"}, "1"),
+        ({"free_amount": "50", "free_events": "9"}, "4"),
+        ({"free_amount": "9999", "free_events": "2"}, "4"),
+    ],
+)
+def test_allowance_that_an_event_exhausts_exactly_leaves_nothing_of_it(allowance, amount):
+    price = a_price("percentage", rate_percent="10", fixed_amount_per_event="1", **allowance)
+    events = events_of("30", "20", "20", "0")
+
+    assert exact_text(folded(price, events).amount) == amount
+    assert folded(price, events) == walked(price, events)
+
+
 def test_event_without_a_value_is_no_event():
     price = a_price("percentage", rate_percent="10", fixed_amount_per_event="1", free_events="1")
 

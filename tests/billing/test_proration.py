@@ -181,6 +181,11 @@ def test_change_with_the_period_replaces_the_whole_fee():
     assert change("2026-07-01") == Change(Decimal("0.00"), Decimal("0.00"))
 
 
+def test_change_before_the_period_counts_from_its_first_day():
+    assert JUNE.since(day("2026-05-20")) == JUNE
+    assert change("2026-05-20") == change("2026-06-01")
+
+
 def test_each_side_has_its_own_discount():
     # 30 less 50 % for 20 days; 90 less 10 % for 20 days
     changed = change(

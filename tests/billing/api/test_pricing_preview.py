@@ -152,6 +152,19 @@ def test_slice_across_a_bound_shows_what_falls_into_each_tier(call):
     }
 
 
+def test_lines_of_a_slice_come_in_the_order_of_tiers_with_the_discount_last(call):
+    halved = {**SEATS, "discount_percent": "50"}
+
+    assert preview(call, halved, quantity="3", prior_quantity="4") == {
+        "amount": "7.75",
+        "lines": [
+            usage(1, "1", "5.00", "5.00"),
+            usage(2, "2", "4.00", "10.50", "2.50"),
+            other("discount", "-7.75"),
+        ],
+    }
+
+
 def test_fixed_fee_is_not_billed_again_by_a_later_slice(call):
     fee = {"model": "flat", "amount": "49"}
 

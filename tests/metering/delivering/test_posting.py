@@ -5,6 +5,7 @@ import gzip
 import itertools
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -342,3 +343,17 @@ def test_nobody_listens(local_receivers: None) -> None:
 def test_retry_after_is_read(local_receivers: None, header: str, seconds: float | None) -> None:
     with Receiver(answering(an_answer(503, Retry_After=header))) as receiver:
         assert post(receiver.url(), BODY, {}).retry_after == seconds
+
+
+def test_text_that_comes_after_the_head_of_an_answer_that_ends_with_the_connection_is_read(
+    local_receivers: None,
+) -> None:
+    def behave(connection: socket.socket, _request: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        time.sleep(0.2)  # the head has been read by then
+        connection.sendall(b"taken")
+
+    with Receiver(behave) as receiver:
+        answer = post(receiver.url(), BODY, {})
+
+    assert (answer.status, answer.text) == (200, "taken")

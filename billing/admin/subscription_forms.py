@@ -1,0 +1,181 @@
+"""Subscribing, changing plans and cancelling, as forms. Times are on the clocks of the account's zone."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from billing.models import BillingAccount, BillingCycle, Plan, Subscription
+from metering.admin.base import VerbForm
+from metering.measuring.windows import first_instant, zone_named
+
+NOW, PERIOD_END, AT = "now", "period_end", "at"
+
+
+class LocalInstantField(forms.CharField):
+    """A date, or a date and time. Without an offset it is meant on the account's clocks: see `instant_in`."""
+
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "2026-01-31"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=40, **kwargs)
+
+
+def instant_in(zone: ZoneInfo, text: str) -> dt.datetime | None:
+    """The instant that the text names in a zone; a date is its first instant. Raises `ValidationError`."""
+    if not text.strip():
+        return None
+    try:
+        if len(text.strip()) == len("2026-01-31"):
+            return first_instant(dt.date.fromisoformat(text.strip()), zone)
+        instant = dt.datetime.fromisoformat(text.strip())
+        if instant.tzinfo is None:
+            instant = instant.replace(tzinfo=zone)
+        return instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise ValidationError(
+            gettext("No date or time; write it like 2026-01-31 or 2026-01-31 08:00.")
+        ) from None
+
+
+class SubscriptionForm(VerbForm):
+    """`instants` holds what the texts name, once the account is known."""
+
+    plan = forms.ModelChoiceField(
+        label=_("Plan"),
+        queryset=Plan.objects.none(),
+        widget=UnfoldAdminSelect2Widget(),
+        help_text=_("Published ones. Plan and account must have the same currency."),
+    )
+    effective_from = LocalInstantField(
+        label=_("From"),
+        required=False,
+        help_text=_("A date or a time, on the account's clocks; it may lie in the past. Empty: now."),
+    )
+    effective_until = LocalInstantField(
+        label=_("Until"), required=False, help_text=_("Not included. Empty: until further notice.")
+    )
+    trial_until = LocalInstantField(
+        label=_("Trial until"), required=False, help_text=_("Nothing is charged before it. Empty: no trial.")
+    )
+    anchor = forms.ChoiceField(
+        label=_("Billing periods"),
+        choices=BillingCycle.Anchor.choices,
+        widget=UnfoldAdminSelectWidget(),
+        help_text=_("By the calendar, the first period is usually a shorter one, paid by days."),
+    )
+    anchor_on = forms.DateField(
+        label=_("Counted from"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget(),
+        help_text=_("For an anniversary. Empty: the day on which charging begins."),
+    )
+
+    class Meta:
+        model = Subscription
+        fields = ("account", "plan", "effective_from", "effective_until", "trial_until")
+
+    account: ClassVar[BillingAccount | None] = None  # where the page is asked for one: its plans alone
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instants: dict[str, dt.datetime | None] = {}
+        if "plan" in self.fields:
+            plans = Plan.objects.published().order_by("key", "-version")
+            self.fields["plan"].queryset = plans if self.account is None else plans_open_to(self.account)  # type: ignore[attr-defined]
+            self.fields["plan"].label_from_instance = plan_label  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any] | None:
+        account = self.cleaned_data.get("account")
+        if account is not None:
+            self.instants = _instants(self, zone_named(account.timezone), self.cleaned_data)
+        return super().clean()
+
+    def _post_clean(self) -> None:
+        """The row is the verb's; the texts fit no column."""
+
+
+def _instants(
+    form: forms.BaseForm, zone: ZoneInfo, given: Mapping[str, Any]
+) -> dict[str, dt.datetime | None]:
+    instants: dict[str, dt.datetime | None] = {}
+    for name in ("effective_from", "effective_until", "trial_until", AT):
+        if name in given:
+            try:
+                instants[name] = instant_in(zone, given[name])
+            except ValidationError as error:
+                form.add_error(name, error)
+    return instants
+
+
+def plan_label(plan: Plan) -> str:
+    return f"{plan.name} ({plan.key} v{plan.version}, {plan.currency})"
+
+
+def plans_open_to(account: BillingAccount) -> QuerySet[Plan]:
+    """What the account may be on."""
+    plans = Plan.objects.published().filter(currency=account.currency)
+    return plans.seen_from(account.project.path).order_by("key", "-version")
+
+
+class WhenForm(forms.Form):
+    """When a subscription ends or changes; `instant` is None for the end of the running period."""
+
+    when = forms.ChoiceField(
+        label=_("When"),
+        choices=(
+            (PERIOD_END, _("When the running period ends")),
+            (NOW, _("Now")),
+            (AT, _("At another time")),
+        ),
+        initial=PERIOD_END,
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+    at = LocalInstantField(
+        label=_("Time"),
+        required=False,
+        help_text=_("For another time: a date or a time, on the account's clocks."),
+    )
+
+    def __init__(self, *args: Any, subscription: Subscription, now: dt.datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.subscription, self.now = subscription, now
+        self.instant: dt.datetime | None = None
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        when = given.get("when")
+        if when == NOW:
+            self.instant = self.now
+        elif when == AT:
+            zone = zone_named(self.subscription.account.timezone)
+            self.instant = _instants(self, zone, given).get(AT)
+            if self.instant is None and "at" not in self.errors:
+                self.add_error("at", _("Say when."))
+        return given
+
+
+class PlanChangeForm(WhenForm):
+    plan = forms.ModelChoiceField(
+        label=_("New plan"), queryset=Plan.objects.none(), widget=UnfoldAdminSelect2Widget()
+    )
+    field_order = ("plan", "when", "at")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plans = plans_open_to(self.subscription.account).exclude(pk=self.subscription.plan_id)
+        self.fields["plan"].queryset = plans  # type: ignore[attr-defined]
+        self.fields["plan"].label_from_instance = plan_label  # type: ignore[attr-defined]

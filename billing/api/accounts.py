@@ -1,0 +1,121 @@
+"""`/billing-accounts/`: who is billed, and how."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing.accounts import FIELDS, change_account, open_account
+from billing.models import BillingAccount
+from metering.api.documents import ProblemDocument
+from metering.api.pagination import KeyCursorPagination
+from metering.api.parsing import Query, members_of
+from metering.api.visibility import principal_of_request, visible_project
+from metering.clock import database_now
+from metering.texts.timestamps import iso
+
+from .catalogue_documents import (
+    BillingAccountChangeDocument,
+    BillingAccountDocument,
+    BillingAccountPage,
+    BillingAccountRequestDocument,
+)
+from .visible import named_or_own_project, visible_account, visible_accounts
+
+_ALIASES = {
+    "project_id": "project",
+    "org_id": "project",
+    "name": "legal_name",
+    "address": "address_lines",
+    "payment_terms": "payment_terms_days",
+    "emails": "invoice_emails",
+}
+
+
+class BillingAccountsView(APIView):
+    permissions = {"GET": "read", "POST": "manage"}
+
+    @extend_schema(
+        operation_id="billing_accounts_list",
+        summary="List billing accounts",
+        parameters=[
+            OpenApiParameter("project", description="Only the account of this project."),
+            OpenApiParameter("currency"),
+            OpenApiParameter("limit", int, description="Accounts per page."),
+            OpenApiParameter("cursor"),
+        ],
+        responses={200: BillingAccountPage, 404: ProblemDocument},
+    )
+    def get(self, request: Request) -> Response:
+        query = Query(request.query_params, known=("project", "currency", "limit", "cursor"))
+        principal = principal_of_request(request)
+        accounts = visible_accounts(principal)
+        project_key, currency = query.text("project"), query.text("currency")
+        if project_key is not None:
+            accounts = accounts.filter(project=visible_project(principal, project_key))
+        if currency is not None:
+            accounts = accounts.filter(currency=currency.upper())
+        pages = KeyCursorPagination()
+        page: list[BillingAccount] = pages.paginate_queryset(accounts, request, view=self) or []
+        return pages.get_paginated_response([shown(account) for account in page])
+
+    @extend_schema(
+        operation_id="billing_accounts_open",
+        summary="Open a billing account",
+        description="A project has one at most. It is billed for all usage that the project pays for.",
+        request=BillingAccountRequestDocument,
+        responses={
+            201: BillingAccountDocument,
+            404: ProblemDocument,
+            409: ProblemDocument,
+            422: ProblemDocument,
+        },
+    )
+    def post(self, request: Request) -> Response:
+        members = members_of(request.data, known=("project", *FIELDS), aliases=_ALIASES)
+        project = named_or_own_project(members, principal_of_request(request))
+        return Response(shown(open_account(project, _fields(members))), status=201)
+
+
+class BillingAccountView(APIView):
+    permissions = {"GET": "read", "PATCH": "manage"}
+
+    @extend_schema(
+        operation_id="billing_accounts_get",
+        summary="One billing account",
+        responses={200: BillingAccountDocument, 404: ProblemDocument},
+    )
+    def get(self, request: Request, account_id: int) -> Response:
+        return Response(shown(visible_account(principal_of_request(request), account_id)))
+
+    @extend_schema(
+        operation_id="billing_accounts_change",
+        summary="Change a billing account",
+        description="Issued documents stay as they are. Another time zone holds from the next period on.",
+        request=BillingAccountChangeDocument,
+        responses={
+            200: BillingAccountDocument,
+            404: ProblemDocument,
+            409: ProblemDocument,
+            422: ProblemDocument,
+        },
+    )
+    def patch(self, request: Request, account_id: int) -> Response:
+        account = visible_account(principal_of_request(request), account_id)
+        members = members_of(request.data, known=FIELDS, aliases=_ALIASES)
+        return Response(shown(change_account(account, _fields(members), now=database_now())))
+
+
+def _fields(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name in FIELDS and value is not None}
+
+
+def shown(account: BillingAccount) -> dict[str, Any]:
+    return {
+        "id": account.pk,
+        "project": account.project.key,
+        **{name: getattr(account, name) for name in FIELDS},
+        "created_at": iso(account.created_at),
+    }

@@ -1,0 +1,99 @@
+"""From names in a request to accounts, plans and subscriptions that the caller may see; the rest is 404."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.request import Request
+
+from billing.models import BillingAccount, Plan, Subscription
+from metering.api.visibility import principal_of_request, visible_project
+from metering.errors import Invalid, NotFound
+from metering.models import Project
+from metering.principal import Principal
+
+MAX_ID = 2**63 - 1
+
+
+def visible_accounts(principal: Principal) -> QuerySet[BillingAccount]:
+    accounts = BillingAccount.objects.select_related("project")
+    if principal.project_path is not None:
+        accounts = accounts.filter(project__path__startswith=principal.project_path)
+    return accounts
+
+
+def visible_account(principal: Principal, account_id: int) -> BillingAccount:
+    account = visible_accounts(principal).filter(pk=account_id).first() if account_id <= MAX_ID else None
+    if account is None:
+        raise NotFound(f"There is no billing account {account_id}.")
+    return account
+
+
+def account_of_project(principal: Principal, key: str) -> BillingAccount:
+    project = visible_project(principal, key)
+    account = visible_accounts(principal).filter(project=project).first()
+    if account is None:
+        raise NotFound(f"The project '{project.key}' has no billing account.")
+    return account
+
+
+def visible_subscriptions(principal: Principal) -> QuerySet[Subscription]:
+    subscriptions = Subscription.objects.select_related("account__project", "plan").prefetch_related(
+        "cycles", "replacements"
+    )
+    if principal.project_path is not None:
+        subscriptions = subscriptions.filter(account__project__path__startswith=principal.project_path)
+    return subscriptions
+
+
+def visible_subscription(request: Request, subscription_id: int) -> Subscription:
+    principal = principal_of_request(request)
+    found = None
+    if subscription_id <= MAX_ID:
+        found = visible_subscriptions(principal).filter(pk=subscription_id).first()
+    if found is None:
+        raise NotFound(f"There is no subscription {subscription_id}.")
+    return found
+
+
+def visible_plans(principal: Principal) -> QuerySet[Plan]:
+    """Global ones, those of the caller's projects and of their ancestors."""
+    return (
+        Plan.objects.seen_from(principal.project_path, below=True)
+        .select_related("project")
+        .prefetch_related("prices__metric")
+    )
+
+
+def plan_named(plans: QuerySet[Plan], key: str, *, version: int | None, draft_first: bool = False) -> Plan:
+    """One version of the plan: the one asked for, else the latest published one, else the latest.
+
+    With `draft_first` a draft comes before all. Raises `NotFound`, and `Invalid` where several projects have
+    each a plan of this key.
+    """
+    found = [] if "\x00" in key else list(plans.filter(key=key).order_by("-version"))
+    if len({plan.project_id for plan in found}) > 1:
+        raise Invalid(
+            f"Several projects have a plan '{key}' of their own; name the project.", field="project"
+        )
+    if version is not None:
+        found = [plan for plan in found if plan.version == version]
+    if not found:
+        which = "" if version is None else f" of version {version}"
+        raise NotFound(f"There is no plan '{key[:100]}'{which}.")
+    if draft_first and found[0].is_draft:
+        return found[0]
+    return next((plan for plan in found if plan.is_published), found[0])
+
+
+def named_or_own_project(members: dict[str, Any], principal: Principal) -> Project:
+    """The project named, or the API key's where it has none below it."""
+    key = members.get("project")
+    if key is not None:
+        if not isinstance(key, str):
+            raise Invalid("Must be a text.", field="project")
+        return visible_project(principal, key)
+    if principal.project_id is not None:
+        project = Project.objects.get(pk=principal.project_id)
+        if not project.children.exists():
+            return project
+    raise Invalid("Name the project that pays.", field="project", code="missing_field")

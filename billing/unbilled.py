@@ -1,0 +1,166 @@
+"""Usage that an account pays for and that no subscription or price takes."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import connection
+
+from metering.answering.usage import Scope, usage_total
+from metering.catalogue import current
+from metering.measuring.label_filter import Params, filter_from
+from metering.measuring.meaning import Meaning
+from metering.measuring.streams import TOTAL
+from metering.models import PendingContribution, UsageMeterRollup
+
+from .models import BillingAccount, Price, SubscriptionItem
+
+Interval = tuple[dt.datetime, dt.datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Unbilled:
+    """Some usage of one metric. `value` is None where only the events were counted: no price matches them."""
+
+    metric_id: int
+    metric_key: str
+    unit: str
+    start: dt.datetime
+    end: dt.datetime
+    record_count: int
+    value: Decimal | None
+    plan_key: str | None  # of the subscription none of whose prices matches; None: there is no subscription
+
+
+def unbilled_usage_of(account: BillingAccount, *, since: dt.datetime, until: dt.datetime) -> list[Unbilled]:
+    """What was used between the instants and will be on no invoice, by metric and interval.
+
+    Metrics come by key, and are those that the account's project has paid for at any time.
+    """
+    catalogue = current()
+    meanings = [
+        catalogue.meanings[metric_id]
+        for metric_id in _metric_ids_paid_by(account.project_id)
+        if metric_id in catalogue.meanings
+    ]
+    found: list[Unbilled] = []
+    for meaning in sorted(meanings, key=lambda meaning: meaning.key):
+        found += _without_subscription(account, meaning, since, until)
+        found += _without_price(account, meaning, since, until)
+    return found
+
+
+def _metric_ids_paid_by(project_id: int) -> list[int]:
+    """Index: rollup_totals_by_payer."""
+    rolled_up = UsageMeterRollup.objects.filter(billing_scope_id=project_id, stream=TOTAL)
+    pending = PendingContribution.objects.filter(billing_scope_id=project_id)
+    return sorted(
+        {
+            *rolled_up.values_list("metric_id", flat=True).distinct(),
+            *pending.values_list("metric_id", flat=True),
+        }
+    )
+
+
+def _without_subscription(
+    account: BillingAccount, meaning: Meaning, since: dt.datetime, until: dt.datetime
+) -> Iterator[Unbilled]:
+    taken = [
+        (item.during.lower, item.during.upper)
+        for item in SubscriptionItem.objects.filter(account=account, metric_id=meaning.metric_id)
+        if not item.during.isempty
+    ]
+    for start, end in gaps_between(taken, since, until):
+        used = usage_total(meaning, start=start, end=end, scope=Scope(payer_id=account.project_id))
+        if used.record_count:
+            value = meaning.aggregation.value(used)
+            yield _unbilled(meaning, start, end, used.record_count, value=value)
+
+
+def _without_price(
+    account: BillingAccount, meaning: Meaning, since: dt.datetime, until: dt.datetime
+) -> Iterator[Unbilled]:
+    """Events whose labels match none of the prices of the plan, where none takes the rest."""
+    items = SubscriptionItem.objects.select_related("subscription__plan").filter(
+        account=account, metric_id=meaning.metric_id
+    )
+    for item in items:
+        if item.during.isempty:
+            continue
+        matches = list(
+            Price.objects.filter(plan_id=item.subscription.plan_id, metric_id=meaning.metric_id).values_list(
+                "label_match", flat=True
+            )
+        )
+        start = max(since, item.during.lower)
+        end = until if item.during.upper is None else min(until, item.during.upper)
+        if not all(matches) or start >= end:
+            continue
+        count = _unmatched_count(meaning, account.project_id, matches, start, end)
+        if count:
+            yield _unbilled(meaning, start, end, count, plan_key=item.subscription.plan.key)
+
+
+def gaps_between(
+    taken: Sequence[tuple[dt.datetime, dt.datetime | None]], since: dt.datetime, until: dt.datetime
+) -> Iterator[Interval]:
+    """The parts of [since, until) that none of the intervals covers, in order; None is open-ended."""
+    begun = since
+    for start, end in sorted(taken, key=lambda interval: interval[0]):
+        if begun >= until:
+            return
+        if start > begun:
+            yield begun, min(start, until)
+        if end is None:
+            return
+        begun = max(begun, end)
+    if begun < until:
+        yield begun, until
+
+
+def _unmatched_count(
+    meaning: Meaning, payer_id: int, matches: Sequence[dict], start: dt.datetime, end: dt.datetime
+) -> int:
+    """Events that count, less those that a price matches or that are voided. Index: that of the payer."""
+    params = Params()
+    where = meaning.where_sql(params)
+    matched = " OR ".join(filter_from(match).sql("e.labels", params) for match in matches)
+    statement = f"""
+        SELECT count(*)
+          FROM metering_usageevent e
+         WHERE e.billing_scope_id = {params.add(payer_id)}
+           AND e.occurred_at >= {params.add(start)}
+           AND e.occurred_at < {params.add(end)}
+           AND {where}
+           AND NOT ({matched})
+           AND NOT EXISTS (
+                   SELECT FROM metering_usageevent v
+                    WHERE v.project_id = e.project_id AND v.voids = e.id
+               )
+    """  # noqa: S608 (values are bound; the text is ours)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def _unbilled(
+    meaning: Meaning,
+    start: dt.datetime,
+    end: dt.datetime,
+    record_count: int,
+    *,
+    value: Decimal | None = None,
+    plan_key: str | None = None,
+) -> Unbilled:
+    return Unbilled(
+        metric_id=meaning.metric_id,
+        metric_key=meaning.key,
+        unit=meaning.unit,
+        start=start,
+        end=end,
+        record_count=record_count,
+        value=value,
+        plan_key=plan_key,
+    )
