@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from django.db import Error, IntegrityError, transaction
 
-from metering.admission import Conclusion, Request, Verdicts, admission_policy
+from metering.admission import Asking, Conclusion, Request, Verdicts, admission_policy
 from metering.catalogue import Catalogue, catalogue_at
 from metering.clock import database_now
 from metering.errors import Conflict, EventsRejected, Invalid, MeterbookError
@@ -32,11 +32,12 @@ from metering.texts.timestamps import iso
 
 from .admission import QuotaAdmission, judged_by
 from .appraisal import Claim, candidate_of, claims_on, ensure_period_open
+from .blocking import Blocks
 from .book import HARD, QuotaBook, enforced_quotas
 from .bus import publish
 from .decisions import actor_of
 from .docket import counted
-from .errors import QuotaExceeded, QuotaUnavailable
+from .errors import QuotaExceeded, QuotaUnavailable, ThresholdBlocked
 from .locks import hold_ending, hold_quotas
 from .models import QuotaDecision, QuotaHold, QuotaHoldEnding, QuotaHoldShare
 
@@ -81,8 +82,8 @@ def reserve(
 
     With `on_exceed="cap"` less is granted where less is left. `members` are further ones of the event that a
     commit will record (`EVENT_MEMBERS`). The same idempotency key in the same project makes one hold; other
-    content under it is a `Conflict`. Raises `QuotaExceeded`, and `Invalid` naming the field: for metrics and
-    quotas whose values don't add up among others.
+    content under it is a `Conflict`. Raises `QuotaExceeded`, `ThresholdBlocked`,
+    and `Invalid` naming the field: for metrics and quotas whose values don't add up among others.
     """
     amount = _amount(quantity)
     _ensure_sound(expires_in, on_exceed, members or {}, idempotency_key)
@@ -115,7 +116,7 @@ def commit(
 
     What was granted is not judged again. More than that is judged for the excess; after the expiry, or where
     somebody else pays by now, as a new event. A repeat answers `exists`. Raises `Conflict` for a hold that
-    ended otherwise, `QuotaExceeded` and `Invalid`; then the hold is as it was.
+    ended otherwise, `QuotaExceeded`, `ThresholdBlocked` and `Invalid`; then the hold is as it was.
     """
     amount = hold.granted if quantity is None else _amount(quantity)
     story = _Story(principal)
@@ -169,6 +170,15 @@ class _Story:
         admission_policy().conclude(conclusion)
         refusal.decision = conclusion.references.get(self.candidate.index)
 
+    def ensure_unblocked(self, request: Asking) -> None:
+        """Raises `ThresholdBlocked`, noted, where a reached threshold blocks the use."""
+        assert self.catalogue is not None
+        Blocks().without_blocked([request], catalogue=self.catalogue, verdicts=self.verdicts)
+        refusal = self.verdicts.refused.get(request.index)
+        if isinstance(refusal, ThresholdBlocked):
+            refusal.index = request.index
+            raise refusal
+
     def refuse(self, claim: Claim) -> QuotaExceeded:
         """The refusal by one quota, noted."""
         facts = claim.facts()
@@ -200,6 +210,7 @@ def _reserved(
         known = QuotaHold.objects.filter(project=project, idempotency_key=idempotency_key).first()
         if known is not None:
             return _same(known, digest)
+    story.ensure_unblocked(candidate)
     may_backfill = story.principal.may("backfill")
     claims, verdicts = claims_on(candidate, book, now=now, may_backfill=may_backfill)
     _ensure_open(story, verdicts)
@@ -270,6 +281,7 @@ def _committed(story: _Story, hold: QuotaHold, amount: Decimal) -> Ended:
     if is_covered:
         judged = None if amount <= hold.granted else _excess(candidate, meaning, amount - hold.granted)
     if judged is not None:
+        story.ensure_unblocked(judged)
         claims, verdicts = claims_on(judged, book, now=now, may_backfill=story.principal.may("backfill"))
         _ensure_open(story, verdicts)
         refused = _first_refusal(claims)
