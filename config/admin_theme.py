@@ -120,6 +120,8 @@ UNFOLD: dict[str, object] = {
                 _page(_("Holds"), "bookmark", "quotas.quotahold"),
                 _page(_("Decisions"), "gavel", "quotas.quotadecision"),
                 _page(_("History of quotas"), "history", "quotas.quotachange"),
+                _page(_("History of thresholds"), "history", "quotas.thresholdchange"),
+                _page(_("History of temporary limits"), "history", "quotas.overridechange"),
             ),
             _group(
                 _("Announcements"),

@@ -139,6 +139,12 @@ GUARDED_TABLES = (
     GuardedTable("quotas_quotaholdshare", "the holds' shares", "hold_share", _REFUSE_HOLD_CHANGE),
     GuardedTable("quotas_quotaholdending", "the holds' endings", "hold_ending", _REFUSE_HOLD_CHANGE),
     GuardedTable("quotas_quotachange", "the history of quotas", "quota_change", _REFUSE_HISTORY_CHANGE),
+    GuardedTable(
+        "quotas_overridechange", "the history of temporary limits", "override_change", _REFUSE_HISTORY_CHANGE
+    ),
+    GuardedTable(
+        "quotas_thresholdchange", "the history of thresholds", "threshold_change", _REFUSE_HISTORY_CHANGE
+    ),
 )
 _FIX = "Run `manage.py doctor --fix-guards` as the owner."
 _READ_FUNCTION = (

@@ -24,7 +24,8 @@ from .blocking import Blocks
 from .book import HARD, MONITORED_ONLY, Quota, QuotaBook, enforced_quotas
 from .bus import Listener, Topic
 from .caching import UsageCache
-from .decisions import Judged, decisions_of
+from .causes import Judged, quota_as_cause
+from .decisions import decisions_of
 from .docket import Docket, counted, docket_of
 from .errors import QuotaExceeded, QuotaUnavailable
 from .held import settled
@@ -114,6 +115,7 @@ class QuotaAdmission:
                     requests, held, now=now, may_backfill=may_backfill, max_age=REFUSAL_AGE_SECONDS
                 )
         verdicts.refused |= blocked.refused
+        verdicts.notes |= blocked.notes
         return verdicts
 
     def conclude(self, conclusion: Conclusion) -> None:
@@ -238,12 +240,11 @@ def judged_by(
     elif is_exact or standing.quota.is_exact:
         basis = QuotaDecision.Basis.LEDGER
     return Judged(
-        standing.quota,
+        quota_as_cause(standing.quota, limit=standing.limit),
         standing.period,
         standing.metric_key,
         outcome,
         facts,
-        limit=standing.limit,
         basis=basis,
     )
 

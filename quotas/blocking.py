@@ -22,9 +22,10 @@ from metering.measuring.windows import zone_named
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
 
+from .causes import Judged, threshold_as_cause
 from .errors import QuotaUnavailable, ThresholdBlocked
 from .evaluation import asked_of
-from .models import EVERY_SUBJECT_TOGETHER, ThresholdCrossing, UsageThreshold
+from .models import EVERY_SUBJECT_TOGETHER, QuotaDecision, ThresholdCrossing, UsageThreshold
 from .periods import Period, period_holding
 
 Pair = tuple[int, int]  # project, metric
@@ -69,7 +70,7 @@ class Blocks:
     def without_blocked(
         self, requests: Sequence[Asking], *, catalogue: Catalogue, verdicts: Verdicts
     ) -> Sequence[Asking]:
-        """The requests that no threshold blocks; the others are refused in `verdicts`.
+        """The requests that no threshold blocks; the others are refused in `verdicts`, and noted.
 
         Raises `QuotaUnavailable` when it can't be found out.
         """
@@ -82,9 +83,10 @@ class Blocks:
         except Error as error:
             raise QuotaUnavailable from error
         for request in concerned:
-            refusal = _refusal(catalogue, request, blocks)
-            if refusal is not None:
-                verdicts.refused[request.index] = refusal
+            judged = _first_block(catalogue, request, blocks)
+            if judged is not None:
+                verdicts.refused[request.index] = ThresholdBlocked(judged.facts)
+                verdicts.notes[request.index] = [judged]
         return [request for request in requests if request.index not in verdicts.refused]
 
     def _pairs(self, catalogue: Catalogue) -> frozenset[Pair]:
@@ -169,18 +171,23 @@ def _standing_blocks(
     return standing
 
 
-def _refusal(
+def _first_block(
     catalogue: Catalogue, request: Asking, blocks: Mapping[Pair, Sequence[tuple[_Block, str]]]
-) -> ThresholdBlocked | None:
-    """The first block that covers the request, as a refusal."""
+) -> Judged | None:
+    """What the first block that covers the request says of it."""
     keys = {meaning.metric_id: meaning.key for meaning, _ in request.readings}
     for pair in _pairs_of(request):
         for block, value in blocks.get(pair, ()):
             node = catalogue.project_by_id(pair[0])
             if block.covers(request, node.timezone):
                 period = Period(block.asked.start, block.asked.end)
-                return ThresholdBlocked(
-                    _facts(block, value, period, project_key=node.key, metric_key=keys[pair[1]])
+                metric_key = keys[pair[1]]
+                return Judged(
+                    threshold_as_cause(block.threshold, project_key=node.key, subject=block.subject),
+                    period,
+                    metric_key,
+                    QuotaDecision.Outcome.BLOCKED,
+                    _facts(block, value, period, project_key=node.key, metric_key=metric_key),
                 )
     return None
 

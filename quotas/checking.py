@@ -4,19 +4,19 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from metering.admission import admission_policy
-from metering.catalogue import current
+from metering.admission import Verdicts
+from metering.catalogue import Catalogue, current
 from metering.clock import database_now
-from metering.errors import Refused
 from metering.measuring.windows import zone_named
 from metering.principal import Principal
 from metering.recording.resolving import Candidate
 
 from .appraisal import Claim, candidate_of, claims_on
+from .blocking import Blocks
 from .book import MONITORED_ONLY, Quota, QuotaBook
-from .errors import QuotaExceeded
+from .errors import QuotaExceeded, ThresholdBlocked
 from .models import ProjectQuota
 from .utilisation import limits_in_force
 
@@ -50,6 +50,11 @@ class Check:
         return self.code is None
 
     @property
+    def block(self) -> Mapping[str, object] | None:
+        """The facts of the threshold that blocks it, if one does."""
+        return self.facts if self.code == ThresholdBlocked.code else None
+
+    @property
     def warnings(self) -> list[Mapping[str, object]]:
         """What recording would warn of, if it is allowed."""
         return [one.facts for one in self.counted if one.answer == "warned"] if self.is_allowed else []
@@ -63,6 +68,9 @@ def check_of(members: Mapping[str, Any], *, principal: Principal) -> Check:
     may_backfill = principal.may("backfill")
     claims, verdicts = claims_on(candidate, _book_of(candidate, at=now), now=now, may_backfill=may_backfill)
     counted = [_counted(claim) for claim in claims]
+    blocked = _blocked(candidate, catalogue=catalogue)
+    if blocked is not None:  # before any quota is asked, as in recording
+        return Check(candidate, now, counted, blocked.code, str(blocked), blocked.facts)
     for error in verdicts.rejected.values():
         detail = f"{error.detail[:1].upper()}{error.detail[1:]}."
         return Check(candidate, now, counted, error.code, detail)
@@ -70,12 +78,14 @@ def check_of(members: Mapping[str, Any], *, principal: Principal) -> Check:
         if claim.standing.is_hard and claim.is_exceeded:
             refusal = QuotaExceeded(claim.facts())
             return Check(candidate, now, counted, refusal.code, str(refusal), refusal.facts)
-    # Limits that aren't quotas: what else would refuse it.
-    verdicts = admission_policy().judge([candidate], catalogue=catalogue, now=now, may_backfill=may_backfill)
-    other = verdicts.refused.get(candidate.index)
-    if isinstance(other, Refused) and not isinstance(other, QuotaExceeded):
-        return Check(candidate, now, counted, other.code, str(other), other.facts)
     return Check(candidate, now, counted)
+
+
+def _blocked(candidate: Candidate, *, catalogue: Catalogue) -> ThresholdBlocked | None:
+    """The refusal by a threshold that blocks, or None. Raises `QuotaUnavailable`."""
+    verdicts = Verdicts()
+    Blocks().without_blocked([candidate], catalogue=catalogue, verdicts=verdicts)
+    return cast(ThresholdBlocked | None, verdicts.refused.get(candidate.index))
 
 
 def _counted(claim: Claim) -> Counted:

@@ -1,4 +1,4 @@
-"""The account of what quotas answered: what is noted, how equal answers are told, and writing it down.
+"""The account of what quotas and blocks answered: what is noted, how equal answers are told, writing it down.
 
 An answer is noted when its recording has ended, and written by `notebook.py` a moment later, in a transaction
 of its own: whatever becomes of the account, the answer stands.
@@ -7,7 +7,7 @@ of its own: whatever becomes of the account, the answer stands.
 import datetime as dt
 from base64 import b32encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -24,9 +24,8 @@ from metering.principal import Principal
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
 
-from .book import Quota
+from .causes import Judged
 from .models import REFERENCE_LENGTH, QuotaBreach, QuotaDecision
-from .periods import Period
 
 Outcome = QuotaDecision.Outcome
 MAX_EVENTS_SHOWN = 10
@@ -42,13 +41,13 @@ _encode = msgspec.json.Encoder().encode
 # Rows in the order of their unique key: two processes write the same ones at once.
 _WRITE = """
     INSERT INTO quotas_quotadecision AS d
-           (reference, outcome, quota_id, project_id, project_key, user_project_id, user_project_key,
-            metric_id, metric_key, mode, period, period_start, period_end, "limit", used, held, requested,
-            remaining, position, basis, subject_type, subject_id, events, actor, detail, first_at, last_at,
-            count)
-    SELECT n.reference, n.outcome, n.quota_id, n.project_id, n.project_key, n.user_project_id,
-           n.user_project_key, n.metric_id, n.metric_key, n.mode, n.period, n.period_start, n.period_end,
-           n."limit", n.used, n.held, n.requested, n.remaining,
+           (reference, outcome, quota_id, threshold_id, project_id, project_key, user_project_id,
+            user_project_key, metric_id, metric_key, mode, period, period_start, period_end, "limit", level,
+            used, held, requested, remaining, position, basis, subject_type, subject_id, events, actor,
+            detail, first_at, last_at, count)
+    SELECT n.reference, n.outcome, n.quota_id, n.threshold_id, n.project_id, n.project_key,
+           n.user_project_id, n.user_project_key, n.metric_id, n.metric_key, n.mode, n.period,
+           n.period_start, n.period_end, n."limit", n.level, n.used, n.held, n.requested, n.remaining,
            CASE WHEN n.basis IN ('rollups', 'ledger') THEN (
                 SELECT f.position
                   FROM metering_fence f
@@ -58,11 +57,12 @@ _WRITE = """
            ) END,
            n.basis, n.subject_type, n.subject_id, n.events, n.actor, n.detail, n.first_at, n.last_at, n.count
       FROM jsonb_to_recordset(%s::jsonb) AS n (
-           reference text, outcome text, quota_id bigint, project_id bigint, project_key text,
-           user_project_id bigint, user_project_key text, metric_id bigint, metric_key text, mode text,
-           period text, period_start timestamptz, period_end timestamptz, "limit" numeric, used text,
-           held text, requested text, remaining text, basis text, subject_type text, subject_id text,
-           events jsonb, actor text, detail text, first_at timestamptz, last_at timestamptz, count bigint)
+           reference text, outcome text, quota_id bigint, threshold_id bigint, project_id bigint,
+           project_key text, user_project_id bigint, user_project_key text, metric_id bigint,
+           metric_key text, mode text, period text, period_start timestamptz, period_end timestamptz,
+           "limit" numeric, level numeric, used text, held text, requested text, remaining text, basis text,
+           subject_type text, subject_id text, events jsonb, actor text, detail text,
+           first_at timestamptz, last_at timestamptz, count bigint)
      ORDER BY n.reference
     ON CONFLICT (reference) DO UPDATE
        SET count = d.count + EXCLUDED.count,
@@ -98,25 +98,13 @@ _REMOVE_BREACHES = """
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What one quota said of one request, noted while it was judged."""
-
-    quota: Quota
-    period: Period
-    metric_key: str
-    outcome: str
-    facts: Mapping[str, object] = field(default_factory=dict)
-    limit: Decimal | None = None  # the one in force; None: the quota's own
-    basis: str = QuotaDecision.Basis.ROLLUPS
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
     """One row of the account, before it is written. Numbers and instants as texts, which JSON keeps exact."""
 
     reference: str
     outcome: str
     quota_id: int | None
+    threshold_id: int | None
     project_id: int
     project_key: str
     user_project_id: int
@@ -128,6 +116,7 @@ class Decision:
     period_start: str | None
     period_end: str | None
     limit: str | None
+    level: str | None
     used: str | None
     held: str | None
     requested: str | None
@@ -197,14 +186,16 @@ def _decision(asking: Asking, judged: Judged | None, detail: str, conclusion: Co
     user = conclusion.catalogue.project_by_id(asking.project_id)
     at = conclusion.decided_at
     actor = actor_of(conclusion.principal)
-    quota = None if judged is None else judged.quota
+    cause = None if judged is None else judged.cause
     facts = {} if judged is None else judged.facts
     outcome = Outcome.UNAVAILABLE if judged is None else judged.outcome
     start = None if judged is None else judged.period.start
     end = None if judged is None else judged.period.end
-    limit = None
-    if judged is not None:
-        limit = format(judged.quota.limit if judged.limit is None else judged.limit, "f")
+    limit = None if cause is None or cause.limit is None else format(cause.limit, "f")
+    level = None if cause is None or cause.level is None else format(cause.level, "f")
+    # Of a block, the subject that reached the level: that may be all together, whoever asks.
+    blocked = None if cause is None else cause.subject
+    subject_type, subject_id = (asking.subject_type, asking.subject_id) if blocked is None else blocked
     basis = "" if judged is None or outcome == Outcome.CLOSED_PERIOD else judged.basis
 
     def number(name: str) -> str | None:
@@ -214,35 +205,38 @@ def _decision(asking: Asking, judged: Judged | None, detail: str, conclusion: Co
     return Decision(
         reference=_reference(
             outcome,
-            None if quota is None else quota.id,
+            None if cause is None else cause.quota_id,
             limit,
-            None if quota is None else quota.mode,
+            None if cause is None else cause.mode,
             None if start is None else start.isoformat(),
             user.id,
             actor,
             basis,
             at.replace(second=0, microsecond=0).isoformat(),
+            *(() if cause is None or cause.threshold_id is None else (cause.threshold_id, level, blocked)),
         ),
         outcome=outcome,
-        quota_id=None if quota is None else quota.id,
-        project_id=user.id if quota is None else quota.project_id,
-        project_key=user.key if quota is None else quota.project_key,
+        quota_id=None if cause is None else cause.quota_id,
+        threshold_id=None if cause is None else cause.threshold_id,
+        project_id=user.id if cause is None else cause.project_id,
+        project_key=user.key if cause is None else cause.project_key,
         user_project_id=user.id,
         user_project_key=user.key,
-        metric_id=None if quota is None else quota.metric_id,
+        metric_id=None if cause is None else cause.metric_id,
         metric_key="" if judged is None else judged.metric_key,
-        mode="" if quota is None else quota.mode,
-        period="" if quota is None else quota.period,
+        mode="" if cause is None else cause.mode,
+        period="" if cause is None else cause.period,
         period_start=None if start is None else start.isoformat(),
         period_end=None if end is None else end.isoformat(),
         limit=limit,
+        level=level,
         used=number("used"),
         held=number("held"),
         requested=number("requested"),
         remaining=number("remaining"),
         basis=basis,
-        subject_type=asking.subject_type,
-        subject_id=asking.subject_id,
+        subject_type=subject_type,
+        subject_id=subject_id,
         events=(asking.event_id,) if asking.event_id else (),
         actor=actor,
         detail=detail[:MAX_DETAIL_LENGTH],

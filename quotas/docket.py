@@ -10,7 +10,7 @@ from metering.errors import EventError
 from metering.texts.timestamps import iso
 
 from .book import HARD, Quota, QuotaBook
-from .decisions import Judged
+from .causes import Judged, quota_as_cause
 from .models import QuotaDecision
 from .recorded import Place, Question
 from .tallies import Asked
@@ -61,7 +61,9 @@ def docket_of(
             if quota.mode == HARD and not may_backfill and place.period.is_closed(at=now):
                 verdicts.rejected[request.index] = _period_closed(request, quota, place)
                 outcome = QuotaDecision.Outcome.CLOSED_PERIOD
-                verdicts.notes[request.index] = [Judged(quota, place.period, meaning.key, outcome)]
+                verdicts.notes[request.index] = [
+                    Judged(quota_as_cause(quota), place.period, meaning.key, outcome)
+                ]
                 break
             stream_place = _stream_place(request, number) if meaning.is_stepped else None
             asked = Asked(

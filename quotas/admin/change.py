@@ -1,6 +1,5 @@
 """The history of limits: who changed what, when, from what to what, and why."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -13,8 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
-from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
+from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
 from quotas.models import QuotaChange
+
+from .history import HistoryAdmin, changes_in_words
 
 _NAMES = {
     "limit": _("limit"),
@@ -26,7 +27,7 @@ _NAMES = {
 
 
 @admin.register(QuotaChange)
-class QuotaChangeAdmin(LargeTableAdmin):
+class QuotaChangeAdmin(HistoryAdmin):
     """Newest first, by primary key."""
 
     intro = _(
@@ -56,23 +57,11 @@ class QuotaChangeAdmin(LargeTableAdmin):
         rows = changelist.queryset.select_related("project", "metric")
         return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
 
-    def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        """What each quota was before: one query."""
-        before = _before(rows)
-        for row in rows:
-            row.before = before.get(row.pk)
-
     # -- columns -----------------------------------------------------------------------------------------
-
-    @admin.display(description=_("at"))
-    def when(self, change: QuotaChange) -> SafeString:
-        return cells.moment(change.pgh_created_at)
 
     @admin.display(description=_("what"))
     def what(self, change: Any) -> str:
-        if not hasattr(change, "before"):
-            change.before = _before([change]).get(change.pk)
-        return words_on(change, change.before)
+        return words_on(change, self.before(change))
 
     @admin.display(description=_("quota"))
     def of_quota(self, change: QuotaChange) -> SafeString:
@@ -80,34 +69,6 @@ class QuotaChangeAdmin(LargeTableAdmin):
         return cells.two_lines(
             cells.link(url, change.project.key), f"{change.metric.display_name} · #{change.pgh_obj_id}"
         )
-
-    @admin.display(description=_("by"))
-    def who(self, change: QuotaChange) -> Any:
-        told = change.pgh_context or {}
-        if not told.get("actor"):
-            return cells.quiet(gettext("not known: past the verbs"))
-        return cells.two_lines(told["actor"], told.get("through", ""))
-
-    @admin.display(description=_("why"))
-    def why(self, change: QuotaChange) -> Any:
-        reason = (change.pgh_context or {}).get("reason")
-        return reason or cells.quiet(gettext("no reason given"))
-
-    @admin.display(description=_("through"))
-    def through(self, change: QuotaChange) -> str:
-        return (change.pgh_context or {}).get("through") or gettext("the database")
-
-
-def _before(changes: Sequence[Any]) -> dict[int, QuotaChange]:
-    """By the id of a change, the one before it of the same quota."""
-    found: dict[int, QuotaChange] = {}
-    last: QuotaChange | None = None
-    rows = QuotaChange.objects.filter(pgh_obj__in={change.pgh_obj_id for change in changes})
-    for row in rows.order_by("pgh_obj", "pgh_id"):
-        if last is not None and last.pgh_obj_id == row.pgh_obj_id:
-            found[row.pk] = last
-        last = row
-    return found
 
 
 def words_on(change: QuotaChange, before: QuotaChange | None) -> str:
@@ -117,18 +78,7 @@ def words_on(change: QuotaChange, before: QuotaChange | None) -> str:
         return gettext("Removed; it was %s.") % _in_short(change, unit)
     if change.pgh_label == "set" or before is None:
         return gettext("Set to %s.") % _in_short(change, unit)
-    parts = [
-        gettext("%(what)s from %(before)s to %(after)s")
-        % {
-            "what": _NAMES[name],
-            "before": _value(before, name, unit),
-            "after": _value(change, name, unit),
-        }
-        for name in _NAMES
-        if getattr(before, name) != getattr(change, name)
-    ]
-    words = ", ".join(parts)
-    return f"{words[:1].upper()}{words[1:]}." if words else gettext("Nothing that counts changed.")
+    return changes_in_words(_NAMES, before, change, lambda row, name: _value(row, name, unit))
 
 
 def _in_short(change: QuotaChange, unit: str) -> str:

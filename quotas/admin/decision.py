@@ -18,11 +18,12 @@ from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
 from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
 from metering.models import MetricDefinition, Project
-from quotas.models import ProjectQuota, QuotaDecision
+from quotas.models import ProjectQuota, QuotaDecision, UsageThreshold
 
 from .decision_words import mode_words, sentences_on
 from .meters import meter
 from .quota import used_words
+from .threshold import ACTION_WORDS
 
 Outcome = QuotaDecision.Outcome
 OUTCOME_COLOURS = {
@@ -47,9 +48,9 @@ class QuotaDecisionAdmin(LargeTableAdmin):
     """Newest first, by primary key."""
 
     intro = _(
-        "Every answer of a quota that wasn't a plain yes: what was asked, what stood against it, and by what "
-        "it was decided. Equal answers within a minute are one row. Search for the reference that a refused "
-        "caller was given (“decision” in the answer)."
+        "Every answer of a quota, or of a threshold that blocks, that wasn't a plain yes: what was asked, "
+        "what stood against it, and by what it was decided. Equal answers within a minute are one row. "
+        "Search for the reference that a refused caller was given (“decision” in the answer)."
     )
     empty_title = _("Nothing was refused")
     empty_text = _(
@@ -73,6 +74,7 @@ class QuotaDecisionAdmin(LargeTableAdmin):
                 "fields": (
                     "share",
                     "limit_then",
+                    "level_then",
                     "used_then",
                     "held_then",
                     "requested_then",
@@ -136,7 +138,9 @@ class QuotaDecisionAdmin(LargeTableAdmin):
         if decision.user_project_key == decision.project_key:
             return decision.user_project_key
         return cells.two_lines(
-            decision.user_project_key, gettext("by the quota of %s") % decision.project_key
+            decision.user_project_key,
+            gettext("by the threshold of %s" if decision.threshold_id else "by the quota of %s")
+            % decision.project_key,
         )
 
     @admin.display(description=_("asked for"))
@@ -145,12 +149,15 @@ class QuotaDecisionAdmin(LargeTableAdmin):
 
     @admin.display(description=_("left"))
     def left(self, decision: QuotaDecision) -> SafeString:
-        if decision.limit is None or decision.remaining is None:
+        limit, remaining = decision.limit, decision.remaining
+        if decision.level is not None:
+            limit, remaining = decision.level, "0"
+        if limit is None or remaining is None:
             return cells.number(None)
-        of = gettext("of %s") % cells.readable(decision.limit)
+        of = gettext("of %s") % cells.readable(limit)
         return format_html(
             '<span class="mb-number">{}<span class="mb-quiet mb-small"> {}</span></span>',
-            cells.readable(_decimal(decision.remaining)),
+            cells.readable(_decimal(remaining)),
             of,
         )
 
@@ -177,14 +184,18 @@ class QuotaDecisionAdmin(LargeTableAdmin):
 
     @admin.display(description=_("taken before"))
     def share(self, decision: QuotaDecision) -> Any:
-        used = _decimal(decision.used)
-        if not decision.limit or used is None:
+        used, of = _decimal(decision.used), decision.limit or decision.level
+        if not of or used is None:
             return cells.DASH
-        return meter((used + (_decimal(decision.held) or 0)) / decision.limit)
+        return meter((used + (_decimal(decision.held) or 0)) / of)
 
     @admin.display(description=_("limit"))
     def limit_then(self, decision: QuotaDecision) -> SafeString:
         return cells.number(decision.limit, unit=_unit_of(decision))
+
+    @admin.display(description=_("level of the threshold"))
+    def level_then(self, decision: QuotaDecision) -> SafeString:
+        return cells.number(decision.level, unit=_unit_of(decision))
 
     @admin.display(description=_("used before"))
     def used_then(self, decision: QuotaDecision) -> SafeString:
@@ -202,8 +213,10 @@ class QuotaDecisionAdmin(LargeTableAdmin):
     def remaining_then(self, decision: QuotaDecision) -> SafeString:
         return cells.number(_decimal(decision.remaining), unit=_unit_of(decision))
 
-    @admin.display(description=_("the quota now"))
+    @admin.display(description=_("the limit now"))
     def now(self, decision: QuotaDecision) -> Any:
+        if decision.threshold_id is not None:
+            return _threshold_now(decision.threshold_id)
         quota = (
             ProjectQuota.objects.select_related("project", "metric").filter(pk=decision.quota_id or 0).first()
         )
@@ -229,7 +242,7 @@ class QuotaDecisionAdmin(LargeTableAdmin):
         ]
         return format_html_join(" · ", "{}", ((one,) for one in links))
 
-    @admin.display(description=_("quota of"))
+    @admin.display(description=_("limit of"))
     def project_key_link(self, decision: QuotaDecision) -> Any:
         return _project(decision.project_id, decision.project_key)
 
@@ -279,6 +292,19 @@ def _unit_of(decision: Any) -> str:
         found = MetricDefinition.objects.filter(pk=decision.metric_id).values_list("unit", flat=True)
         decision.unit = found.first() or ""
     return str(decision.unit)
+
+
+def _threshold_now(threshold_id: int) -> Any:
+    threshold = UsageThreshold.objects.kept().select_related("metric").filter(pk=threshold_id).first()
+    if threshold is None:
+        return gettext("Removed since.")
+    url = reverse("admin:quotas_usagethreshold_change", args=[threshold.pk])
+    level = cells.DASH if threshold.level is None else cells.readable(threshold.level)
+    words = str(ACTION_WORDS[UsageThreshold.Action(threshold.action)])
+    return cells.two_lines(
+        cells.link(url, gettext("Threshold at %s") % f"{level} {threshold.metric.unit}".strip()),
+        words if threshold.is_enabled else gettext("switched off"),
+    )
 
 
 def _project(project_id: int, key: str) -> Any:

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from metering.admin import cells
 from metering.texts.numbers import plain
-from quotas.models import ProjectQuota, QuotaDecision
+from quotas.models import EVERY_SUBJECT_TOGETHER, ProjectQuota, QuotaDecision
 
 Outcome = QuotaDecision.Outcome
 _EACH = {
@@ -42,8 +42,8 @@ def sentences_on(decision: QuotaDecision, *, unit: str = "") -> list[str]:
             _("What a quota counts couldn't be read at that moment: “%s”") % decision.detail,
             _("Where a hard quota can't be asked, nothing is recorded. The same request may be sent again."),
         ]
-    elif decision.detail:
-        said.append(decision.detail)
+    elif outcome == Outcome.BLOCKED:
+        said += [_blocked(decision, unit), _unblocked(decision)]
     if decision.count > 1:
         said.append(
             ngettext(
@@ -104,6 +104,45 @@ def _became(decision: QuotaDecision, outcome: Outcome, unit: str) -> str:
     if over is None:
         return _("It would have gone beyond the limit, so nothing of it was recorded.")
     return _("It would have gone beyond the limit by %(over)s, so nothing of it was recorded.") % facts
+
+
+def _blocked(decision: QuotaDecision, unit: str) -> str:
+    facts = {
+        "project": decision.project_key,
+        "level": _number(None if decision.level is None else plain(decision.level), unit),
+        "each": _EACH.get(decision.period, decision.period),
+        "used": _number(decision.used, ""),
+        "whose": _whose(decision),
+    }
+    return (
+        _(
+            "A threshold of %(project)s blocks at %(level)s %(each)s, and %(used)s were used by %(whose)s: "
+            "nothing of it was recorded."
+        )
+        % facts
+    )
+
+
+def _whose(decision: QuotaDecision) -> str:
+    """The subject whose usage reached the level."""
+    facts = {"type": decision.subject_type, "id": decision.subject_id}
+    if decision.subject_id == EVERY_SUBJECT_TOGETHER:
+        if decision.subject_type:
+            return _("all of type “%(type)s” together") % facts
+        return _("all together")
+    if not decision.subject_id:
+        return _("usage without a subject")
+    return f"{decision.subject_type} “{decision.subject_id}”".strip()
+
+
+def _unblocked(decision: QuotaDecision) -> str:
+    lifted = _(
+        "Raise, switch off or remove the threshold to let it through; voiding usage that was wrong does, too."
+    )
+    if decision.period_end is None:
+        return lifted
+    ends = _("The block ends with the period, on %(end)s.") % _period(decision)
+    return f"{ends} {lifted}"
 
 
 def _over(decision: QuotaDecision) -> str | None:

@@ -18,8 +18,12 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.clock import database_now
+from quotas.accountability import changed_by
 from quotas.models import QuotaOverride
 from quotas.overrides import end_override, override_quota
+
+from .history import history_of
+from .reason import ReasonForm
 
 COMING, RUNNING, OVER = "coming", "running", "over"
 _BADGES = {
@@ -84,19 +88,25 @@ class QuotaOverrideAdmin(EditableAdmin):
         """It isn't edited: it is ended, and another one given."""
         return False
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+        return history_of("overridechange", object_id)
+
     def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("quotas.change_quotaoverride"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         given = form.cleaned_data
-        created = override_quota(
-            given["quota"],
-            limit=given["limit"],
-            effective_from=given["effective_from"],
-            effective_until=given["effective_until"],
-            reason=given["reason"],
-            actor=request.user.get_username(),
-        )
+        actor = request.user.get_username()
+        with changed_by(actor, reason=given["reason"], through="admin"):
+            created = override_quota(
+                given["quota"],
+                limit=given["limit"],
+                effective_from=given["effective_from"],
+                effective_until=given["effective_until"],
+                reason=given["reason"],
+                actor=actor,
+            )
         self.adopt(obj, created)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
@@ -143,8 +153,11 @@ class QuotaOverrideAdmin(EditableAdmin):
     )
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         override = get_object_or_404(self.get_queryset(request), pk=object_id)
-        if request.method == "POST":
-            end_override(override, actor=request.user.get_username())
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            actor = request.user.get_username()
+            with changed_by(actor, reason=form.cleaned_data["reason"], through="admin"):
+                end_override(override, actor=actor)
             self.log_change(request, override, [{"changed": {"fields": ["effective until"]}}])
             return self.done(
                 request, gettext("The temporary limit is ended."), url=self.page_url("change", override.pk)
@@ -160,4 +173,5 @@ class QuotaOverrideAdmin(EditableAdmin):
             button=_("End it now"),
             back_url=self.page_url("change", override.pk),
             original=override,
+            form=form,
         )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -17,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
@@ -25,10 +23,12 @@ from metering.admin.filters import ProjectFilter
 from metering.texts.numbers import plain
 from quotas.accountability import changed_by
 from quotas.enforcement import change_quota, remove_quota, set_quota
-from quotas.models import REASON_MAX_LENGTH, ProjectQuota
+from quotas.models import ProjectQuota
 from quotas.utilisation import Utilisation, utilisations_of
 
+from .history import history_of
 from .meters import heading_words, meter
+from .reason import ReasonForm
 from .standing import mode_badge, standing_page, uncounted_words
 
 
@@ -41,15 +41,6 @@ def used_words(quota: ProjectQuota, standing: Utilisation | None = None) -> str:
         "unit": quota.metric.unit,
     }
     return (gettext("%(used)s of %(limit)s %(unit)s") % facts).strip()
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=REASON_MAX_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=_("Why, for those who ask later; it is kept in the history with your name."),
-    )
 
 
 class QuotaForm(ReasonForm, VerbForm):
@@ -142,8 +133,7 @@ class ProjectQuotaAdmin(EditableAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
-        url = reverse("admin:quotas_quotachange_changelist")
-        return HttpResponseRedirect(f"{url}?{urlencode({'q': f'#{object_id}'})}")
+        return history_of("quotachange", object_id)
 
     def standing(self, request: HttpRequest, project_id: int) -> HttpResponse:
         request.current_app = self.admin_site.name

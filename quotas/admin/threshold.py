@@ -23,13 +23,16 @@ from metering.admin.base import EditableAdmin
 from metering.admin.filters import ProjectFilter
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
+from quotas.accountability import changed_by
 from quotas.alert_words import subject_words
 from quotas.alerting import send_test
 from quotas.models import UsageThreshold
 from quotas.thresholds import change_threshold, remove_threshold, set_steps, set_threshold
 from quotas.watching import Stand, stands_of
 
+from .history import history_of
 from .meters import level_meter
+from .reason import ReasonForm
 from .threshold_form import ThresholdForm
 
 ACTION_COLOURS = {
@@ -88,7 +91,7 @@ class UsageThresholdAdmin(EditableAdmin):
                 "description": _("One of the two."),
             },
         ),
-        (_("What happens"), {"fields": ("action", "notify_emails", "is_enabled")}),
+        (_("What happens"), {"fields": ("action", "notify_emails", "is_enabled", "reason")}),
     )
     fieldsets = (
         (None, {"fields": ("project_key", "metric_name", "whose", "period_fixed")}),
@@ -103,7 +106,7 @@ class UsageThresholdAdmin(EditableAdmin):
                 ),
             },
         ),
-        (_("What happens"), {"fields": ("action", "notify_emails", "is_enabled")}),
+        (_("What happens"), {"fields": ("action", "notify_emails", "is_enabled", "reason")}),
     )
     readonly_fields = (
         "project_key",
@@ -137,8 +140,15 @@ class UsageThresholdAdmin(EditableAdmin):
             threshold.stand = stands_of([threshold])[threshold.pk]
         return threshold.stand
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+        return history_of("thresholdchange", object_id)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        given = form.cleaned_data
+        with changed_by(request.user.get_username(), reason=form.cleaned_data["reason"], through="admin"):
+            self._save(request, obj, form.cleaned_data, change=change)
+
+    def _save(self, request: HttpRequest, obj: Any, given: dict[str, Any], *, change: bool) -> None:
         fractions = given["percent_of_quota"]
         common = {
             "action": given["action"],
@@ -328,9 +338,12 @@ class UsageThresholdAdmin(EditableAdmin):
     )
     def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
         threshold = self._kept(object_id)
-        if request.method == "POST":
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
             self.log_deletions(request, UsageThreshold.objects.filter(pk=threshold.pk))
-            remove_threshold(threshold)
+            reason = form.cleaned_data["reason"]
+            with changed_by(request.user.get_username(), reason=reason, through="admin"):
+                remove_threshold(threshold)
             return self.done(request, gettext("The threshold is removed."), url=self.page_url("changelist"))
         return self.confirmation(
             request,
@@ -343,4 +356,5 @@ class UsageThresholdAdmin(EditableAdmin):
             button=_("Remove the threshold"),
             back_url=self.page_url("change", threshold.pk),
             original=threshold,
+            form=form,
         )

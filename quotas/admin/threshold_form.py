@@ -14,6 +14,8 @@ from metering.admin.base import VerbForm
 from metering.texts.numbers import NotANumber, decimal_from, plain
 from quotas.models import DEFAULT_APPROACH_FRACTION, UsageThreshold
 
+from .reason import ReasonForm
+
 # By what the verbs call a field, where the form calls it otherwise.
 FIELD_OF_VERB = {
     "threshold": "amount",
@@ -30,7 +32,7 @@ def percent_from(text: str) -> Decimal:
         raise ValidationError(gettext("“%s” is no percentage; 80 is 80 %%.") % text[:50]) from None
 
 
-class ThresholdForm(VerbForm):
+class ThresholdForm(ReasonForm, VerbForm):
     percent_of_quota = forms.CharField(
         label=_("Percent of the quota"),
         required=False,
@@ -62,6 +64,7 @@ class ThresholdForm(VerbForm):
         super().__init__(*args, **kwargs)
         threshold: UsageThreshold = self.instance
         is_new = threshold.pk is None
+        self.fields["reason"].required = not is_new
         steps = _(
             "Instead of an amount: follows the project's quota on this metric and period. Several steps at "
             "once, such as 50, 80, 100, become a threshold each."

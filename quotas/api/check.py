@@ -79,6 +79,20 @@ class CountedDocument(QuotaFactsDocument):
     answer = serializers.ChoiceField(choices=["admitted", "denied", "warned", "observed"])
 
 
+class BlockFactsDocument(serializers.Serializer):
+    """A threshold that was reached and blocks."""
+
+    threshold_id = serializers.IntegerField()
+    threshold = serializers.CharField(help_text="The level that was reached.")
+    used = serializers.CharField()
+    metric = serializers.CharField()
+    project = serializers.CharField(help_text="Key of the project that the threshold belongs to.")
+    subject_type = serializers.CharField(allow_null=True)
+    subject_id = serializers.CharField(allow_null=True, help_text="* : all subjects together.")
+    period_start = serializers.DateTimeField(allow_null=True)
+    resets_at = serializers.DateTimeField(allow_null=True)
+
+
 class CheckedDocument(serializers.Serializer):
     allowed = serializers.BooleanField()
     code = serializers.CharField(allow_null=True, help_text="Why it would be refused.")
@@ -89,6 +103,9 @@ class CheckedDocument(serializers.Serializer):
     occurred_at = serializers.DateTimeField()
     checked_at = serializers.DateTimeField()
     quotas = CountedDocument(many=True)
+    blocked_by = BlockFactsDocument(
+        allow_null=True, help_text="The threshold that blocks it; quotas aren't asked then."
+    )
     warnings = QuotaFactsDocument(many=True)
 
 
@@ -101,7 +118,8 @@ class CheckView(APIView):
         operation_id="quotas_check",
         summary="Would this be recorded?",
         description=(
-            "Allow or deny, with the facts of every quota that counts the event. Nothing is recorded, and "
+            "Allow or deny, with the facts of every quota that counts the event, and of a threshold that "
+            "blocks it. Nothing is recorded, and "
             "nothing set aside: to be sure, reserve (`/quotas/holds/`). Needs `ingest` or `read`."
         ),
         request=CheckDocument,
@@ -160,5 +178,6 @@ def _shown(check: Check) -> dict[str, Any]:
             }
             for one in check.counted
         ],
+        "blocked_by": check.block,
         "warnings": list(check.warnings),
     }

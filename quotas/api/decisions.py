@@ -21,7 +21,18 @@ from metering.texts.timestamps import iso
 from quotas.models import QuotaDecision
 
 UTC = ZoneInfo("UTC")
-_PARAMETERS = ("project", "metric", "outcome", "quota", "decision", "from", "to", "limit", "cursor")
+_PARAMETERS = (
+    "project",
+    "metric",
+    "outcome",
+    "quota",
+    "threshold",
+    "decision",
+    "from",
+    "to",
+    "limit",
+    "cursor",
+)
 
 
 class NewestDecisionFirst(KeyCursorPagination):
@@ -29,12 +40,14 @@ class NewestDecisionFirst(KeyCursorPagination):
 
 
 class DecisionDocument(serializers.Serializer):
-    """An answer of a quota that wasn't a plain yes. Equal ones of one minute are one, with a count."""
+    """An answer of a quota, or of a threshold that blocks, that wasn't a plain yes. Equal ones of one minute
+    are one, with a count."""
 
     decision = serializers.CharField(help_text="What a refused caller was given.")
     outcome = serializers.ChoiceField(choices=QuotaDecision.Outcome.choices)
     quota = serializers.IntegerField(allow_null=True, help_text="Its id, also where it was removed since.")
-    project = serializers.CharField(help_text="Key of the project that the quota belongs to.")
+    threshold = serializers.IntegerField(allow_null=True, help_text="Id of the threshold that blocked it.")
+    project = serializers.CharField(help_text="Key of the project that the quota or threshold belongs to.")
     used_by = serializers.CharField(help_text="Key of the project whose usage it was.")
     metric = serializers.CharField(allow_null=True)
     mode = serializers.CharField(allow_null=True)
@@ -42,6 +55,7 @@ class DecisionDocument(serializers.Serializer):
     period_start = serializers.DateTimeField(allow_null=True)
     resets_at = serializers.DateTimeField(allow_null=True)
     limit = serializers.CharField(allow_null=True)
+    level = serializers.CharField(allow_null=True, help_text="Of the threshold: what usage had reached.")
     used = serializers.CharField(allow_null=True)
     held = serializers.CharField(allow_null=True)
     requested = serializers.CharField(allow_null=True)
@@ -51,7 +65,9 @@ class DecisionDocument(serializers.Serializer):
     )
     basis = serializers.ChoiceField(choices=QuotaDecision.Basis.choices, allow_null=True)
     subject_type = serializers.CharField()
-    subject_id = serializers.CharField(help_text="Of the first of the events.")
+    subject_id = serializers.CharField(
+        help_text="Of the first of the events; of a block, whose usage reached the level (* : all together)."
+    )
     event_ids = serializers.ListField(child=serializers.CharField(), help_text="Of some of the events.")
     actor = serializers.CharField(help_text="The key used, by its name and the part that may be shown.")
     detail = serializers.CharField()
@@ -67,7 +83,7 @@ class DecisionPage(serializers.Serializer):
 
 
 class DecisionsView(APIView):
-    """Denials, warnings and closed periods of the quotas that count what the caller sees."""
+    """Denials, warnings, closed periods and blocks by the limits that count what the caller sees."""
 
     permissions = {"GET": "read"}
 
@@ -82,6 +98,7 @@ class DecisionsView(APIView):
             OpenApiParameter("metric", description="Key."),
             OpenApiParameter("outcome", enum=QuotaDecision.Outcome.values),
             OpenApiParameter("quota", int),
+            OpenApiParameter("threshold", int),
             OpenApiParameter("decision", description="The reference in a refusal."),
             OpenApiParameter("from", description="RFC 3339 time or date, inclusive."),
             OpenApiParameter("to", description="RFC 3339 time or date, exclusive."),
@@ -105,9 +122,10 @@ class DecisionsView(APIView):
         outcome = query.choice("outcome", QuotaDecision.Outcome.values)
         if outcome is not None:
             decisions = decisions.filter(outcome=outcome)
-        quota_id = query.row_id("quota")
-        if quota_id is not None:
-            decisions = decisions.filter(quota=quota_id)
+        for name in ("quota", "threshold"):
+            row_id = query.row_id(name)
+            if row_id is not None:
+                decisions = decisions.filter(**{name: row_id})
         start, end = query.instant("from", zone=UTC), query.instant("to", zone=UTC)
         if start is not None:
             decisions = decisions.filter(last_at__gte=start)
@@ -150,6 +168,7 @@ def _shown(decision: QuotaDecision) -> dict[str, Any]:
         "decision": decision.reference,
         "outcome": decision.outcome,
         "quota": decision.quota_id,
+        "threshold": decision.threshold_id,
         "project": decision.project_key,
         "used_by": decision.user_project_key,
         "metric": decision.metric_key or None,
@@ -158,6 +177,7 @@ def _shown(decision: QuotaDecision) -> dict[str, Any]:
         "period_start": None if decision.period_start is None else iso(decision.period_start),
         "resets_at": None if decision.period_end is None else iso(decision.period_end),
         "limit": None if decision.limit is None else plain(decision.limit),
+        "level": None if decision.level is None else plain(decision.level),
         "used": decision.used,
         "held": decision.held,
         "requested": decision.requested,

@@ -20,6 +20,10 @@ class OverrideDocument(serializers.Serializer):
     )
 
 
+class OverrideEndDocument(serializers.Serializer):
+    reason = serializers.CharField(required=False, help_text="Why; kept in the history.")
+
+
 class OverridePage(serializers.Serializer):
     results = OverrideDocument(many=True)
     next = serializers.CharField(allow_null=True)
@@ -113,11 +117,15 @@ class ThresholdDocument(serializers.Serializer):
         required=False, allow_null=True, help_text=f"{_APPROACH} Default: 0.8."
     )
     is_enabled = serializers.BooleanField(required=False)
+    reason = serializers.CharField(
+        required=False, write_only=True, help_text="Why it is set; kept in the history."
+    )
     version = serializers.IntegerField(read_only=True, help_text="Counts the levels that it has had.")
     created_at = serializers.DateTimeField(read_only=True)
 
 
 class ThresholdChangeDocument(serializers.Serializer):
+    reason = serializers.CharField(required=False, help_text="Why; kept in the history.")
     threshold = serializers.CharField(required=False, help_text=_THRESHOLD)
     quota_fraction = serializers.CharField(required=False, help_text=_QUOTA_FRACTION)
     action = serializers.ChoiceField(choices=UsageThreshold.Action.choices, required=False)

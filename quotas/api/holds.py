@@ -19,8 +19,9 @@ from metering.models import Project
 from metering.principal import Principal
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
-from quotas.holds import EVENT_MEMBERS, MAX_SECONDS, commit, release, reserve
+from quotas.holds import commit, release, reserve
 from quotas.models import QuotaHold, QuotaHoldEnding
+from quotas.reservable import EVENT_MEMBERS, MAX_SECONDS
 
 _MEMBERS = ("project", "metric", "quantity", "expires_in", "on_exceed", "idempotency_key", *EVENT_MEMBERS)
 _ALIASES = {

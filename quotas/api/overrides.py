@@ -11,16 +11,18 @@ from rest_framework.views import APIView
 
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
-from metering.api.parsing import Query, members_of
+from metering.api.parsing import Query, members_of, text_of
 from metering.api.visibility import principal_of_request
 from metering.errors import Invalid, NotFound
 from metering.texts.cursors import LARGEST_ID
 from metering.texts.numbers import plain
 from metering.texts.timestamps import NotAnInstant, instant_from, iso
-from quotas.models import QuotaOverride
+from quotas.accountability import changed_by
+from quotas.decisions import actor_of
+from quotas.models import REASON_MAX_LENGTH, QuotaOverride
 from quotas.overrides import end_override, override_quota
 
-from .documents import OverrideDocument, OverridePage
+from .documents import OverrideDocument, OverrideEndDocument, OverridePage
 from .visibility import visible_quota
 
 _MEMBERS = ("limit", "effective_from", "effective_until", "reason")
@@ -68,14 +70,18 @@ class OverridesView(APIView):
                 raise Invalid("This member is needed.", field=name, code="missing_field")
         until = _instant(members, "effective_until")
         assert until is not None
-        override = override_quota(
-            quota,
-            limit=members["limit"],
-            effective_from=_instant(members, "effective_from"),
-            effective_until=until,
-            reason=members["reason"],
-            actor=principal_of_request(request).name,
-        )
+        principal = principal_of_request(request)
+        reason = members["reason"]
+        told = reason if isinstance(reason, str) else None  # what is no text the verb refuses
+        with changed_by(actor_of(principal), reason=told, through="API"):
+            override = override_quota(
+                quota,
+                limit=members["limit"],
+                effective_from=_instant(members, "effective_from"),
+                effective_until=until,
+                reason=reason,
+                actor=principal.name,
+            )
         return Response(override_shown(override), status=201)
 
 
@@ -98,12 +104,17 @@ class OverrideEndView(APIView):
         operation_id="quota_overrides_end",
         summary="End a temporary limit now",
         description="One that has yet to begin never will; one that is over stays as it was.",
-        request=None,
-        responses={200: OverrideDocument, 404: ProblemDocument},
+        request=OverrideEndDocument,
+        responses={200: OverrideDocument, 404: ProblemDocument, 422: ProblemDocument},
     )
     def post(self, request: Request, quota_id: int, override_id: int) -> Response:
         override = _override(request, quota_id, override_id)
-        return Response(override_shown(end_override(override, actor=principal_of_request(request).name)))
+        members = members_of(request.data or {}, known=("reason",))
+        reason = text_of(members, "reason", max_length=REASON_MAX_LENGTH)
+        principal = principal_of_request(request)
+        with changed_by(actor_of(principal), reason=reason, through="API"):
+            override = end_override(override, actor=principal.name)
+        return Response(override_shown(override))
 
 
 def override_shown(override: QuotaOverride) -> dict[str, Any]:

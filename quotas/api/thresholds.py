@@ -1,6 +1,7 @@
 """`/thresholds/`: levels of usage at which people are told, or further usage is refused."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,14 +20,16 @@ from metering.models import MetricDefinition, Project
 from metering.principal import Principal
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
-from quotas.models import DEFAULT_APPROACH_FRACTION, UsageThreshold
+from quotas.accountability import changed_by
+from quotas.decisions import actor_of
+from quotas.models import DEFAULT_APPROACH_FRACTION, REASON_MAX_LENGTH, UsageThreshold
 from quotas.thresholds import change_threshold, remove_threshold, set_threshold
 
 from .documents import ThresholdChangeDocument, ThresholdDocument, ThresholdPage
 from .quotas import PERIODS
 
 _CHANGEABLE = ("threshold", "quota_fraction", "action", "notify_emails", "approach_fraction", "is_enabled")
-_MEMBERS = ("project", "metric", "subject_type", "subject_id", "period", *_CHANGEABLE)
+_MEMBERS = ("project", "metric", "subject_type", "subject_id", "period", "reason", *_CHANGEABLE)
 _ALIASES = {
     "project_id": "project",
     "org_id": "project",
@@ -115,19 +118,21 @@ class ThresholdsView(APIView):
             raise Invalid("This member is needed.", field="metric", code="missing_field")
         project = _project(members, principal)
         period = choice_of(members, "period", PERIODS)
-        threshold = set_threshold(
-            project,
-            metric=_metric(members, project),
-            amount=members.get("threshold"),
-            quota_fraction=members.get("quota_fraction"),
-            subject_type=text_of(members, "subject_type") or "",
-            subject_id=text_of(members, "subject_id") or "",
-            action=choice_of(members, "action", UsageThreshold.Action.values) or UsageThreshold.Action.ALERT,
-            notify_emails=_emails(members) or (),
-            period=None if period is None else PERIODS[period],
-            approach_fraction=members.get("approach_fraction", DEFAULT_APPROACH_FRACTION),
-            is_enabled=_flag(members, "is_enabled", default=True),
-        )
+        with _changing(principal, members):
+            threshold = set_threshold(
+                project,
+                metric=_metric(members, project),
+                amount=members.get("threshold"),
+                quota_fraction=members.get("quota_fraction"),
+                subject_type=text_of(members, "subject_type") or "",
+                subject_id=text_of(members, "subject_id") or "",
+                action=choice_of(members, "action", UsageThreshold.Action.values)
+                or UsageThreshold.Action.ALERT,
+                notify_emails=_emails(members) or (),
+                period=None if period is None else PERIODS[period],
+                approach_fraction=members.get("approach_fraction", DEFAULT_APPROACH_FRACTION),
+                is_enabled=_flag(members, "is_enabled", default=True),
+            )
         return Response(_shown(threshold), status=201)
 
 
@@ -156,7 +161,7 @@ class ThresholdView(APIView):
         threshold = _visible_threshold(request, threshold_id)
         members = members_of(request.data, known=_MEMBERS, aliases=_ALIASES)
         for name in members:
-            if name not in _CHANGEABLE:
+            if name not in {*_CHANGEABLE, "reason"}:
                 raise Invalid(
                     f"Only {', '.join(_CHANGEABLE)} can be changed; remove the threshold and set another.",
                     field=name,
@@ -173,17 +178,28 @@ class ThresholdView(APIView):
             changes["is_enabled"] = _flag(members, "is_enabled", default=True)
         action = choice_of(members, "action", UsageThreshold.Action.values)
         emails = _emails(members) if "notify_emails" in members else None
-        return Response(_shown(change_threshold(threshold, action=action, notify_emails=emails, **changes)))
+        with _changing(principal_of_request(request), members):
+            threshold = change_threshold(threshold, action=action, notify_emails=emails, **changes)
+        return Response(_shown(threshold))
 
     @extend_schema(
         operation_id="thresholds_remove",
         summary="Stop watching a level",
         description="A block that it made is lifted. What was crossed stays on record.",
-        responses={204: None, 404: ProblemDocument},
+        parameters=[OpenApiParameter("reason", description="Why; it is kept in the history.")],
+        responses={204: None, 404: ProblemDocument, 422: ProblemDocument},
     )
     def delete(self, request: Request, threshold_id: int) -> Response:
-        remove_threshold(_visible_threshold(request, threshold_id))
+        query = Query(request.query_params, known=("reason",))
+        threshold = _visible_threshold(request, threshold_id)
+        with _changing(principal_of_request(request), {"reason": query.text("reason")}):
+            remove_threshold(threshold)
         return Response(status=204)
+
+
+def _changing(principal: Principal, members: Mapping[str, Any]) -> AbstractContextManager[None]:
+    reason = text_of(members, "reason", max_length=REASON_MAX_LENGTH)
+    return changed_by(actor_of(principal), reason=reason, through="API")
 
 
 def _visible_thresholds(principal: Principal) -> QuerySet[UsageThreshold]:

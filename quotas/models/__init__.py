@@ -3,7 +3,7 @@
 from .alert import NOTE_MAX_LENGTH, Alert
 from .crossing import ThresholdCrossing
 from .decision import REFERENCE_LENGTH, QuotaBreach, QuotaDecision
-from .history import QuotaChange
+from .history import OverrideChange, QuotaChange, ThresholdChange
 from .hold import HOLD_ID_LENGTH, QuotaHold, QuotaHoldEnding, QuotaHoldShare
 from .override import ACTOR_MAX_LENGTH, REASON_MAX_LENGTH, QuotaOverride
 from .quota import LIMIT_DIGITS, LIMIT_SCALE, ProjectQuota
@@ -30,6 +30,7 @@ __all__ = [
     "REFERENCE_LENGTH",
     "SUBJECT_MAX_LENGTH",
     "Alert",
+    "OverrideChange",
     "ProjectQuota",
     "QuotaBreach",
     "QuotaChange",
@@ -38,6 +39,7 @@ __all__ = [
     "QuotaHoldEnding",
     "QuotaHoldShare",
     "QuotaOverride",
+    "ThresholdChange",
     "ThresholdCrossing",
     "UsageThreshold",
 ]

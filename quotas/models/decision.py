@@ -1,18 +1,19 @@
-"""What quotas answered, and why."""
+"""What quotas and thresholds that block answered, and why."""
 
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from metering.models import KEY_MAX_LENGTH, NAME_MAX_LENGTH, MetricDefinition, Project
+from metering.models import KEY_MAX_LENGTH, NAME_MAX_LENGTH, MetricDefinition, NumericField, Project
 
 from .quota import LIMIT_DIGITS, LIMIT_SCALE, ProjectQuota
+from .threshold import UsageThreshold
 
 REFERENCE_LENGTH = 16
 
 
 class QuotaDecision(models.Model):
-    """One answer of a quota that wasn't a plain yes, with the numbers it was made of.
+    """One answer that wasn't a plain yes, of a quota or a threshold that blocks, with its numbers.
 
     Written by `quotas.decisions` after the recording has ended; equal answers within a minute are one row
     with a count. The database refuses to change anything but how often, when last, and the sample of events.
@@ -47,6 +48,16 @@ class QuotaDecision(models.Model):
         related_name="+",
         db_index=False,
     )
+    threshold = models.ForeignKey(
+        UsageThreshold,
+        verbose_name=_("threshold"),
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+        db_index=False,
+        help_text=_("That blocked it, where no quota was the reason."),
+    )
     project = models.ForeignKey(
         Project,
         verbose_name=_("project"),
@@ -54,7 +65,7 @@ class QuotaDecision(models.Model):
         db_constraint=False,
         related_name="+",
         db_index=False,
-        help_text=_("The project that the quota belongs to."),
+        help_text=_("The project that the quota or threshold belongs to."),
     )
     project_key = models.CharField(_("project"), max_length=KEY_MAX_LENGTH)
     user_project = models.ForeignKey(
@@ -82,6 +93,8 @@ class QuotaDecision(models.Model):
     period_start = models.DateTimeField(_("period from"), null=True)
     period_end = models.DateTimeField(_("period until"), null=True)
     limit = models.DecimalField(_("limit"), max_digits=LIMIT_DIGITS, decimal_places=LIMIT_SCALE, null=True)
+    # A share of a limit may have more digits than a limit.
+    level = NumericField(_("level"), null=True, help_text=_("Of the threshold, as it was then."))
     # Sums have no scale of their own: what a metric says is kept as it is.
     used = models.CharField(_("used"), max_length=200, null=True)  # noqa: DJ001 (null: not known)
     held = models.CharField(_("held"), max_length=200, null=True)  # noqa: DJ001
@@ -94,6 +107,7 @@ class QuotaDecision(models.Model):
     )
     basis = models.CharField(_("counted by"), max_length=10, choices=Basis.choices, db_default="")
     subject_type = models.CharField(_("subject type"), max_length=NAME_MAX_LENGTH, db_default="")
+    # Of the first of the events; of a block, whose usage reached the level.
     subject_id = models.CharField(_("subject"), max_length=NAME_MAX_LENGTH, db_default="")
     events = models.JSONField(_("events"), default=list, help_text=_("The ids of some of the events."))
     actor = models.CharField(_("asked by"), max_length=300)
@@ -104,7 +118,8 @@ class QuotaDecision(models.Model):
 
     class Meta:
         db_table_comment = (
-            "One answer of a quota that wasn't a plain yes; equal ones of a minute are one row."
+            "One answer of a quota or a blocking threshold that wasn't a plain yes; "
+            "equal ones of a minute are one row."
         )
         ordering = ["-id"]
         verbose_name = _("quota decision")
@@ -113,6 +128,11 @@ class QuotaDecision(models.Model):
             models.Index(fields=["project", "-id"], name="quota_decision_by_project"),
             models.Index(fields=["user_project", "-id"], name="quota_decision_by_user"),
             models.Index(fields=["quota", "-id"], name="quota_decision_by_quota"),
+            models.Index(
+                fields=["threshold", "-id"],
+                name="quota_decision_by_threshold",
+                condition=models.Q(threshold__isnull=False),
+            ),
             # What is too old to be kept.
             models.Index(fields=["last_at"], name="quota_decision_by_time"),
         ]

@@ -8,7 +8,7 @@ from metering.attributing.scope_tree import attribute
 from metering.clock import database_now
 from metering.errors import Conflict
 from metering.models import Project, UsageEvent
-from quotas import holds
+from quotas import hold_judging, holds
 from quotas.errors import QuotaExceeded
 from quotas.holds import commit, release, reserve
 from quotas.models import QuotaHold, QuotaHoldEnding
@@ -58,7 +58,7 @@ def test_reservers_never_overshoot(acme, counting):
 
 def test_reservers_without_the_locks_overshoot(acme, monkeypatch):
     """The negative control: each sees what the others had committed before it began."""
-    monkeypatch.setattr(holds, "hold_quotas", lambda quota_ids: None)
+    monkeypatch.setattr(hold_judging, "hold_quotas", lambda quota_ids: None)
     a_quota(acme, a_metric(), limit="1")
 
     for _ in range(5):

@@ -146,7 +146,7 @@ def test_many_quotas_and_their_other_limits_are_read_at_once(quota, django_asser
     request = a_request(quota.project, quota.metric, "5", at=at("2024-05-15T12:00:00Z"))
     catalogue, now = current(), database_now()
 
-    with django_assert_num_queries(4):  # definitions, thresholds that block, what is held, what is used
+    with django_assert_num_queries(4):  # who may be blocked, definitions, what is held, what is used
         verdicts = QuotaAdmission().judge([request], catalogue=catalogue, now=now, may_backfill=True)
 
     assert verdicts.refused[0].facts["limit"] == "3"

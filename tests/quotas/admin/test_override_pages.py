@@ -121,7 +121,7 @@ def test_limit_is_ended_after_it_was_confirmed_and_then_no_more(staff: Client, q
     override.refresh_from_db()
     assert asked.status_code == 200
     assert override.ended_by == ""
-    response = staff.post(url)
+    response = staff.post(url, {"reason": "paid"})
 
     override.refresh_from_db()
     assert response.status_code == 302

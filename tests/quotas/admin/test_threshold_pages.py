@@ -152,6 +152,7 @@ def test_change_goes_through_the_verb_and_the_form_shows_what_is(staff, acme, to
             "approach_percent": "90",
             "action": "none",
             "notify_emails": "",
+            "reason": "too loud",
         },
     )
 
@@ -228,7 +229,7 @@ def test_removed_threshold_is_gone_from_the_pages(staff, acme, tokens):
     assert staff.get(url).status_code == 200
     assert UsageThreshold.objects.kept().exists()
 
-    assert staff.post(url).status_code == 302
+    assert staff.post(url, {"reason": "nobody reads it"}).status_code == 302
 
     assert not UsageThreshold.objects.kept().exists()
     assert staff.get(change_url(threshold)).status_code == 302

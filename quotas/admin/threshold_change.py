@@ -1,0 +1,110 @@
+"""The history of thresholds: who changed what, when, from what to what, and why."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from metering.admin import cells
+from metering.admin.filters import InstantRangeFilter, ProjectFilter
+from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
+from metering.texts.numbers import plain
+from quotas.alert_words import subject_words
+from quotas.models import ThresholdChange
+
+from .history import HistoryAdmin, changes_in_words
+
+_NAMES = {
+    "amount": _("amount"),
+    "quota_fraction": _("share of the quota"),
+    "action": _("action"),
+    "notify_emails": _("addresses"),
+    "approach_fraction": _("early warning"),
+    "is_enabled": _("state"),
+    "subject_type": _("subject type"),
+    "subject_id": _("subject"),
+    "period": _("period"),
+}
+
+
+@admin.register(ThresholdChange)
+class ThresholdChangeAdmin(HistoryAdmin):
+    intro = _(
+        "Every change of a threshold, written by the database itself: by whom, when, from what to what, and "
+        "why. A level that follows a quota moves with it: see the history of quotas."
+    )
+    empty_title = _("No changes yet")
+    empty_text = _("They appear when thresholds are set, changed or removed. Check the filters.")
+    list_display = ("when", "what", "of_threshold", "who", "why")
+    list_display_links = ("when",)
+    list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))
+    search_fields = ("pgh_obj",)
+    search_help_text = _("#number of a threshold, or the key of its project or metric")
+    fieldsets = ((None, {"fields": ("when", "of_threshold", "what", "who", "why", "through")}),)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.startswith("#"):
+            return queryset.filter(pgh_obj=id_from(term[1:]) or 0), False
+        return queryset.filter(project__key=term) | queryset.filter(metric__key=term), False
+
+    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
+        rows = changelist.queryset.select_related("project", "metric")
+        return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
+
+    @admin.display(description=_("what"))
+    def what(self, change: Any) -> str:
+        return words_on(change, self.before(change))
+
+    @admin.display(description=_("threshold"))
+    def of_threshold(self, change: ThresholdChange) -> SafeString:
+        url = reverse("admin:quotas_usagethreshold_change", args=[change.pgh_obj_id])
+        whose = gettext("each subject on its own")
+        if change.subject_id:
+            whose = subject_words(change.subject_type, change.subject_id)
+        words = f"{change.metric.display_name} · {whose} · #{change.pgh_obj_id}"
+        is_there = change.pgh_label != "removed" and change.removed_at is None
+        project = cells.link(url, change.project.key) if is_there else change.project.key
+        return cells.two_lines(project, words)
+
+
+def words_on(change: ThresholdChange, before: ThresholdChange | None) -> str:
+    """A change as a sentence: what it is from then on, and what it was."""
+    if change.pgh_label == "removed" or change.removed_at is not None:
+        return gettext("Removed; it was %s.") % _in_short(change)
+    if change.pgh_label == "set" or before is None:
+        return gettext("Set to %s.") % _in_short(change)
+    unit = change.metric.unit
+    return changes_in_words(_NAMES, before, change, lambda row, name: _value(row, name, unit))
+
+
+def _in_short(change: ThresholdChange) -> str:
+    level = "amount" if change.amount is not None else "quota_fraction"
+    return " · ".join(_value(change, name, change.metric.unit) for name in (level, "period", "action"))
+
+
+def _value(change: ThresholdChange, name: str, unit: str) -> str:
+    value = getattr(change, name)
+    if name == "is_enabled":
+        return gettext("on") if value else gettext("off")
+    if name == "notify_emails":
+        return ", ".join(value) or gettext("nobody")
+    if value is None or value == "":
+        return gettext("none")
+    if name == "amount":
+        return f"{cells.grouped(value)} {unit}".strip()
+    if name == "quota_fraction":
+        return gettext("%s %% of the quota") % plain(value * 100)
+    if name == "approach_fraction":
+        return f"{plain(value * 100)} %"
+    shown = getattr(change, f"get_{name}_display", lambda: str(value))()
+    return str(shown).partition(" (")[0]

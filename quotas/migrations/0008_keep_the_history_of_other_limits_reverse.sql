@@ -1,0 +1,4 @@
+DROP TRIGGER threshold_change_refuses_truncate ON quotas_thresholdchange;
+DROP TRIGGER threshold_change_refuses_change ON quotas_thresholdchange;
+DROP TRIGGER override_change_refuses_truncate ON quotas_overridechange;
+DROP TRIGGER override_change_refuses_change ON quotas_overridechange;
