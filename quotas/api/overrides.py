@@ -30,6 +30,7 @@ class OverridesView(APIView):
     """The temporary limits of a quota."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "quotas.view_quotaoverride", "POST": "quotas.add_quotaoverride"}
 
     @extend_schema(
         operation_id="quota_overrides_list",
@@ -81,6 +82,7 @@ class OverridesView(APIView):
 
 class OverrideView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "quotas.view_quotaoverride"}
 
     @extend_schema(
         operation_id="quota_overrides_get",
@@ -93,6 +95,7 @@ class OverrideView(APIView):
 
 class OverrideEndView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "quotas.change_quotaoverride"}
 
     @extend_schema(
         operation_id="quota_overrides_end",
