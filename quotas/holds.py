@@ -15,6 +15,8 @@ from typing import Any, Literal, cast
 import msgspec
 import psycopg
 from django.db import Error, IntegrityError, transaction
+from django.db.models import JSONField, TextField, Value
+from django.db.models.functions import Cast
 
 from metering.admission import Conclusion, Request, Verdicts, admission_policy
 from metering.catalogue import Catalogue, catalogue_at
@@ -24,7 +26,7 @@ from metering.ledger import record_items
 from metering.measuring.meaning import Meaning
 from metering.models import Project
 from metering.principal import EVERYBODY_INSIDE, Principal
-from metering.recording.intake import events_from
+from metering.recording.intake import events_from, label_number
 from metering.recording.resolving import Candidate
 from metering.recording.writing import recording
 from metering.texts.numbers import EXACT, NotANumber, decimal_from, plain
@@ -47,6 +49,9 @@ EVENT_MEMBERS = ("subject_type", "subject_id", "labels", "surface", "occurred_at
 _ADDITIVE = frozenset({"COUNT", "SUM"})
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _encode = msgspec.json.Encoder(decimal_format="string", order="sorted").encode
+# As they are stored: a number stays a number, exact to its last digit.
+_encode_members = msgspec.json.Encoder(decimal_format="number").encode
+_decode_members = msgspec.json.Decoder(float_hook=label_number).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,8 @@ def _reserved(
     public_id = f"hold_{uuid.uuid4().hex}"
     given = {**given, "occurred_at": given.get("occurred_at") or iso(now), "id": f"hold:{public_id}"}
     candidate = story.candidate = _candidate(story, meaning, given, amount)
-    book = _book_of(candidate)
+    book = _book()
+    _ensure_reservable(candidate, book)
     _hold_hard(candidate, book)
     if idempotency_key is not None:
         known = QuotaHold.objects.filter(project=project, idempotency_key=idempotency_key).first()
@@ -221,7 +227,7 @@ def _reserved(
         requested=amount,
         granted=granted,
         on_exceed=on_exceed,
-        members=msgspec.json.decode(_encode(given)),
+        members=Cast(Value(_encode_members(given).decode()), JSONField()),
         occurred_at=candidate.occurred_at,
         idempotency_key=idempotency_key,
         digest=digest,
@@ -262,20 +268,27 @@ def _committed(story: _Story, hold: QuotaHold, amount: Decimal) -> Ended:
         words = "given back" if ending.kind == QuotaHoldEnding.Kind.RELEASED else "used for another quantity"
         raise Conflict(f"Hold '{hold.public_id}' was {words} already.")
     meaning = catalogue.meanings[hold.metric_id]
-    candidate = story.candidate = _candidate(story, meaning, hold.members, amount)
-    book = _book_of(candidate)
+    members = _members_of(hold)
+    candidate = story.candidate = _candidate(story, meaning, members, amount)
+    book = _book()
     _hold_hard(candidate, book)
     is_covered = hold.expires_at > database_now() and candidate.billing_scope_id == hold.billing_scope_id
     judged: Candidate | Request | None = candidate
     if is_covered:
         judged = None if amount <= hold.granted else _excess(candidate, meaning, amount - hold.granted)
     if judged is not None:
-        claims, verdicts = claims_on(judged, book, now=now, may_backfill=story.principal.may("backfill"))
+        claims, verdicts = claims_on(
+            judged,
+            book,
+            now=now,
+            may_backfill=story.principal.may("backfill"),
+            besides=None if is_covered else hold.pk,
+        )
         _ensure_open(story, verdicts)
         refused = _first_refusal(claims)
         if refused is not None:
             raise story.refuse(refused)
-    [item] = events_from([_event(meaning, hold.members, amount)])
+    [item] = events_from([_event(meaning, members, amount)])
     try:
         [outcome] = record_items(
             [item], principal=story.principal, source=HOLD_SOURCE, enforce=False, may_reserve=True
@@ -400,12 +413,16 @@ def _candidate(story: _Story, meaning: Meaning, members: Mapping[str, Any], amou
 # -- what quotas say ---------------------------------------------------------------------------------------
 
 
-def _book_of(candidate: Candidate) -> QuotaBook:
-    """The enforced quotas, read anew. Raises `Invalid` for an event that a hard one couldn't reserve."""
+def _book() -> QuotaBook:
+    """The enforced quotas, read anew."""
     try:
-        book = enforced_quotas()
+        return enforced_quotas()
     except Error as error:
         raise QuotaUnavailable from error
+
+
+def _ensure_reservable(candidate: Candidate, book: QuotaBook) -> None:
+    """Raises `Invalid` for an event that a hard quota couldn't reserve."""
     for quota, number in counted(candidate, book):
         meaning, _ = candidate.readings[number]
         if quota.mode == HARD and not _adds_up(meaning):
@@ -414,7 +431,6 @@ def _book_of(candidate: Candidate) -> QuotaBook:
                 " its values don't add up and can't be reserved.",
                 field="metric",
             )
-    return book
 
 
 def _hold_hard(candidate: Candidate, book: QuotaBook) -> None:
@@ -476,6 +492,12 @@ def _excess(candidate: Candidate, meaning: Meaning, excess: Decimal) -> Request:
 
 def _ending_of(hold: QuotaHold) -> QuotaHoldEnding | None:
     return QuotaHoldEnding.objects.filter(hold=hold).first()
+
+
+def _members_of(hold: QuotaHold) -> dict[str, Any]:
+    """The members of the event, with exact numbers: Django would read them as floats."""
+    text = QuotaHold.objects.values_list(Cast("members", TextField()), flat=True).get(pk=hold.pk)
+    return cast(dict[str, Any], _decode_members(text))
 
 
 def _repeated(project: Project, idempotency_key: str | None, digest: bytes) -> Reserved:
