@@ -74,11 +74,12 @@ def candidate_of(
 
 
 def claims_on(
-    request: Asking, book: QuotaBook, *, now: dt.datetime, may_backfill: bool
+    request: Asking, book: QuotaBook, *, now: dt.datetime, may_backfill: bool, besides: int | None = None
 ) -> tuple[list[Claim], Verdicts]:
     """How each quota of the book that counts the event stands in its period, as the ledger is now.
 
-    The verdicts hold the complaint about a closed period, if there is one; then there are no claims. Raises
+    `besides`: the id of the hold that the event comes from, which isn't counted beside it. The verdicts hold
+    the complaint about a closed period, if there is one; then there are no claims. Raises
     `QuotaUnavailable`.
     """
     verdicts = Verdicts()
@@ -88,7 +89,7 @@ def claims_on(
         )
         places = list(docket.questions)
         try:
-            tallies, held = settled(places, lambda: tallies_of(docket.questions))
+            tallies, held = settled(places, lambda: tallies_of(docket.questions), besides=besides)
         except Error as error:
             raise QuotaUnavailable from error
         claims = [

@@ -132,7 +132,6 @@ def changing_quotas(*countings: str | None) -> Iterator[list[ProjectQuota]]:
     is_exact = LEDGER in countings
     with no_recorder_running() if is_exact else transaction.atomic():
         yield changed
-        move_version()
         keys = dict.fromkeys((quota.project_id, quota.metric_id, quota.period) for quota in changed)
         for project_id, metric_id, period in keys:
             evaluate = partial(evaluate_shares, project_id=project_id, metric_id=metric_id, period=period)
@@ -140,6 +139,8 @@ def changing_quotas(*countings: str | None) -> Iterator[list[ProjectQuota]]:
                 transaction.on_commit(evaluate, robust=True)
             else:
                 evaluate()
+        # After the rows of thresholds, as a change of a threshold does: nobody waits in a circle.
+        move_version()
         transaction.on_commit(announce_change)
 
 

@@ -44,13 +44,17 @@ _HELD = """
            ) s
      WHERE s.occurred_at >= a.start_at
        AND s.occurred_at < a.end_at
+       AND s.hold_id IS DISTINCT FROM %s
        AND NOT EXISTS (SELECT FROM quotas_quotaholdending e WHERE e.hold_id = s.hold_id)
      GROUP BY a.n
 """
 
 
-def held_of(places: Sequence[Place]) -> dict[Place, Decimal]:
-    """What is reserved of each place now; places of which nothing is are absent. One statement."""
+def held_of(places: Sequence[Place], *, besides: int | None = None) -> dict[Place, Decimal]:
+    """What is reserved of each place now; places of which nothing is are absent. One statement.
+
+    `besides`: the id of a hold that isn't counted, because it is what is being judged.
+    """
     if not places:
         return {}
     numbers = list(range(len(places)))
@@ -65,19 +69,22 @@ def held_of(places: Sequence[Place]) -> dict[Place, Decimal]:
                 [place.project_id for place in places],
                 starts,
                 ends,
+                besides,
             ],
         )
         return {places[number]: amount for number, amount in cursor.fetchall()}
 
 
-def settled(places: Sequence[Place], read: Callable[[], T]) -> tuple[T, dict[Place, Decimal]]:
+def settled(
+    places: Sequence[Place], read: Callable[[], T], *, besides: int | None = None
+) -> tuple[T, dict[Place, Decimal]]:
     """What `read` says is used, and what is held beside it: no hold in both, and none in neither."""
-    held = held_of(places)
+    held = held_of(places, besides=besides)
     used = read()
     for _ in range(READINGS):
         if not held:
             break
-        again = held_of(places)
+        again = held_of(places, besides=besides)
         if again == held:
             break
         held, used = again, read()

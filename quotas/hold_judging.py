@@ -97,12 +97,16 @@ def candidate_by(story: Story, meaning: Meaning, members: Mapping[str, Any], amo
     return candidate
 
 
-def book_on(candidate: Candidate) -> QuotaBook:
-    """The enforced quotas, read anew. Raises `Invalid` for an event that a hard one couldn't reserve."""
+def book_now() -> QuotaBook:
+    """The enforced quotas, read anew."""
     try:
-        book = enforced_quotas()
+        return enforced_quotas()
     except Error as error:
         raise QuotaUnavailable from error
+
+
+def ensure_reservable(candidate: Candidate, book: QuotaBook) -> None:
+    """Raises `Invalid` for an event that a hard quota couldn't reserve."""
     for quota, number in counted(candidate, book):
         meaning, _ = candidate.readings[number]
         if quota.mode == HARD and not adds_up(meaning):
@@ -111,7 +115,6 @@ def book_on(candidate: Candidate) -> QuotaBook:
                 " its values don't add up and can't be reserved.",
                 field="metric",
             )
-    return book
 
 
 def hold_hard(candidate: Candidate, book: QuotaBook) -> None:

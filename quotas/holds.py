@@ -15,6 +15,8 @@ from typing import Any, Literal, cast
 import msgspec
 import psycopg
 from django.db import IntegrityError, transaction
+from django.db.models import JSONField, TextField, Value
+from django.db.models.functions import Cast
 
 from metering.admission import Request, admission_policy
 from metering.clock import database_now
@@ -22,7 +24,7 @@ from metering.errors import Conflict, EventsRejected, Invalid, MeterbookError
 from metering.ledger import record_items
 from metering.models import Project
 from metering.principal import EVERYBODY_INSIDE, Principal
-from metering.recording.intake import events_from
+from metering.recording.intake import events_from, label_number
 from metering.recording.resolving import Candidate
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
@@ -34,9 +36,10 @@ from .decisions import actor_of
 from .errors import QuotaExceeded
 from .hold_judging import (
     Story,
-    book_on,
+    book_now,
     candidate_by,
     ensure_open,
+    ensure_reservable,
     excess_of,
     first_refusal,
     hold_hard,
@@ -56,6 +59,9 @@ from .reservable import (
 MADE_ONCE = "quota_hold_made_once"
 _ONE = Decimal(1)
 _encode = msgspec.json.Encoder(decimal_format="string", order="sorted").encode
+# As they are stored: a number stays a number, exact to its last digit.
+_encode_members = msgspec.json.Encoder(decimal_format="number").encode
+_decode_members = msgspec.json.Decoder(float_hook=label_number).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,8 @@ def _reserved(
     public_id = f"hold_{uuid.uuid4().hex}"
     given = {**given, "occurred_at": given.get("occurred_at") or iso(now), "id": f"hold:{public_id}"}
     candidate = story.candidate = candidate_by(story, meaning, given, amount)
-    book = book_on(candidate)
+    book = book_now()
+    ensure_reservable(candidate, book)
     hold_hard(candidate, book)
     if idempotency_key is not None:
         known = QuotaHold.objects.filter(project=project, idempotency_key=idempotency_key).first()
@@ -196,7 +203,7 @@ def _reserved(
         requested=amount,
         granted=granted,
         on_exceed=on_exceed,
-        members=msgspec.json.decode(_encode(given)),
+        members=Cast(Value(_encode_members(given).decode()), JSONField()),
         occurred_at=candidate.occurred_at,
         idempotency_key=idempotency_key,
         digest=digest,
@@ -237,8 +244,9 @@ def _committed(story: Story, hold: QuotaHold, amount: Decimal) -> Ended:
         words = "given back" if ending.kind == QuotaHoldEnding.Kind.RELEASED else "used for another quantity"
         raise Conflict(f"Hold '{hold.public_id}' was {words} already.")
     meaning = catalogue.meanings[hold.metric_id]
-    candidate = story.candidate = candidate_by(story, meaning, hold.members, amount)
-    book = book_on(candidate)
+    members = _members_of(hold)
+    candidate = story.candidate = candidate_by(story, meaning, members, amount)
+    book = book_now()
     hold_hard(candidate, book)
     is_covered = hold.expires_at > database_now() and candidate.billing_scope_id == hold.billing_scope_id
     judged: Candidate | Request | None = candidate
@@ -246,12 +254,18 @@ def _committed(story: Story, hold: QuotaHold, amount: Decimal) -> Ended:
         judged = None if amount <= hold.granted else excess_of(candidate, meaning, amount - hold.granted)
     if judged is not None:
         story.ensure_unblocked(judged)
-        claims, verdicts = claims_on(judged, book, now=now, may_backfill=story.principal.may("backfill"))
+        claims, verdicts = claims_on(
+            judged,
+            book,
+            now=now,
+            may_backfill=story.principal.may("backfill"),
+            besides=None if is_covered else hold.pk,
+        )
         ensure_open(story, verdicts)
         refused = first_refusal(claims)
         if refused is not None:
             raise story.refuse(refused)
-    [item] = events_from([event_of(meaning, hold.members, amount)])
+    [item] = events_from([event_of(meaning, members, amount)])
     try:
         [outcome] = record_items(
             [item], principal=story.principal, source=HOLD_SOURCE, enforce=False, may_reserve=True
@@ -275,6 +289,12 @@ def _committed(story: Story, hold: QuotaHold, amount: Decimal) -> Ended:
 
 def _ending_of(hold: QuotaHold) -> QuotaHoldEnding | None:
     return QuotaHoldEnding.objects.filter(hold=hold).first()
+
+
+def _members_of(hold: QuotaHold) -> dict[str, Any]:
+    """The members of the event, with exact numbers: Django would read them as floats."""
+    text = QuotaHold.objects.values_list(Cast("members", TextField()), flat=True).get(pk=hold.pk)
+    return cast(dict[str, Any], _decode_members(text))
 
 
 def _repeated(project: Project, idempotency_key: str | None, digest: bytes) -> Reserved:

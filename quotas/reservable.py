@@ -41,6 +41,8 @@ def ensure_sound(
     for name in members:
         if name not in EVENT_MEMBERS:
             raise Invalid("A hold has no such member.", field=name[:100])
+    if not isinstance(members.get("labels") or {}, Mapping):
+        raise Invalid("Must be an object.", field="labels", code="invalid_label")
     if idempotency_key is not None and not 0 < len(idempotency_key) <= 255:
         raise Invalid("Must have 1 to 255 characters.", field="idempotency_key")
 

@@ -20,6 +20,7 @@ from metering.texts.numbers import MAX_NUMBER_LENGTH
 from metering.texts.timestamps import EARLIEST, NotAnInstant, instant_from
 
 MAX_SMALL_BODY_BYTES = 1024 * 1024  # definitions, quotas, projects: nothing of them is larger
+MAX_DEPTH = 100  # far beyond any filter of labels; what goes on to read it may recurse
 MAX_FIELD_LENGTH = 255  # of a path that a complaint repeats
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -60,11 +61,27 @@ class ExactJSONParser(BaseParser):
             raise ParseError("The JSON is nested too deeply.") from None
         except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
             raise ParseError(f"The body isn't valid JSON: {error}.") from None
+        if _is_deeper_than(MAX_DEPTH, data):
+            raise ParseError("The JSON is nested too deeply.")
         if repeated is not None:
             raise Invalid("The member is sent twice; send it once.", field=repeated[:MAX_FIELD_LENGTH])
         if b"\\u0000" in body:
             _refuse_nul(data, "body")
         return data
+
+
+def _is_deeper_than(depth: int, data: Any) -> bool:
+    layer = [data]
+    for _ in range(depth + 1):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _refuse_nul(value: Any, field: str) -> None:

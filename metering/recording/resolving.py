@@ -333,12 +333,19 @@ def _refuse_nul(event: EventInput) -> None:
         raise Misfit("invalid_label", "labels", "holds a NUL character")
 
 
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any("\x00" in name or _holds_nul(inner) for name, inner in value.items())
-    return isinstance(value, list) and any(_holds_nul(inner) for inner in value)
+def _holds_nul(labels: Any) -> bool:
+    """Not by recursion: how deep they are nested is asked later."""
+    waiting = [labels]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and "\x00" in value:
+            return True
+    return False
 
 
 def _shown(name: str) -> str:

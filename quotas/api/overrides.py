@@ -32,6 +32,7 @@ class OverridesView(APIView):
     """The temporary limits of a quota."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "quotas.view_quotaoverride", "POST": "quotas.add_quotaoverride"}
 
     @extend_schema(
         operation_id="quota_overrides_list",
@@ -87,6 +88,7 @@ class OverridesView(APIView):
 
 class OverrideView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "quotas.view_quotaoverride"}
 
     @extend_schema(
         operation_id="quota_overrides_get",
@@ -99,6 +101,7 @@ class OverrideView(APIView):
 
 class OverrideEndView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "quotas.change_quotaoverride"}
 
     @extend_schema(
         operation_id="quota_overrides_end",

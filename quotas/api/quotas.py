@@ -55,6 +55,7 @@ class QuotasView(APIView):
     """The quotas of the projects that the caller sees."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "quotas.view_projectquota", "POST": "quotas.add_projectquota"}
 
     @extend_schema(
         operation_id="quotas_list",
@@ -123,6 +124,11 @@ class QuotasView(APIView):
 
 class QuotaView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    staff_rights = {
+        "GET": "quotas.view_projectquota",
+        "PATCH": "quotas.change_projectquota",
+        "DELETE": "quotas.delete_projectquota",
+    }
 
     @extend_schema(
         operation_id="quotas_get",

@@ -112,6 +112,7 @@ class StandingView(APIView):
     """How much of each limit is used, what is left, and where it is heading."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "quotas.view_projectquota"}
     renderer_classes = [JSONRenderer, CSVRenderer]
 
     @extend_schema(

@@ -56,6 +56,7 @@ class ThresholdsView(APIView):
     """The thresholds of the projects that the caller sees."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "quotas.view_usagethreshold", "POST": "quotas.add_usagethreshold"}
 
     @extend_schema(
         operation_id="thresholds_list",
@@ -138,6 +139,11 @@ class ThresholdsView(APIView):
 
 class ThresholdView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    staff_rights = {
+        "GET": "quotas.view_usagethreshold",
+        "PATCH": "quotas.change_usagethreshold",
+        "DELETE": "quotas.delete_usagethreshold",
+    }
 
     @extend_schema(
         operation_id="thresholds_get",

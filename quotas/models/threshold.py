@@ -1,6 +1,6 @@
 """At which amount of usage somebody is told, or further usage is refused."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import MetricDefinition, NumericField, Project
+from metering.texts.numbers import EXACT
 
 from .quota import LIMIT_DIGITS, LIMIT_SCALE, ProjectQuota
 
@@ -202,4 +203,5 @@ class UsageThreshold(models.Model):
         """From where on the level is near."""
         if self.level is None or self.approach_fraction is None:
             return None
-        return self.level * self.approach_fraction
+        with localcontext(EXACT):
+            return self.level * self.approach_fraction

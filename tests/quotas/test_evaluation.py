@@ -522,3 +522,13 @@ def test_thousand_subjects_each_cross_on_their_own(acme, tokens):
     assert (near[0], near[-1], len(near)) == ("customer-0080", "customer-0098", 10)
     assert (reached[0], reached[-1], len(reached)) == ("customer-0100", "customer-0198", 50)
     assert all(earlier <= later for earlier, later in pairwise(reached))
+
+
+def test_level_of_38_digits_is_reached_exactly(acme, tokens):
+    level = "12345678901234567890123456.129456789012"
+    a_threshold(acme, tokens, amount=level, approach_fraction="1", subject_id="*")
+
+    recorded(an_event("acme", quantity=level))
+    roll_up()
+
+    assert [kind for kind, _, _ in crossings()] == ["approaching", "exceeded"]

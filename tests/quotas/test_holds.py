@@ -1,5 +1,6 @@
 """Reserving before using: exact, idempotent, over by itself."""
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -399,3 +400,38 @@ def test_what_a_process_remembers_knows_of_holds(acme):
     assert outcomes(recorded(use(40))) == ["created"]
     with pytest.raises(QuotaExceeded):
         recorded(use(1))
+
+
+# What changes while a hold is open
+
+
+def test_numbers_in_labels_are_recorded_as_they_were_reserved(acme):
+    a_metric(event_label_filter={"ratio": {"$lt": 1}})
+    labels = {"ratio": Decimal("0.1000000000000000000001"), "n": 3, "deep": {"list": [Decimal("1.5")]}}
+
+    commit(a_hold(acme, "5", members={"labels": labels}).hold)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT labels::text FROM metering_usageevent")
+        assert json.loads(cursor.fetchone()[0], parse_float=Decimal) == labels
+
+
+def test_hold_is_used_after_a_hard_quota_on_values_that_do_not_add_up(acme):
+    a_metric()
+    hold = a_hold(acme, "5").hold
+    a_quota(acme, a_metric("peak", event_name="tokens", aggregation="MAX"), limit="100")
+
+    assert commit(hold).outcome == "created"
+
+
+@COUNTINGS
+def test_hold_is_not_counted_beside_its_own_use_when_another_pays_by_now(counting):
+    tenant = a_project("tenant")
+    acme = a_project("acme", parent=tenant)
+    a_quota(acme, a_metric(), limit="10", counting=counting)
+    hold = a_hold(acme, "8").hold
+    attribute(acme, payer=tenant)
+
+    with pytest.raises(QuotaExceeded):
+        commit(hold, quantity="11")
+    assert commit(hold, quantity="10").outcome == "created"

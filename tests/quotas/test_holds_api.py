@@ -257,3 +257,28 @@ def test_check_needs_ingest_or_read(acme):
     assert Caller(acme, "manage").post("/quotas/check/", body).status_code == 403
     assert Caller(acme, "ingest").post("/quotas/check/", body).status_code == 200
     assert Caller(acme, "read").post("/quotas/check/", body).status_code == 200
+
+
+# Bad bodies
+
+
+@pytest.mark.parametrize("labels", ["a text", [1], 5, 1.5, True])
+def test_hold_with_labels_that_are_no_object_is_refused(acme, labels):
+    a_metric("bytes", value_property="bytes.sent")
+
+    answer = Caller(acme).post("/quotas/holds/", a_body(metric="bytes", labels=labels))
+
+    assert answer.status_code == 422, answer.content
+    assert fields_of(answer) == [("invalid_label", "labels")]
+
+
+@pytest.mark.parametrize("path", ["/quotas/holds/", "/quotas/check/"])
+@pytest.mark.parametrize("depth", [101, 500, 900])
+def test_deeply_nested_body_is_refused(acme, path, depth):
+    a_metric()
+    body = '{"project": "acme", "metric": "tokens", "labels": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+
+    answer = Caller(acme).post(path, body)
+
+    assert answer.status_code == 400, answer.content
+    assert "nested too deeply" in answer.json()["detail"]

@@ -38,6 +38,8 @@ BODIES = {
     "deep object": b'{"a":' * DEEP + b"1" + b"}" * DEEP,
     "deep labels": raw_event(labels='{"a": ' + "[" * DEEP + "]" * DEEP + "}").encode(),
     "deep labels, objects": raw_event(labels='{"a":' * DEEP + "1" + "}" * DEEP).encode(),
+    "deep labels beside a NUL": raw_event(id='"\\u0000"', labels='{"a":' * 900 + "1" + "}" * 900).encode(),
+    "NUL below deep labels": raw_event(labels='{"a":' * 500 + '"\\u0000"' + "}" * 500).encode(),
     "deep quantity": raw_event(quantity="[" * DEEP + "]" * DEEP).encode(),
     "deep id": raw_event(id="[" * DEEP + "]" * DEEP).encode(),
     "deep unknown member": raw_event(unknown="[" * DEEP + "]" * DEEP).encode(),
