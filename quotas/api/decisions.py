@@ -86,6 +86,7 @@ class DecisionsView(APIView):
     """Denials, warnings, closed periods and blocks by the limits that count what the caller sees."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "quotas.view_quotadecision"}
 
     @extend_schema(
         operation_id="quotas_decisions_list",
@@ -138,6 +139,7 @@ class DecisionsView(APIView):
 
 class DecisionView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "quotas.view_quotadecision"}
 
     @extend_schema(
         operation_id="quotas_decisions_get",

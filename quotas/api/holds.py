@@ -102,6 +102,7 @@ class NewestHoldFirst(KeyCursorPagination):
 
 class HoldsView(APIView):
     permissions = {"GET": "read", "POST": "ingest"}
+    staff_rights = {"GET": "quotas.view_quotahold"}
 
     @extend_schema(
         operation_id="quotas_holds_list",
@@ -173,6 +174,7 @@ class HoldsView(APIView):
 
 class HoldView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "quotas.view_quotahold"}
 
     @extend_schema(
         operation_id="quotas_holds_get",

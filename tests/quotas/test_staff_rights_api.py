@@ -56,6 +56,8 @@ def answered(right: str, method: str, path: str, body: str | None) -> int:
         ("GET", "/quotas/", None, "quotas.view_projectquota"),
         ("GET", "/quotas/standing/", None, "quotas.view_projectquota"),
         ("GET", "/quotas/{quota}/overrides/", None, "quotas.view_quotaoverride"),
+        ("GET", "/quotas/decisions/", None, "quotas.view_quotadecision"),
+        ("GET", "/quotas/holds/", None, "quotas.view_quotahold"),
         ("GET", "/thresholds/", None, "quotas.view_usagethreshold"),
     ],
 )
