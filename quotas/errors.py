@@ -17,7 +17,8 @@ class QuotaExceeded(Refused):
         reserved = "" if held == "0" else f"{held} held, "
         super().__init__(
             f"Project '{facts['project']}' may use {facts['limit']} of '{facts['metric']}': "
-            f"{facts['used']} used, {reserved}{facts['requested']} requested, {facts['remaining']} left.{until}"
+            f"{facts['used']} used, {reserved}{facts['requested']} requested, "
+            f"{facts['remaining']} left.{until}"
         )
         self._facts = dict(facts)
 

@@ -83,7 +83,7 @@ class HouseAdmin(UnfoldModelAdmin):
         form: forms.Form | None = None,
         is_harmless: bool = False,
     ) -> TemplateResponse:
-        """A page that says what is about to happen and asks for it; by a red button, unless it is harmless."""
+        """A page that says what will happen and asks for it, by a red button unless it is harmless."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
