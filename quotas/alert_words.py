@@ -25,8 +25,8 @@ def amount_words(value: Decimal, unit: str) -> str:
 
 
 def percent_words(value: Decimal, level: Decimal) -> str:
-    """Whole percent of the level, cut so that 99.99 % isn't called 100 %; empty at level 0."""
-    return "" if level <= 0 else f"{int(100 * value / level):,} %"
+    """Whole percent of the level, cut so that 99.99% isn't called 100%; empty at level 0."""
+    return "" if level <= 0 else f"{int(100 * value / level):,}%"
 
 
 def filled_fraction(value: Decimal, level: Decimal) -> Decimal:

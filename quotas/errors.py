@@ -13,9 +13,12 @@ class QuotaExceeded(Refused):
     def __init__(self, facts: Mapping[str, object]) -> None:
         resets_at = facts["resets_at"]
         until = f" It starts anew at {resets_at}." if resets_at else ""
+        held = facts.get("held", "0")
+        reserved = "" if held == "0" else f"{held} held, "
         super().__init__(
             f"Project '{facts['project']}' may use {facts['limit']} of '{facts['metric']}': "
-            f"{facts['used']} used, {facts['requested']} requested, {facts['remaining']} left.{until}"
+            f"{facts['used']} used, {reserved}{facts['requested']} requested, "
+            f"{facts['remaining']} left.{until}"
         )
         self._facts = dict(facts)
 

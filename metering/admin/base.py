@@ -81,8 +81,9 @@ class HouseAdmin(UnfoldModelAdmin):
         back_url: str,
         original: Model | None,
         form: forms.Form | None = None,
+        is_harmless: bool = False,
     ) -> TemplateResponse:
-        """A page that says what is about to happen and asks for it."""
+        """A page that says what will happen and asks for it, by a red button unless it is harmless."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -93,6 +94,7 @@ class HouseAdmin(UnfoldModelAdmin):
             "button": button,
             "back_url": back_url,
             "form": form,
+            "variant": "primary" if is_harmless else "danger",
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)

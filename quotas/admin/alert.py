@@ -166,8 +166,10 @@ class AlertAdmin(ReadOnlyAdmin):
     def used(self, alert: Alert) -> SafeString:
         crossing = alert.crossing
         unit = crossing.threshold.metric.unit
-        return cells.two_lines(
-            cells.number(crossing.value, unit=unit), gettext("of %s") % amount_words(crossing.level, unit)
+        return format_html(
+            '<div>{}<span class="mb-number mb-small mb-quiet">{}</span></div>',
+            cells.number(crossing.value, unit=unit),
+            gettext("of %s") % amount_words(crossing.level, unit),
         )
 
     @admin.display(description=_("period"))
@@ -292,6 +294,7 @@ class AlertAdmin(ReadOnlyAdmin):
                 _("Acknowledging lifts no block; raise or remove the threshold for that."),
             ],
             button=_("Acknowledge"),
+            is_harmless=True,
             back_url=self.page_url("change", alert.pk),
             original=alert,
             form=form,

@@ -107,13 +107,14 @@ class ProjectQuotaAdmin(EditableAdmin):
                 )
             },
         ),
-        (_("Now"), {"fields": ("share", "used_now", "left", "heading", "resets", "warning")}),
+        (_("Now"), {"fields": ("share", "in_force", "used_now", "left", "heading", "resets", "warning")}),
     )
     readonly_fields = (
         "project_key",
         "metric_name",
         "period_fixed",
         "share",
+        "in_force",
         "used_now",
         "left",
         "heading",
@@ -215,7 +216,17 @@ class ProjectQuotaAdmin(EditableAdmin):
 
     @admin.display(description=_("limit"))
     def limit_shown(self, quota: ProjectQuota) -> SafeString:
-        return cells.number(self._utilisation(quota).limit, unit=quota.metric.unit)
+        """The one in force, and beside a temporary one its own."""
+        limit = self._utilisation(quota).limit
+        shown = cells.number(limit, unit=quota.metric.unit)
+        if limit == quota.limit:
+            return shown
+        words = gettext("for a while; else %s") % cells.readable(quota.limit)
+        return format_html('<div>{}<span class="mb-number mb-small mb-quiet">{}</span></div>', shown, words)
+
+    @admin.display(description=_("limit in force"))
+    def in_force(self, quota: ProjectQuota) -> SafeString:
+        return self.limit_shown(quota)
 
     @admin.display(description=_("each"))
     def each(self, quota: ProjectQuota) -> str:

@@ -229,7 +229,7 @@ class UsageThresholdAdmin(EditableAdmin):
         number = cells.number(threshold.level, unit=threshold.metric.unit)
         if threshold.quota_fraction is None:
             return number
-        share = gettext("%s %% of the quota") % plain(threshold.quota_fraction * 100)
+        share = gettext("%s%% of the quota") % plain(threshold.quota_fraction * 100)
         return format_html('{}<span class="mb-number mb-quiet mb-small">{}</span>', number, share)
 
     @admin.display(description=_("each"))
@@ -325,6 +325,7 @@ class UsageThresholdAdmin(EditableAdmin):
                 _("Both say clearly that they are a test. No alert is opened and nothing is refused."),
             ],
             button=_("Send the test"),
+            is_harmless=True,
             back_url=back_url,
             original=threshold,
         )

@@ -66,7 +66,7 @@ def test_text_says_how_much_of_what_when_and_what_happens_now(acme, tokens):
     post_alerts(at_once=True)
 
     mail = OutgoingMail.objects.get()
-    assert mail.subject == "Tokens in acme: customer kim is at 81 % of 1,000,000 token"
+    assert mail.subject == "Tokens in acme: customer kim is at 81% of 1,000,000 token"
     noticed = mail.text.split("Noticed      ")[1].splitlines()[0]
     url = f"{project_settings.PUBLIC_URL}/admin/quotas/alert/{Alert.objects.get().pk}/change/"
     assert mail.text == (
@@ -76,7 +76,7 @@ def test_text_says_how_much_of_what_when_and_what_happens_now(acme, tokens):
         "Acme & Sons (acme)\n"
         "\n"
         "    812,345 token of 1,000,000 token\n"
-        "    [################....] 81 %\n"
+        "    [################....] 81%\n"
         "\n"
         "What happens now\n"
         "This threshold refuses nothing: further usage is recorded as before.\n"
@@ -91,7 +91,7 @@ def test_text_says_how_much_of_what_when_and_what_happens_now(acme, tokens):
         "You get this because your address is named by a threshold of Acme & Sons.\n"
         "Whoever runs Meterbook there can change that.\n"
     )
-    for part in ("812,345 token", "of 1,000,000 token · 81 %", "Acme &amp; Sons (acme)", "May 2024", url):
+    for part in ("812,345 token", "of 1,000,000 token · 81%", "Acme &amp; Sons (acme)", "May 2024", url):
         assert part in mail.html
 
 
