@@ -47,7 +47,7 @@ class ThresholdForm(ReasonForm, VerbForm):
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text=_(
             "People are told once when usage is near: at this share of the level. 80 is usual. Empty: no "
-            "early warning, which suits steps such as 50, 80, 100."
+            "early warning; several steps such as 50, 80, 100 have none unless you change this."
         ),
     )
     notify_emails = forms.CharField(
@@ -97,7 +97,11 @@ class ThresholdForm(ReasonForm, VerbForm):
         return fractions
 
     def clean_approach_percent(self) -> Decimal | None:
+        """Steps warn each other; none of several warns early unless somebody says so."""
         text = self.cleaned_data["approach_percent"].strip()
+        is_step = len(self.cleaned_data.get("percent_of_quota") or ()) > 1
+        if is_step and "approach_percent" not in self.changed_data:
+            return None
         return percent_from(text) if text else None
 
     def clean_notify_emails(self) -> list[str]:

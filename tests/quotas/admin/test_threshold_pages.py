@@ -94,14 +94,15 @@ def test_threshold_is_set_by_the_form(staff, acme, tokens):
     assert threshold.notify_emails == ["ops@example.com", "finance@example.com"]
 
 
-def test_steps_become_a_threshold_each(staff, acme, tokens):
+@pytest.mark.parametrize(("asked", "early"), [("", None), ("80", None), ("90", Decimal("0.9"))])
+def test_steps_become_a_threshold_each_and_warn_early_only_when_asked(staff, acme, tokens, asked, early):
     a_quota(acme, tokens, limit="1000", mode="monitor")
-    form = a_form(acme, tokens, percent_of_quota="50, 80,100 %", approach_percent="", subject_id="*")
+    form = a_form(acme, tokens, percent_of_quota="50, 80,100 %", approach_percent=asked, subject_id="*")
 
     response = staff.post(reverse(ADD), form, follow=True)
 
     levels = UsageThreshold.objects.order_by("level").values_list("level", "approach_fraction")
-    assert list(levels) == [(Decimal(500), None), (Decimal(800), None), (Decimal(1000), None)]
+    assert list(levels) == [(Decimal(500), early), (Decimal(800), early), (Decimal(1000), early)]
     assert "3 thresholds were added, one for each step." in response.content.decode()
 
 
