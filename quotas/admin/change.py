@@ -3,8 +3,6 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -12,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
-from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
 from quotas.models import QuotaChange
 
 from .history import HistoryAdmin, changes_in_words
@@ -41,21 +38,8 @@ class QuotaChangeAdmin(HistoryAdmin):
     list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))
     search_fields = ("pgh_obj",)
     search_help_text = _("#number of a quota, or the key of its project or metric")
+    related = ("project", "metric")
     fieldsets = ((None, {"fields": ("when", "of_quota", "what", "who", "why", "through")}),)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if term.startswith("#"):
-            return queryset.filter(pgh_obj=id_from(term[1:]) or 0), False
-        return queryset.filter(project__key=term) | queryset.filter(metric__key=term), False
-
-    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
-        rows = changelist.queryset.select_related("project", "metric")
-        return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
 
     # -- columns -----------------------------------------------------------------------------------------
 

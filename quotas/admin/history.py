@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -12,7 +13,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.admin import cells
-from metering.admin.paging import LargeTableAdmin
+from metering.admin.paging import (
+    LargeTableAdmin,
+    Place,
+    PlaceChangeList,
+    RowPage,
+    id_from,
+    page_by_id,
+)
 
 
 def history_of(model: str, object_id: str) -> HttpResponse:
@@ -22,7 +30,29 @@ def history_of(model: str, object_id: str) -> HttpResponse:
 
 
 class HistoryAdmin(LargeTableAdmin):
-    """Rows that a trigger writes, newest first by primary key."""
+    """Rows that a trigger writes, newest first by primary key; found by number, project or metric."""
+
+    related: tuple[str, ...] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.startswith("#"):
+            return queryset.filter(pgh_obj=id_from(term[1:]) or 0), False
+        return self.keyed(queryset, term), False
+
+    def keyed(self, queryset: QuerySet, key: str) -> QuerySet:
+        """The changes of limits of the project or the metric with that key."""
+        return queryset.filter(project__key=key) | queryset.filter(metric__key=key)
+
+    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
+        rows = changelist.queryset
+        if self.related:
+            rows = rows.select_related(*self.related)
+        return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """What each was before: one query."""

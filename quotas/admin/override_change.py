@@ -13,7 +13,6 @@ from django.utils.translation import gettext_lazy as _
 
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter
-from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
 from quotas.models import OverrideChange, QuotaChange
 
 from .history import HistoryAdmin, changes_in_words
@@ -42,19 +41,10 @@ class OverrideChangeAdmin(HistoryAdmin):
     search_help_text = _("#number of a temporary limit, or the key of a project or metric")
     fieldsets = ((None, {"fields": ("when", "of_quota", "what", "who", "why", "through")}),)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet, search_term: str
-    ) -> tuple[QuerySet, bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if term.startswith("#"):
-            return queryset.filter(pgh_obj=id_from(term[1:]) or 0), False
-        named = QuotaChange.objects.filter(project__key=term) | QuotaChange.objects.filter(metric__key=term)
-        return queryset.filter(quota_id__in=named.values("pgh_obj_id")), False
-
-    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
-        return page_by_id(changelist.queryset, place=Place.from_text(place), size=self.list_per_page)
+    def keyed(self, queryset: QuerySet, key: str) -> QuerySet:
+        """By the quota, which may be gone: as its own history has it."""
+        named = QuotaChange.objects.filter(project__key=key) | QuotaChange.objects.filter(metric__key=key)
+        return queryset.filter(quota_id__in=named.values("pgh_obj_id"))
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """What each was before, and of which quota: one query each."""
