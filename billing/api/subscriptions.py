@@ -10,11 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.billing_cycles import period_at, periods_until
-from billing.change_previews import ChangePreview, preview_of_cancellation, preview_of_change
+from billing.billing_cycles import periods_until
+from billing.change_previews import preview_of_cancellation, preview_of_change
 from billing.models import BillingAccount, BillingCycle, Plan, Subscription
-from billing.money import amount_text
-from billing.periods import BillingPeriod
 from billing.subscriptions import (
     LATEST,
     cancel,
@@ -31,7 +29,7 @@ from metering.api.visibility import principal_of_request, visible_project
 from metering.clock import database_now
 from metering.errors import Invalid
 from metering.principal import Principal
-from metering.texts.timestamps import NotAnInstant, instant_from, iso
+from metering.texts.timestamps import NotAnInstant, instant_from
 
 from .catalogue_documents import (
     ChangePreviewDocument,
@@ -43,6 +41,7 @@ from .catalogue_documents import (
     SubscriptionRequestDocument,
     WhenDocument,
 )
+from .subscription_answers import shown, shown_period, shown_preview
 from .visible import (
     account_of_project,
     named_or_own_project,
@@ -198,7 +197,7 @@ class SubscriptionPeriodsView(APIView):
         until = query.instant("until", zone=query.zone()) or database_now()
         periods = periods_until(visible_subscription(request, subscription_id), min(until, LATEST))
         return Response(
-            {"results": [_shown_period(period) for period in itertools.islice(periods, MAX_PERIODS)]}
+            {"results": [shown_period(period) for period in itertools.islice(periods, MAX_PERIODS)]}
         )
 
 
@@ -234,7 +233,7 @@ class SubscriptionChangePlanPreviewView(APIView):
     def post(self, request: Request, subscription_id: int) -> Response:
         subscription, now = visible_subscription(request, subscription_id), database_now()
         plan, at = _order(request, subscription, now=now)
-        return Response(_shown_preview(preview_of_change(subscription, plan=plan, at=at, now=now)))
+        return Response(shown_preview(preview_of_change(subscription, plan=plan, at=at, now=now)))
 
 
 class SubscriptionWithdrawChangeView(APIView):
@@ -283,7 +282,7 @@ class SubscriptionCancelPreviewView(APIView):
         subscription, now = visible_subscription(request, subscription_id), database_now()
         members = members_of(request.data or {}, known=("when", "at"))
         preview = preview_of_cancellation(subscription, at=_at(members, now=now), now=now)
-        return Response(_shown_preview(preview))
+        return Response(shown_preview(preview))
 
 
 class SubscriptionWithdrawCancellationView(APIView):
@@ -362,69 +361,3 @@ def _day(members: Mapping[str, Any], name: str) -> dt.date | None:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise Invalid("Must be a date, such as 2026-01-31.", field=name) from None
-
-
-def shown(subscription: Subscription, *, now: dt.datetime) -> dict[str, Any]:
-    cycles = sorted(subscription.cycles.all(), key=lambda row: (row.after is not None, row.after))
-    cycle, period = cycles[-1], period_at(subscription, now)
-    successor = next((each for each in subscription.replacements.all() if not each.is_empty), None)
-    is_calendar = cycle.anchor == BillingCycle.Anchor.CALENDAR
-    return {
-        "id": subscription.pk,
-        "account": subscription.account_id,
-        "project": subscription.account.project.key,
-        "plan": subscription.plan.key,
-        "plan_version": subscription.plan.version,
-        "currency": subscription.currency,
-        "effective_from": iso(subscription.effective_from),
-        "effective_until": _iso_or_none(subscription.effective_until),
-        "trial_until": _iso_or_none(subscription.trial_until),
-        "cancelled_at": _iso_or_none(subscription.cancelled_at),
-        "anchor": cycle.anchor,
-        "anchor_on": None if is_calendar else cycle.anchor_on.isoformat(),
-        "replaces": subscription.replaces_id,
-        "replaced_by": successor.pk if successor else None,
-        "current_period": None if period is None else _shown_period(period),
-    }
-
-
-def _shown_period(period: BillingPeriod) -> dict[str, Any]:
-    return {
-        "start": iso(period.start),
-        "end": iso(period.end),
-        "first_day": period.service.start.isoformat(),
-        "days": period.service.count,
-        "of_days": period.full.count,
-        "is_trial": period.is_trial,
-    }
-
-
-def _shown_preview(preview: ChangePreview) -> dict[str, Any]:
-    def amount(value: Any) -> str:
-        return amount_text(value, preview.currency)
-
-    return {
-        "at": iso(preview.at),
-        "currency": preview.currency,
-        "ended_period": _shown_period(preview.cut) if preview.cut else None,
-        "begun_period": _shown_period(preview.rest) if preview.rest else None,
-        "restarts_cycle": preview.restarts_cycle,
-        "lines": [
-            {
-                "kind": line.kind,
-                "name": line.name,
-                "amount": amount(line.amount),
-                "days": line.days,
-                "of_days": line.of_days,
-                "due": line.due,
-            }
-            for line in preview.lines
-        ],
-        "due_now": amount(preview.due_now),
-        "metrics_lost": list(preview.metrics_lost),
-        "metrics_gained": list(preview.metrics_gained),
-    }
-
-
-def _iso_or_none(instant: dt.datetime | None) -> str | None:
-    return None if instant is None else iso(instant)
