@@ -74,3 +74,109 @@ class NotInForce(Conflict):
 
     def __init__(self, subscription: Subscription, *, at: dt.datetime) -> None:
         super().__init__(f"The subscription {subscription.pk} isn't in force at {iso(at)}.", field="at")
+
+
+class DocumentIsIssued(Conflict):
+    """Issued documents never change."""
+
+    code = "document_is_issued"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"{number} is issued and never changes; issue a credit note.")
+
+
+class DocumentIsDraft(Conflict):
+    """Only issued documents can be paid, voided or credited."""
+
+    code = "document_is_draft"
+
+    def __init__(self) -> None:
+        super().__init__("The document is a draft; issue it first.")
+
+
+class DraftOutdated(Conflict):
+    """What the draft is made of changed after it was computed."""
+
+    code = "draft_outdated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The account, its subscriptions or its documents changed after this draft was computed; compute"
+            " it again and look at it."
+        )
+
+
+class GraceNotOver(Conflict):
+    """The days of grace for late usage aren't over."""
+
+    code = "grace_not_over"
+
+    def __init__(self, *, until: dt.datetime) -> None:
+        super().__init__(
+            f"Usage may still arrive until {iso(until)}; issue it then, or say that it is early."
+        )
+
+
+class ApprovalMissing(Conflict):
+    """Somebody else has to approve it first."""
+
+    code = "approval_missing"
+
+    def __init__(self, limit_text: str) -> None:
+        super().__init__(
+            f"What was added by hand, or the credit note, comes to more than {limit_text}; a second person"
+            " has to approve the document as it is now."
+        )
+
+
+class OwnWorkNotApproved(Conflict):
+    """Nobody approves what they edited themselves."""
+
+    code = "own_work_not_approved"
+
+    def __init__(self) -> None:
+        super().__init__("You edited this document last; somebody else has to approve it.")
+
+
+class SellerUnknown(Conflict):
+    """Documents name who issues them."""
+
+    code = "seller_unknown"
+
+    def __init__(self) -> None:
+        super().__init__("Say who issues invoices first: legal name and address of the seller.")
+
+
+class NothingToIssue(Conflict):
+    """A document has at least one line."""
+
+    code = "nothing_to_issue"
+
+    def __init__(self) -> None:
+        super().__init__("The draft has no lines.")
+
+
+class InvoiceIsPaid(Conflict):
+    """Payments are allocated to the invoice."""
+
+    code = "invoice_is_paid"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"Payments are allocated to {number}; take them back first, or issue a credit note.")
+
+
+class InvoiceCorrectedSince(Conflict):
+    """A later document stands on the lines of this one."""
+
+    code = "invoice_corrected_since"
+
+    def __init__(self, number: str, *, later: str) -> None:
+        super().__init__(
+            f"{later} corrects or credits {number}; void that one first, or issue a credit note."
+        )
+
+
+class TooMuch(Conflict):
+    """More than there is."""
+
+    code = "too_much"

@@ -111,7 +111,7 @@ METERING_TICK_OBSERVERS = [
     "quotas.bus.TickNews",
 ]
 # Triggers that apps guard rows of theirs with: `check`, `verify` and `doctor --fix-guards` know them.
-ROW_GUARDS = ["billing.guards.CATALOGUE_GUARDS"]
+ROW_GUARDS = ["billing.guards.CATALOGUE_GUARDS", "billing.guards.DOCUMENT_GUARDS"]
 # What `verify` checks, in this order. An app adds a check of its own by its dotted path.
 VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.GUARDS",

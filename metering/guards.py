@@ -130,6 +130,19 @@ BEGIN
 END
 """,
 )
+# Migration 0002 of billing.
+_REFUSE_SETTLEMENT_CHANGE = GuardFunction(
+    "billing_refuse_settlement_change",
+    """
+BEGIN
+    RAISE EXCEPTION 'Payments and credit are append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'settlement_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'Record a row that takes it back.';
+END
+""",
+)
 GUARDED_TABLES = (
     GuardedTable(LEDGER, "the ledger", "usage_event", _REFUSE_LEDGER_CHANGE),
     GuardedTable("metering_correction", "the corrections", "correction", _REFUSE_CORRECTION_CHANGE),
@@ -145,6 +158,9 @@ GUARDED_TABLES = (
     GuardedTable(
         "quotas_thresholdchange", "the history of thresholds", "threshold_change", _REFUSE_HISTORY_CHANGE
     ),
+    GuardedTable("billing_payment", "the payments", "payment", _REFUSE_SETTLEMENT_CHANGE),
+    GuardedTable("billing_creditgrant", "the credit grants", "credit_grant", _REFUSE_SETTLEMENT_CHANGE),
+    GuardedTable("billing_creditentry", "the credit entries", "credit_entry", _REFUSE_SETTLEMENT_CHANGE),
 )
 _FIX = "Run `manage.py doctor --fix-guards` as the owner."
 _READ_FUNCTION = (

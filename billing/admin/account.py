@@ -19,10 +19,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
-from billing.accounts import FIELDS, change_account, open_account
-from billing.billing_cycles import period_at
 from billing.models import BillingAccount, Subscription
-from billing.unbilled import Unbilled, unbilled_usage_of
+from billing.selling.accounts import FIELDS, change_account, open_account
+from billing.selling.billing_cycles import period_at
+from billing.selling.unbilled import Unbilled, unbilled_usage_of
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.admin.project_forms import time_zone_choices
@@ -147,14 +147,18 @@ class BillingAccountAdmin(EditableAdmin):
         "payment_terms_days",
         "issue_grace_days",
         "invoice_emails",
+        "issues_automatically",
     )
+    _limits = ("approval_above", "approve_corrections_above", "write_off_below")
     add_fieldsets = (
         (None, {"fields": ("project", *_identity)}),
         (_("Invoices"), {"fields": _invoicing}),
+        (_("Approval and corrections"), {"fields": _limits}),
     )
     fieldsets = (
         (None, {"fields": ("payer_fixed", *_identity)}),
         (_("Invoices"), {"fields": _invoicing}),
+        (_("Approval and corrections"), {"fields": _limits}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

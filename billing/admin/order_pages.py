@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from billing.change_previews import ChangePreview, preview_of_cancellation, preview_of_change
 from billing.models import Subscription
-from billing.subscriptions import cancel, change_plan, withdraw_cancellation, withdraw_change
+from billing.selling.change_previews import ChangePreview, preview_of_cancellation, preview_of_change
+from billing.selling.subscriptions import cancel, change_plan, withdraw_cancellation, withdraw_change
 from metering.admin.base import EditableAdmin
 from metering.clock import database_now
 from metering.errors import MeterbookError

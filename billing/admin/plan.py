@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
 from billing.models import Plan, Price
 from billing.money import SCALES
-from billing.plans import (
+from billing.selling.plans import (
     DRAFT_FIELDS,
     change_draft,
     define_plan,

@@ -12,7 +12,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.models import Plan
-from billing.plans import (
+from billing.selling.plans import (
     archive_plan,
     clone_plan,
     publish_plan,

@@ -17,8 +17,8 @@ from unfold.widgets import (
 )
 
 from billing.models import Plan, Price
-from billing.price_lists import PriceDraft, draft_from, ensure_sound
 from billing.rating import price_json
+from billing.selling.price_lists import PriceDraft, draft_from, ensure_sound
 from metering.admin.metric_form import LabelFilterField
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition

@@ -13,8 +13,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Plan, Price
-from billing.plans import change_prices
-from billing.price_lists import PriceDraft, draft_of
+from billing.selling.plans import change_prices
+from billing.selling.price_lists import PriceDraft, draft_of
 from metering.admin.base import EditableAdmin
 from metering.errors import MeterbookError
 from metering.texts.numbers import NotANumber, decimal_from

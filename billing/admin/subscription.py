@@ -13,10 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
-from billing.billing_cycles import period_at
 from billing.models import BillingAccount, Subscription
 from billing.periods import BillingPeriod
-from billing.subscriptions import subscribe, successor_of
+from billing.selling.billing_cycles import period_at
+from billing.selling.subscriptions import subscribe, successor_of
 from metering.admin import cells
 from metering.clock import database_now
 from metering.measuring.windows import zone_named

@@ -7,13 +7,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.accounts import FIELDS, change_account, open_account
 from billing.models import BillingAccount
+from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, members_of
 from metering.api.visibility import principal_of_request, visible_project
 from metering.clock import database_now
+from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
 
 from .catalogue_documents import (
@@ -109,13 +110,24 @@ class BillingAccountView(APIView):
 
 
 def _fields(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if name in FIELDS and value is not None}
+    """Null is absence, but for limits, where it says that there is none."""
+    return {
+        name: value
+        for name, value in members.items()
+        if name in FIELDS and (value is not None or name in LIMITS)
+    }
 
 
 def shown(account: BillingAccount) -> dict[str, Any]:
     return {
         "id": account.pk,
         "project": account.project.key,
-        **{name: getattr(account, name) for name in FIELDS},
+        **{name: getattr(account, name) for name in FIELDS if name not in LIMITS},
+        **{name: _limit_text(account, name) for name in LIMITS},
         "created_at": iso(account.created_at),
     }
+
+
+def _limit_text(account: BillingAccount, name: str) -> str | None:
+    limit = getattr(account, name)
+    return None if limit is None else plain(limit)

@@ -96,6 +96,24 @@ class BillingAccountChangeDocument(serializers.Serializer):
     payment_terms_days = serializers.IntegerField(required=False)
     invoice_emails = serializers.ListField(child=serializers.EmailField(), required=False)
     issue_grace_days = serializers.IntegerField(required=False)
+    issues_automatically = serializers.BooleanField(
+        required=False, help_text="Billing runs issue drafts whose days of grace are over."
+    )
+    approval_above = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="Credit notes and lines by hand above this amount need a second person. Null: none does.",
+    )
+    approve_corrections_above = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="Corrections of invoiced periods above this amount wait for approval. Null: none does.",
+    )
+    write_off_below = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="Corrections of invoiced periods below this amount are written off. Null: none is.",
+    )
 
 
 class BillingAccountRequestDocument(BillingAccountChangeDocument):
@@ -122,6 +140,10 @@ class BillingAccountDocument(serializers.Serializer):
     payment_terms_days = serializers.IntegerField()
     invoice_emails = serializers.ListField(child=serializers.EmailField())
     issue_grace_days = serializers.IntegerField()
+    issues_automatically = serializers.BooleanField()
+    approval_above = serializers.CharField(allow_null=True)
+    approve_corrections_above = serializers.CharField(allow_null=True)
+    write_off_below = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 
 

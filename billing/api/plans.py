@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.models import Plan, Price
-from billing.plans import (
+from billing.selling.plans import (
     DRAFT_FIELDS,
     archive_plan,
     change_draft,
@@ -19,7 +19,7 @@ from billing.plans import (
     publish_plan,
     remove_draft,
 )
-from billing.price_lists import MEMBERS, PriceDraft, drafts_from, included_quantity
+from billing.selling.price_lists import MEMBERS, PriceDraft, drafts_from, included_quantity
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, choice_of, members_of, snake_case, text_of

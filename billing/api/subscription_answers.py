@@ -3,11 +3,11 @@
 import datetime as dt
 from typing import Any
 
-from billing.billing_cycles import period_at
-from billing.change_previews import ChangePreview
 from billing.models import BillingCycle, Subscription
 from billing.money import amount_text
 from billing.periods import BillingPeriod
+from billing.selling.billing_cycles import period_at
+from billing.selling.change_previews import ChangePreview
 from metering.texts.timestamps import iso
 
 

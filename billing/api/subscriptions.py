@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.billing_cycles import periods_until
-from billing.change_previews import preview_of_cancellation, preview_of_change
 from billing.models import BillingAccount, BillingCycle, Plan, Subscription
-from billing.subscriptions import (
+from billing.selling.billing_cycles import periods_until
+from billing.selling.change_previews import preview_of_cancellation, preview_of_change
+from billing.selling.subscriptions import (
     LATEST,
     cancel,
     change_plan,

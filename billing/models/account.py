@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from metering.models import Project
 
+from .amount import AmountField
+
 MAX_ADDRESS_LINES = 6
 MAX_TAX_RATES = 10
 MAX_INVOICE_EMAILS = 20
@@ -15,7 +17,7 @@ MAX_ISSUE_GRACE_DAYS = 31
 
 
 class BillingAccount(models.Model):
-    """The commercial profile of one paying project. Written by `billing.accounts`.
+    """The commercial profile of one paying project. Written by `selling.accounts`.
 
     May change at any time, but for its project, and for its currency once it has subscriptions. Issued
     documents copy what they show, so a change is seen by later ones only.
@@ -82,6 +84,42 @@ class BillingAccount(models.Model):
         default=1,
         help_text=_("How long a draft waits after its period for late usage, before it may be issued."),
     )
+    issues_automatically = models.BooleanField(
+        _("issue automatically"),
+        default=False,
+        help_text=_(
+            "On: billing runs issue a draft once its days of grace are over and nobody has to approve it. "
+            "Off: a draft waits in the review queue."
+        ),
+    )
+    approval_above = AmountField(
+        _("approval above"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Credit notes and lines added by hand that come to more than this need the approval of a second "
+            "person. Empty: none does."
+        ),
+    )
+    approve_corrections_above = AmountField(
+        _("approve corrections above"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Corrections of invoiced periods that come to more than this wait for approval. Empty: all are "
+            "billed automatically. 0: all wait."
+        ),
+    )
+    write_off_below = AmountField(
+        _("write off corrections below"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Corrections of invoiced periods that come to less than this are written off, on record."
+        ),
+    )
+    # Counts changes of what its drafts are made of: a draft that was computed before one is out of date.
+    revision = models.PositiveBigIntegerField(_("revision"), default=0, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:

@@ -1,5 +1,6 @@
 """The catalogue: plans in versions, and the prices on them."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -33,7 +34,7 @@ class PlanQuerySet(models.QuerySet["Plan"]):
 
 
 class Plan(models.Model):
-    """One version of what is sold under a key. Written by `billing.plans`.
+    """One version of what is sold under a key. Written by `selling.plans`.
 
     A draft changes freely; once published, it never does, and neither do its prices (guarded in the
     database): later versions are clones.
@@ -192,6 +193,16 @@ class Price(models.Model):
         help_text=_(
             "On: tiers, included quantity, minimum and maximum apply to each project by itself. Off: to the "
             "whole account."
+        ),
+    )
+    split_by = ArrayField(
+        models.CharField(max_length=200),
+        verbose_name=_("lines by"),
+        default=list,
+        blank=True,
+        help_text=_(
+            "A line for each project, or for each value of a label: project, labels.region. Amounts are "
+            "worked out of the whole and split by quantity. Empty: one line."
         ),
     )
     charged = models.CharField(

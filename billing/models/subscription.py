@@ -43,7 +43,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
 
 class Subscription(models.Model):
-    """From one instant to another, an account is on one plan version. Written by `billing.subscriptions`.
+    """From one instant to another, an account is on one plan version. Written by `selling.subscriptions`.
 
     A change of plan ends it and begins another that `replaces` it. Until `trial_until` nothing is charged.
     """
@@ -124,7 +124,7 @@ class Subscription(models.Model):
 class BillingCycle(models.Model):
     """On which local days the periods of a subscription begin, and on whose clocks; a row per change.
 
-    Written by `billing.subscriptions` and, when the account's zone changes, by `billing.accounts`. `after`
+    Written by `selling.subscriptions` and, when the account's zone changes, by `selling.accounts`. `after`
     is a boundary of the cycle before: the row rules the boundaries that follow it. Rows are only added, or
     overwritten while their day lies ahead.
     """

@@ -11,6 +11,11 @@ THRESHOLD_APPROACHING = "threshold.approaching"
 THRESHOLD_EXCEEDED = "threshold.exceeded"
 QUOTA_EXCEEDED = "quota.exceeded"
 QUOTA_SOFT_BREACHED = "quota.soft_breached"
+INVOICE_ISSUED = "invoice.issued"
+INVOICE_PAID = "invoice.paid"
+INVOICE_OVERDUE = "invoice.overdue"
+INVOICE_VOIDED = "invoice.voided"
+CREDIT_NOTE_ISSUED = "credit_note.issued"
 ENDPOINT_TESTED = "endpoint.tested"  # only ever sent to the endpoint that is tested
 
 
@@ -46,6 +51,18 @@ _QUOTA = {
     "period": "month",
     "period_start": "2026-11-01T00:00:00Z",
     "resets_at": "2026-12-01T00:00:00Z",
+}
+_INVOICE = {
+    "invoice": 118,
+    "number": "INV-000042",
+    "kind": "invoice",
+    "account": 5,
+    "currency": "EUR",
+    "total": "1249.50",
+    "amount_due": "1249.50",
+    "issued_on": "2026-12-02",
+    "due_on": "2027-01-01",
+    **_PERIOD,
 }
 
 KINDS: Mapping[str, EventKind] = {
@@ -100,6 +117,25 @@ KINDS: Mapping[str, EventKind] = {
             QUOTA_SOFT_BREACHED,
             "Usage went over a soft quota and was recorded; told once in each period.",
             _QUOTA,
+        ),
+        EventKind(INVOICE_ISSUED, "An invoice was issued: it has its number and never changes.", _INVOICE),
+        EventKind(INVOICE_PAID, "Nothing is owed on an invoice any more.", _INVOICE),
+        EventKind(INVOICE_OVERDUE, "An invoice wasn't paid by its due day; told once.", _INVOICE),
+        EventKind(
+            INVOICE_VOIDED,
+            "An invoice was taken back in full, by a credit note.",
+            {**_INVOICE, "credit_note": "CN-000007", "reason": "Billed to the wrong company."},
+        ),
+        EventKind(
+            CREDIT_NOTE_ISSUED,
+            "A credit note was issued; its amounts are negative.",
+            {
+                **_INVOICE,
+                "number": "CN-000007",
+                "kind": "credit_note",
+                "total": "-70.00",
+                "amount_due": "-70.00",
+            },
         ),
         EventKind(
             ENDPOINT_TESTED,

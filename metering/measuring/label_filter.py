@@ -179,6 +179,16 @@ class AnyOf(AllOf):
         return any(part.matches(labels) for part in self.parts)
 
 
+class NoneOf(AnyOf):
+    """No part matches."""
+
+    def matches(self, labels: Labels) -> bool:
+        return not super().matches(labels)
+
+    def sql(self, labels: str, params: Params) -> str:
+        return f"NOT {super().sql(labels, params)}"
+
+
 def filter_from(spec: Any, *, _depth: int = 0) -> AllOf:
     """The condition that a stored or posted filter spells. Raises `InvalidFilter`."""
     if not isinstance(spec, Mapping):

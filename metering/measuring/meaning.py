@@ -6,8 +6,9 @@ refused with its reason. SQL face: everything set-based over recorded events.
 
 """
 
+import copy
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +24,7 @@ from metering.texts.numbers import (
 )
 
 from .aggregations import AGGREGATIONS, Aggregate, Aggregation, TimeWeightedAverage
-from .label_filter import AllOf, Params, filter_from, is_absent, path_sql, text_sql, value_at
+from .label_filter import AllOf, NoneOf, Params, filter_from, is_absent, path_sql, text_sql, value_at
 from .steps import Steps
 from .streams import NO_VALUE, value_key_of, value_key_sql
 
@@ -108,6 +109,24 @@ class Meaning:
     def carries_level(self) -> bool:
         """Whether a window's value depends on what came before it: a level lasts until it changes."""
         return isinstance(self.aggregation, TimeWeightedAverage)
+
+    def narrowed(self, match: Mapping[str, Any], *, excluding: Sequence[Mapping[str, Any]] = ()) -> "Meaning":
+        """The same of those events alone whose labels match, and match none of `excluding`.
+
+        Events are filtered first and aggregated then, so steps are between the readings that are left. What
+        it says of rollups holds for labels that they keep; read it at a position, from the ledger. Raises
+        `InvalidFilter`.
+        """
+        narrowed = copy.copy(self)
+        narrowed.filter = AllOf(
+            [
+                self.filter,
+                filter_from(match),
+                *([NoneOf([*map(filter_from, excluding)])] if excluding else ()),
+            ]
+        )
+        narrowed.has_filter = len(narrowed.filter) > 0
+        return narrowed
 
     def matches(self, labels: Mapping[str, Any]) -> bool:
         return not self.has_filter or self.filter.matches(labels)

@@ -14,7 +14,8 @@ BUCKET, STREAM, PRIMARY_LABELS = "bucket", "stream", "group"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose usage. `project_ids`: of those projects (None: of all); `payer_id`: billed to that project.
+    """Whose usage. `project_ids`: of those projects (None: of all); `payer_id`: billed to that project,
+    `payer_ids` to one of those.
 
     With `either`, usage that is the one or the other, each event once: what a quota counts.
     """
@@ -22,6 +23,7 @@ class Scope:
     project_ids: Sequence[int] | None = None
     payer_id: int | None = None
     either: bool = False
+    payer_ids: Sequence[int] | None = None
 
     def sql(self, alias: str, params: Params) -> str:
         clauses = []
@@ -29,6 +31,8 @@ class Scope:
             clauses.append(f"{alias}.project_id = ANY ({params.add(list(self.project_ids))}::bigint[])")
         if self.payer_id is not None:
             clauses.append(f"{alias}.billing_scope_id = {params.add(self.payer_id)}")
+        if self.payer_ids is not None:
+            clauses.append(f"{alias}.billing_scope_id = ANY ({params.add(list(self.payer_ids))}::bigint[])")
         return "(" + (" OR " if self.either else " AND ").join(clauses) + ")" if clauses else "TRUE"
 
 

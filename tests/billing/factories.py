@@ -4,12 +4,12 @@ import datetime as dt
 import itertools
 from typing import Any
 
-from billing.accounts import open_account
 from billing.models import BillingAccount, Plan, Price, Subscription
-from billing.plans import define_plan, publish_plan
-from billing.price_lists import PriceDraft
 from billing.rating import price_from
-from billing.subscriptions import subscribe
+from billing.selling.accounts import open_account
+from billing.selling.plans import define_plan, publish_plan
+from billing.selling.price_lists import PriceDraft
+from billing.selling.subscriptions import subscribe
 from metering.models import MetricDefinition, Project
 from tests.factories import at
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection
 
 from billing.errors import PlanIsFixed, UsageTakenAlready
 from billing.models import Plan, Price, Subscription
-from billing.plans import change_draft, clone_plan, publish_plan
+from billing.selling.plans import change_draft, clone_plan, publish_plan
 from metering.errors import Conflict
 from metering.guards import fix_guards
 from tests.billing.factories import a_draft, a_fee, a_plan, a_subscription, a_usage_price, an_account

@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import BillingAccount, Plan, Subscription
-from billing.plans import archive_plan
-from billing.subscriptions import cancel, change_plan
+from billing.selling.plans import archive_plan
+from billing.selling.subscriptions import cancel, change_plan
 from metering.attributing.scope_tree import attribute
 from tests.billing.factories import (
     a_draft,

@@ -205,6 +205,10 @@ def test_account_is_opened_shown_and_changed(tree):
         "payment_terms_days": 14,
         "invoice_emails": ["bills@acme.test"],
         "issue_grace_days": 1,
+        "issues_automatically": False,
+        "approval_above": None,
+        "approve_corrections_above": None,
+        "write_off_below": None,
     }
     changed = call("PATCH", f"/billing-accounts/{account.pk}/", {"legal_name": "Acme AG", "tax_rates": []})
     assert (changed.json()["legal_name"], changed.json()["tax_rates"]) == ("Acme AG", [])

@@ -7,14 +7,13 @@ from decimal import Decimal
 
 from django.db import connection
 
+from billing.models import BillingAccount, Price, SubscriptionItem
 from metering.answering.usage import Scope, usage_total
 from metering.catalogue import current
 from metering.measuring.label_filter import Params, filter_from
 from metering.measuring.meaning import Meaning
 from metering.measuring.streams import TOTAL
 from metering.models import PendingContribution, UsageMeterRollup
-
-from .models import BillingAccount, Price, SubscriptionItem
 
 Interval = tuple[dt.datetime, dt.datetime]
 

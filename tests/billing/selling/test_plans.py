@@ -3,7 +3,7 @@ from django.db import IntegrityError, connection, transaction
 
 from billing.errors import PlanIsFixed
 from billing.models import Plan, Price
-from billing.plans import (
+from billing.selling.plans import (
     archive_plan,
     change_draft,
     change_prices,
@@ -11,13 +11,12 @@ from billing.plans import (
     publish_plan,
     remove_draft,
 )
-from billing.price_lists import PriceDraft
+from billing.selling.price_lists import PriceDraft
 from metering.defining.definitions import archive_metric
 from metering.errors import Conflict, Invalid, NotFound
 from metering.guards import fix_guards, guard_breaches
+from tests.billing.factories import a_draft, a_fee, a_plan, a_usage_price, prices_of
 from tests.factories import a_metric, a_project
-
-from .factories import a_draft, a_fee, a_plan, a_usage_price, prices_of
 
 pytestmark = pytest.mark.django_db
 
@@ -86,7 +85,9 @@ def test_draft_changes_and_published_plan_does_not():
         ),
         (lambda plan: connection.cursor().execute("DELETE FROM billing_plan"), "published_plan_is_fixed"),
         (
-            lambda plan: connection.cursor().execute("SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE billing_price"),
+            lambda plan: connection.cursor().execute(
+                "SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE billing_price CASCADE"
+            ),
             "price_of_published_plan_is_fixed",
         ),
     ],

@@ -6,20 +6,19 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from billing.models import MAX_PRICES, Plan, Price
+from billing.money import exact_text
+from billing.rating import Price as RatingPrice
+from billing.rating import price_from, price_json
+from billing.rating.dynamic import Dynamic
+from billing.rating.flat import Flat
+from billing.rating.members import Members, exact_number
+from billing.rating.percentage import Percentage
 from metering.defining.definitions import storable_filter
 from metering.errors import Invalid, NotFound
 from metering.measuring.label_filter import InvalidFilter, filter_from
 from metering.measuring.meaning import steps_of
 from metering.models import MetricDefinition
-
-from .models import MAX_PRICES, Plan, Price
-from .money import exact_text
-from .rating import Price as RatingPrice
-from .rating import price_from, price_json
-from .rating.dynamic import Dynamic
-from .rating.flat import Flat
-from .rating.members import Members, exact_number
-from .rating.percentage import Percentage
 
 NAME_LENGTH = 200
 MEMBERS = (

@@ -4,28 +4,29 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from metering.errors import Conflict, Invalid, NotFound
-from metering.measuring.windows import UnknownTimeZone, zone_named
-from metering.models import Project
-from metering.texts.numbers import plain
-
-from .billing_cycles import move_cycles
-from .models import BillingAccount
-from .models.account import (
+from billing.models import BillingAccount
+from billing.models.account import (
     MAX_ADDRESS_LINES,
     MAX_INVOICE_EMAILS,
     MAX_ISSUE_GRACE_DAYS,
     MAX_PAYMENT_TERMS_DAYS,
     MAX_TAX_RATES,
 )
-from .money import SCALES
-from .rating.members import Members, exact_number
+from billing.money import SCALES
+from billing.rating.members import Members, exact_number
+from metering.errors import Conflict, Invalid, NotFound
+from metering.measuring.windows import UnknownTimeZone, zone_named
+from metering.models import Project
+from metering.texts.numbers import EXACT, plain
+
+from .billing_cycles import move_cycles
 
 FIELDS = (
     "legal_name",
@@ -38,9 +39,14 @@ FIELDS = (
     "payment_terms_days",
     "invoice_emails",
     "issue_grace_days",
+    "issues_automatically",
+    "approval_above",
+    "approve_corrections_above",
+    "write_off_below",
 )
 LINE_LENGTH = 200
 TAX_NAME_LENGTH = 50
+LIMITS = ("approval_above", "approve_corrections_above", "write_off_below")
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 
 
@@ -79,7 +85,7 @@ def change_account(
     """
     checked = _checked(changes)
     with transaction.atomic():
-        stored = held_account(account.pk)
+        stored = held_account(account.pk, is_changing=True)
         currency = checked.get("currency", stored.currency)
         if currency != stored.currency and stored.subscriptions.exists():
             raise Conflict(
@@ -97,13 +103,18 @@ def change_account(
     return account
 
 
-def held_account(account_id: int) -> BillingAccount:
-    """The account, its row ours until the transaction ends: its subscriptions change one after the other."""
-    return (
+def held_account(account_id: int, *, is_changing: bool = False) -> BillingAccount:
+    """The account, its row ours until the transaction ends: its subscriptions and documents change one after
+    the other. `is_changing`: what its drafts are made of changes, so those there are go out of date."""
+    account = (
         BillingAccount.objects.select_for_update(no_key=True, of=("self",))
         .select_related("project")
         .get(pk=account_id)
     )
+    if is_changing:
+        account.revision += 1
+        account.save(update_fields=["revision"])
+    return account
 
 
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,6 +133,8 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         "payment_terms_days": lambda value: _days(value, "payment_terms_days", MAX_PAYMENT_TERMS_DAYS),
         "invoice_emails": _emails,
         "issue_grace_days": lambda value: _days(value, "issue_grace_days", MAX_ISSUE_GRACE_DAYS),
+        "issues_automatically": lambda value: _flag(value, "issues_automatically"),
+        **{name: partial(_limit, name=name) for name in LIMITS},
     }
     return {name: readers[name](value) for name, value in fields.items()}
 
@@ -190,6 +203,25 @@ def _days(value: Any, name: str, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise Invalid(f"Must be a whole number from 0 to {most}.", field=name)
     return value
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid("Must be true or false.", field=name)
+    return value
+
+
+def _limit(value: Any, name: str) -> Decimal | None:
+    """An amount in the account's currency from which something else holds; None: never."""
+    if value is None:
+        return None
+    amount = exact_number(value, name)
+    if amount < 0:
+        raise Invalid("Must not be negative.", field=name)
+    exponent = amount.normalize(EXACT).as_tuple().exponent
+    if amount >= Decimal(10) ** 24 or (isinstance(exponent, int) and exponent < -4):
+        raise Invalid("Must be an amount with at most 24 digits and 4 decimals.", field=name)
+    return amount
 
 
 def _emails(value: Any) -> list[str]:

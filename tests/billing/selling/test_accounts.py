@@ -1,14 +1,13 @@
 import pytest
 
-from billing.accounts import change_account, open_account
 from billing.models import BillingAccount
-from billing.plans import remove_draft
+from billing.selling.accounts import change_account, open_account
+from billing.selling.plans import remove_draft
 from metering.attributing.scope_tree import remove_project
 from metering.errors import Conflict, Invalid, NotFound
 from metering.models import Project
+from tests.billing.factories import MARCH, a_draft, a_plan, a_subscription, an_account
 from tests.factories import a_project
-
-from .factories import MARCH, a_draft, a_plan, a_subscription, an_account
 
 
 @pytest.mark.django_db

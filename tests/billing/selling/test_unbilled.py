@@ -4,12 +4,11 @@ import datetime as dt
 
 import pytest
 
-from billing.unbilled import gaps_between, unbilled_usage_of
+from billing.selling.unbilled import gaps_between, unbilled_usage_of
 from metering.attributing.scope_tree import attribute
 from metering.rolling_up.rollups import roll_up
+from tests.billing.factories import MARCH, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, a_void_of, an_event, at, recorded
-
-from .factories import MARCH, a_plan, a_subscription, a_usage_price, an_account
 
 APRIL, MAY = at("2026-04-01T00:00:00Z"), at("2026-05-01T00:00:00Z")
 

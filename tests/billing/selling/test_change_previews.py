@@ -4,13 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from billing.change_previews import preview_of_cancellation, preview_of_change
 from billing.errors import UsageTakenAlready
 from billing.models import Subscription, SubscriptionItem
+from billing.selling.change_previews import preview_of_cancellation, preview_of_change
 from metering.errors import Conflict
+from tests.billing.factories import a_fee, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, at
-
-from .factories import a_fee, a_plan, a_subscription, a_usage_price, an_account
 
 pytestmark = pytest.mark.django_db
 

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from billing.accounts import change_account
-from billing.billing_cycles import periods_until
 from billing.errors import (
     ChangeScheduledAlready,
     NotInForce,
@@ -15,8 +13,10 @@ from billing.errors import (
     WrongCurrency,
 )
 from billing.models import BillingAccount, Subscription, SubscriptionItem
-from billing.plans import archive_plan
-from billing.subscriptions import (
+from billing.selling.accounts import change_account
+from billing.selling.billing_cycles import periods_until
+from billing.selling.plans import archive_plan
+from billing.selling.subscriptions import (
     cancel,
     change_plan,
     move_anchor,
@@ -25,9 +25,8 @@ from billing.subscriptions import (
     withdraw_change,
 )
 from metering.errors import Conflict, Invalid, NotFound
+from tests.billing.factories import MARCH, a_draft, a_fee, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, at
-
-from .factories import MARCH, a_draft, a_fee, a_plan, a_subscription, a_usage_price, an_account
 
 pytestmark = pytest.mark.django_db
 

@@ -11,14 +11,14 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from billing.models import Plan, Price, Subscription
+from billing.money import exact_text
+from billing.periods import BillingPeriod
+from billing.proration import Fee, credit_for, fee_for
+from billing.rating.flat import Flat
 from metering.texts.numbers import EXACT
 
 from .billing_cycles import period_at
-from .models import Plan, Price, Subscription
-from .money import exact_text
-from .periods import BillingPeriod
-from .proration import Fee, credit_for, fee_for
-from .rating.flat import Flat
 from .subscriptions import cancel, change_plan, restarts_cycle
 
 

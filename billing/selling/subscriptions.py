@@ -9,15 +9,21 @@ from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
 
+from billing.errors import (
+    ChangeScheduledAlready,
+    NotInForce,
+    PlanNotForSale,
+    UsageTakenAlready,
+    WrongCurrency,
+)
+from billing.models import BillingAccount, BillingCycle, Plan, Price, Subscription, SubscriptionItem
+from billing.periods import calendar_anchor
 from metering.errors import Conflict, Invalid, NotFound
 from metering.measuring.windows import zone_named
 from metering.texts.timestamps import EARLIEST, iso
 
 from .accounts import held_account
 from .billing_cycles import move_cycles, period_at
-from .errors import ChangeScheduledAlready, NotInForce, PlanNotForSale, UsageTakenAlready, WrongCurrency
-from .models import BillingAccount, BillingCycle, Plan, Price, Subscription, SubscriptionItem
-from .periods import calendar_anchor
 from .plans import constraint_of
 
 TAKEN_ONCE = "usage_taken_once"
@@ -47,7 +53,7 @@ def subscribe(
     if anchor == BillingCycle.Anchor.CALENDAR and anchor_on is not None:
         raise Invalid("The calendar has its own days; an anniversary counts from one.", field="anchor_on")
     with transaction.atomic():
-        held = held_account(account.pk)
+        held = held_account(account.pk, is_changing=True)
         plan = _sold(plan, held)
         zone = zone_named(held.timezone)
         subscription = _begun(
@@ -78,7 +84,7 @@ def change_plan(
     what `subscribe` does, `NotInForce`, `ChangeScheduledAlready`, and `Conflict` for the same plan version.
     """
     with transaction.atomic():
-        held = held_account(subscription.account_id)
+        held = held_account(subscription.account_id, is_changing=True)
         stored = _stored(subscription)
         _ensure_open(stored)
         instant = _instant(stored, at=at, now=now)
@@ -116,7 +122,7 @@ def withdraw_change(subscription: Subscription, *, now: dt.datetime) -> Subscrip
     Raises `Conflict` where none lies ahead.
     """
     with transaction.atomic():
-        held_account(subscription.account_id)
+        held_account(subscription.account_id, is_changing=True)
         stored = _stored(subscription)
         successor = successor_of(stored)
         if successor is None or successor.effective_from <= now:
@@ -134,7 +140,7 @@ def cancel(subscription: Subscription, *, now: dt.datetime, at: dt.datetime | No
     `NotInForce` where it ends no later anyway.
     """
     with transaction.atomic():
-        held_account(subscription.account_id)
+        held_account(subscription.account_id, is_changing=True)
         stored = _stored(subscription)
         successor = successor_of(stored)
         if successor is not None:
@@ -155,7 +161,7 @@ def withdraw_cancellation(subscription: Subscription, *, now: dt.datetime) -> Su
     another subscription was to take over.
     """
     with transaction.atomic():
-        held_account(subscription.account_id)
+        held_account(subscription.account_id, is_changing=True)
         stored = _stored(subscription)
         if stored.cancelled_at is None:
             raise Conflict("The subscription isn't cancelled.")
@@ -180,7 +186,7 @@ def move_anchor(
     if anchor == BillingCycle.Anchor.ANNIVERSARY and anchor_on is None:
         raise Invalid("Name the day that periods count from.", field="anchor_on", code="missing_field")
     with transaction.atomic():
-        account = held_account(subscription.account_id)
+        account = held_account(subscription.account_id, is_changing=True)
         stored = _stored(subscription)
         if stored.is_empty or (stored.effective_until is not None and stored.effective_until <= now):
             raise NotInForce(stored, at=now)

@@ -10,13 +10,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
+from billing.errors import PlanIsFixed
+from billing.models import MAX_INTERVAL_COUNT, Plan, Price
+from billing.money import SCALES
 from metering.errors import Conflict, Invalid, NotFound
 from metering.locks import hold_tree
 from metering.models import Project
 
-from .errors import PlanIsFixed
-from .models import MAX_INTERVAL_COUNT, Plan, Price
-from .money import SCALES
 from .price_lists import PriceDraft, draft_of, ensure_sound
 
 ONE_DRAFT = "plan_with_one_draft"

@@ -3,10 +3,9 @@
 import datetime as dt
 from collections.abc import Iterator
 
+from billing.models import BillingCycle, Subscription
+from billing.periods import BillingPeriod, Cycle, Term, grid_around, period_holding, periods_of
 from metering.measuring.windows import zone_named
-
-from .models import BillingCycle, Subscription
-from .periods import BillingPeriod, Cycle, Term, grid_around, period_holding, periods_of
 
 
 def cycles_of(subscription: Subscription) -> list[Cycle]:

@@ -1,0 +1,240 @@
+"""Drafting: one draft per account with everything that is due, computed as often as wanted until issued.
+
+Writes: Invoice and InvoiceLine of drafts, BilledPeriod, PeriodCorrection. Locks: the account's row, then the
+watch over late usage, shared. What was added by hand stays when a draft is computed again.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from billing.errors import DocumentIsIssued
+from billing.models import (
+    BilledPeriod,
+    BillingAccount,
+    Invoice,
+    InvoiceDiscount,
+    InvoiceLine,
+    PeriodCorrection,
+)
+from billing.selling.accounts import held_account
+from billing.settling.credits import credit_available
+from metering.clock import database_now
+from metering.models import Project
+
+from .draft_lines import OPEN_STATES, DraftLines, Found, draft_lines
+from .due import due_of
+from .late_usage import share_watch
+from .measured_usage import Measured, UsageAsk, measured
+from .retotalling import retotal
+
+State = PeriodCorrection.State
+BATCH = 500
+
+
+def draft(
+    account: BillingAccount,
+    *,
+    as_of: dt.datetime,
+    position: int,
+    usage: Mapping[UsageAsk, Measured] | None = None,
+) -> Invoice | None:
+    """Compute the account's draft anew, of everything that is due at `as_of`, by the ledger at `position`.
+
+    Returns it, or None where nothing is due and nothing was added by hand: then there is no draft afterwards.
+    Periods that come to nothing are settled without a document. `usage` is what was read ahead at the same
+    position; what it lacks is read here.
+    """
+    with transaction.atomic():
+        held = held_account(account.pk)
+        watched = share_watch()
+        due = due_of(held, as_of=as_of)
+        known = usage or {}
+        missing = [ask for ask in due.asks if ask not in known]
+        found = draft_lines(due, {**known, **measured(missing, position=position)}, position=position)
+        invoice, by_hand = _emptied_draft(held)
+        _claim(found, held)
+        lines = found.lines()
+        if lines or by_hand:
+            invoice = invoice or Invoice.objects.create(account=held, currency=held.currency)
+            _fill(invoice, lines, by_hand, held, as_of=as_of, position=position)
+        elif invoice is not None:
+            _remove(invoice)
+            invoice = None
+        _settle(found, invoice, position=position, watched=watched)
+    return invoice
+
+
+def discard_draft(invoice: Invoice) -> None:
+    """Remove a draft with everything on it; the next billing run bills what is due. Raises
+    `DocumentIsIssued`."""
+    with transaction.atomic():
+        held_account(invoice.account_id)
+        stored = held_draft(invoice.pk)
+        _release(stored)
+        stored.lines.all().delete()
+        _remove(stored)
+
+
+def clear_draft_of(account: BillingAccount) -> None:
+    """Take everything that was computed off the account's draft, because what it was made of changed. What
+    was added by hand stays. Needs the account's row."""
+    invoice, by_hand = _emptied_draft(account)
+    if invoice is None:
+        return
+    if not by_hand:
+        _remove(invoice)
+        return
+    discounts = list(invoice.discounts.order_by("position"))
+    retotal(invoice, by_hand, discounts)
+    store_totals(invoice, by_hand, discounts)
+
+
+def store_totals(
+    invoice: Invoice, lines: Sequence[InvoiceLine], discounts: Sequence[InvoiceDiscount]
+) -> None:
+    """Store what `retotal` worked out for rows that are there already."""
+    InvoiceLine.objects.bulk_update(
+        lines, ["position", "discount_amount", "taxes", "tax_amount"], batch_size=BATCH
+    )
+    InvoiceDiscount.objects.bulk_update(discounts, ["amount"])
+    invoice.save()
+
+
+def held_draft(invoice_id: int) -> Invoice:
+    """The draft with that id, its row ours until the transaction ends. Raises `DocumentIsIssued`."""
+    stored = Invoice.objects.select_for_update(no_key=True).get(pk=invoice_id)
+    if not stored.is_draft:
+        raise DocumentIsIssued(str(stored.number))
+    return stored
+
+
+def _emptied_draft(account: BillingAccount) -> tuple[Invoice | None, list[InvoiceLine]]:
+    """The account's draft without what was computed, and the lines that were added by hand."""
+    invoice = (
+        Invoice.objects.select_for_update(no_key=True)
+        .filter(account=account, origin=Invoice.Origin.RUN, issued_at=None)
+        .first()
+    )
+    if invoice is None:
+        return None, []
+    _release(invoice)
+    invoice.lines.exclude(kind=InvoiceLine.Kind.MANUAL).delete()
+    return invoice, list(invoice.lines.order_by("position"))
+
+
+def _release(invoice: Invoice) -> None:
+    """Let go of the periods that a draft has claimed, and of the corrections that are on it."""
+    BilledPeriod.objects.filter(invoice=invoice, position=None).update(invoice=None)
+    PeriodCorrection.objects.filter(invoice=invoice, state=State.DRAFTED).update(
+        state=State.WAITING, invoice=None
+    )
+
+
+def _remove(invoice: Invoice) -> None:
+    invoice.discounts.all().delete()
+    invoice.approvals.all().delete()
+    invoice.delete()
+
+
+def _claim(found: DraftLines, account: BillingAccount) -> None:
+    """Rows for the periods that had none, so that lines can name them. The constraint decides races."""
+    fresh = [due for due, _lines in found.claims if due.billed is None]
+    made = iter(
+        BilledPeriod.objects.bulk_create(
+            [
+                BilledPeriod(
+                    account=account,
+                    subscription=due.priced.subscription,
+                    price=due.priced.price,
+                    period_start=due.priced.period.start,
+                    period_end=due.priced.period.end,
+                )
+                for due in fresh
+            ],
+            batch_size=BATCH,
+        )
+    )
+    found.claims = [
+        (due if due.billed is not None else due.claimed(next(made)), lines) for due, lines in found.claims
+    ]
+    for due, lines in found.claims:
+        for line in lines:
+            line.billed_period = due.billed
+    for billed, _end, lines in found.fees:
+        for line in lines:
+            line.billed_period = billed
+
+
+def _fill(
+    invoice: Invoice,
+    lines: Sequence[InvoiceLine],
+    by_hand: Sequence[InvoiceLine],
+    account: BillingAccount,
+    *,
+    as_of: dt.datetime,
+    position: int,
+) -> None:
+    discounts = list(invoice.discounts.order_by("position"))
+    every = [*lines, *by_hand]
+    names = dict(
+        Project.objects.filter(key__in={line.project_key for line in lines if line.project_key}).values_list(
+            "key", "name"
+        )
+    )
+    for place, line in enumerate(every, start=1):
+        line.invoice, line.position = invoice, place
+        if line.project_key and not line.project_name:
+            line.project_name = names.get(line.project_key, "")[:200]
+    retotal(invoice, every, discounts, credit=credit_available(account, at=as_of))
+    InvoiceLine.objects.bulk_create(lines, batch_size=BATCH)
+    starts = [line.period_start for line in lines if line.period_start and not line.is_adjustment]
+    ends = [line.period_end for line in lines if line.period_end and not line.is_adjustment]
+    invoice.period_start, invoice.period_end = min(starts, default=None), max(ends, default=None)
+    invoice.as_of, invoice.position = as_of, position
+    invoice.account_revision = account.revision
+    invoice.computed_at = database_now()
+    store_totals(invoice, by_hand, discounts)
+
+
+def _settle(found: DraftLines, invoice: Invoice | None, *, position: int, watched: int) -> None:
+    """Store what the periods are billed by. Without lines a period is settled by nothing at all."""
+    # What was learned while the draft was computed is looked at again.
+    learned = watched if watched > position else None
+    rows = []
+    for due, lines in found.claims:
+        row = due.billed
+        assert row is not None  # claimed
+        row.period_end = due.priced.period.end
+        row.invoice, row.position = (invoice, None) if lines else (None, position)
+        row.learned_at_position = learned
+        rows.append(row)
+    for row, end in found.unchanged:
+        row.period_end, row.position, row.learned_at_position = end, position, learned
+        rows.append(row)
+    BilledPeriod.objects.bulk_update(
+        rows, ["period_end", "invoice", "position", "learned_at_position"], batch_size=BATCH
+    )
+    unchanged = [row.pk for row, _end in found.unchanged]
+    if unchanged:
+        PeriodCorrection.objects.filter(billed_period__in=unchanged, state__in=OPEN_STATES).delete()
+    for one in found.found:
+        _store(one, invoice, position=position, learned=learned)
+
+
+def _store(one: Found, invoice: Invoice | None, *, position: int, learned: int | None) -> None:
+    correction = one.known or PeriodCorrection(billed_period=one.billed, account_id=one.billed.account_id)
+    if correction.pk is not None and correction.difference != one.difference:
+        correction.decided_by, correction.decided_at, correction.reason = "", None, ""
+    correction.position, correction.period_end = position, one.until
+    correction.billed_amount, correction.rated_amount = one.billed_amount, one.rated_amount
+    correction.difference, correction.state = one.difference, one.state
+    correction.invoice = invoice if one.lines else None
+    if one.state == State.WRITTEN_OFF:
+        correction.decided_at, correction.reason = Now(), "Below the account's limit."
+        BilledPeriod.objects.filter(pk=one.billed.pk).update(
+            period_end=one.until, position=position, learned_at_position=learned
+        )
+    correction.save()

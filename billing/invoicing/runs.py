@@ -1,0 +1,161 @@
+"""Billing runs: a draft for every account that owes something, and issuing those that may go by themselves.
+
+A run takes a position of the ledger and reads everything at it. Accounts are read ahead by chunks, in as many
+statements as there are prices and intervals, and written one by one, each in a transaction of its own: one
+that fails is parked with the reason and holds up no other. Any number of runs may go on at once and each may
+be killed: periods are claimed once by constraint, and a draft that is there is computed again.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import Error as DatabaseError
+from django.db.models import F
+from django.db.models.functions import Now
+
+from billing.errors import ApprovalMissing, GraceNotOver, SellerUnknown
+from billing.models import BillingAccount, BillingRun, Invoice, ParkedAccount
+from billing.settling.credits import expire_credits
+from metering.answering.fences import raise_fence
+from metering.errors import Conflict, Invalid, MeterbookError
+
+from .drafting import draft
+from .due import due_of_many
+from .issuing import issue
+from .late_usage import watch_late_usage
+from .measured_usage import Measured, UsageAsk, measured
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 100  # accounts that are read ahead together
+BY_RUN = "billing run"
+LOST_AFTER = dt.timedelta(minutes=15)  # a run that wasn't heard of for so long has lost its process
+
+OnProgress = Callable[[BillingRun], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one account."""
+
+    invoice: Invoice | None = None
+    is_issued: bool = False
+    is_parked: bool = False
+
+
+def run_billing(
+    *,
+    as_of: dt.datetime,
+    now: dt.datetime,
+    trigger: str = BillingRun.Trigger.CODE,
+    requested_by: str = "",
+    accounts: Sequence[int] | None = None,
+    position: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> BillingRun:
+    """Draft what is due at `as_of`, for all accounts or those with the given ids; returns the finished run.
+
+    `position` is a final position of the ledger, a new one unless given. What a single account refuses is on
+    record as `ParkedAccount`. Raises `Invalid` for an `as_of` in the future.
+    """
+    if as_of > now:
+        raise Invalid("Lies in the future; what is running can be previewed.", field="as_of")
+    end_lost_runs(now=now)
+    expire_credits(now=now)
+    if position is None:
+        position = raise_fence().position
+    watch_late_usage(position)
+    chosen = (
+        BillingAccount.objects.all() if accounts is None else BillingAccount.objects.filter(pk__in=accounts)
+    )
+    ids = list(chosen.order_by("id").values_list("id", flat=True))
+    run = BillingRun.objects.create(
+        as_of=as_of,
+        position=position,
+        trigger=trigger,
+        requested_by=requested_by[:150],
+        account_count=len(ids),
+    )
+    for start in range(0, len(ids), CHUNK):
+        chunk = list(BillingAccount.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("id"))
+        usage = _read_ahead(chunk, as_of=as_of, position=position)
+        for account in chunk:
+            _note(run, bill_account(account, run=run, now=now, usage=usage))
+            if on_progress is not None:
+                on_progress(run)
+    BillingRun.objects.filter(pk=run.pk).update(
+        state=BillingRun.State.FINISHED, finished_at=Now(), heard_at=Now()
+    )
+    run.refresh_from_db()
+    return run
+
+
+def bill_account(
+    account: BillingAccount,
+    *,
+    run: BillingRun,
+    now: dt.datetime,
+    usage: dict[UsageAsk, Measured] | None = None,
+) -> Outcome:
+    """Draft, and issue where the account wants that, or park the account with the reason."""
+    try:
+        invoice = draft(account, as_of=run.as_of, position=run.position, usage=usage)
+        is_issued = invoice is not None and account.issues_automatically and _issues(invoice, now=now)
+    except (MeterbookError, DatabaseError, ArithmeticError, ValueError, AssertionError) as error:
+        logger.exception("Account %s couldn't be billed", account.pk)
+        _park(account, run, error)
+        return Outcome(is_parked=True)
+    ParkedAccount.objects.filter(account=account).delete()
+    return Outcome(invoice, is_issued)
+
+
+def end_lost_runs(*, now: dt.datetime) -> int:
+    """Mark runs whose process is gone as interrupted; returns how many. What they drafted stays."""
+    lost = BillingRun.objects.filter(state=BillingRun.State.RUNNING, heard_at__lt=now - LOST_AFTER)
+    return lost.update(state=BillingRun.State.INTERRUPTED, finished_at=F("heard_at"))
+
+
+def _read_ahead(
+    accounts: Sequence[BillingAccount], *, as_of: dt.datetime, position: int
+) -> dict[UsageAsk, Measured]:
+    """The usage of a chunk. What can't be read for all is left to each account, so that one alone fails."""
+    try:
+        dues = due_of_many(accounts, as_of=as_of)
+        return measured([ask for due in dues for ask in due.asks], position=position)
+    except (MeterbookError, DatabaseError, ArithmeticError, ValueError, AssertionError):
+        logger.exception("A chunk of accounts couldn't be read ahead")
+        return {}
+
+
+def _issues(invoice: Invoice, *, now: dt.datetime) -> bool:
+    """Whether it was issued; what has to wait is no failure."""
+    try:
+        issue(invoice, now=now, issued_by=BY_RUN)
+    except (GraceNotOver, ApprovalMissing):
+        return False
+    except SellerUnknown as error:
+        raise Conflict(str(error)) from None
+    return True
+
+
+def _park(account: BillingAccount, run: BillingRun, error: Exception) -> None:
+    code = getattr(error, "code", type(error).__name__)
+    ParkedAccount.objects.update_or_create(
+        account=account, defaults={"code": str(code)[:50], "reason": str(error)[:2000], "run": run}
+    )
+
+
+def _note(run: BillingRun, outcome: Outcome) -> None:
+    run.done_count += 1
+    run.drafted_count += outcome.invoice is not None and not outcome.is_issued
+    run.issued_count += outcome.is_issued
+    run.parked_count += outcome.is_parked
+    BillingRun.objects.filter(pk=run.pk).update(
+        done_count=run.done_count,
+        drafted_count=run.drafted_count,
+        issued_count=run.issued_count,
+        parked_count=run.parked_count,
+        heard_at=Now(),
+    )
