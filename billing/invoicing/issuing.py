@@ -72,7 +72,8 @@ def issue(invoice: Invoice, *, now: dt.datetime, issued_by: str, is_early: bool 
         account = held_account(invoice.account_id)
         stored = held_draft(invoice.pk)
         _ensure_issuable(stored, account, now=now, issued_by=issued_by, is_early=is_early)
-        account = held_account(invoice.account_id, is_changing=True)
+        if stored.origin == Invoice.Origin.RUN:  # documents by hand bill no periods
+            account = held_account(invoice.account_id, is_changing=True)
         if stored.kind == Invoice.Kind.INVOICE:
             stored.credit_drawn = total(
                 draw.amount for draw in draw_credit(stored, up_to=max(stored.total, Decimal(0)), at=now)

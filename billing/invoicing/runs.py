@@ -15,11 +15,11 @@ from django.db import Error as DatabaseError
 from django.db.models import F
 from django.db.models.functions import Now
 
-from billing.errors import ApprovalMissing, GraceNotOver, SellerUnknown
+from billing.errors import ApprovalMissing, DocumentIsIssued, DraftOutdated, GraceNotOver, SellerUnknown
 from billing.models import BillingAccount, BillingRun, Invoice, ParkedAccount
 from billing.settling.credits import expire_credits
 from metering.answering.fences import raise_fence
-from metering.errors import Conflict, Invalid, MeterbookError
+from metering.errors import Conflict, Invalid, MeterbookError, NotFound
 
 from .drafting import draft
 from .due import due_of_many
@@ -130,10 +130,10 @@ def _read_ahead(
 
 
 def _issues(invoice: Invoice, *, now: dt.datetime) -> bool:
-    """Whether it was issued; what has to wait is no failure."""
+    """Whether it was issued. What has to wait is no failure, nor is it that a rival was first."""
     try:
         issue(invoice, now=now, issued_by=BY_RUN)
-    except (GraceNotOver, ApprovalMissing):
+    except (GraceNotOver, ApprovalMissing, DocumentIsIssued, DraftOutdated, NotFound):
         return False
     except SellerUnknown as error:
         raise Conflict(str(error)) from None

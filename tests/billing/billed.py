@@ -1,13 +1,13 @@
 """What tests of invoicing share: a customer with usage, runs at chosen instants, documents as tables."""
 
 import datetime as dt
-from decimal import Decimal
 from typing import Any
 
 from billing.invoicing.issuing import issue
 from billing.invoicing.runs import run_billing
 from billing.invoicing.sellers import change_seller
 from billing.models import BillingAccount, BillingRun, Invoice
+from billing.money import amount_text
 from metering.clock import ledger_end
 from metering.models import Project
 from tests.factories import an_event, at, recorded
@@ -53,7 +53,7 @@ def table_of(invoice: Invoice) -> list[tuple[Any, ...]]:
             f"{line.kind}{' (correction)' if line.is_adjustment else ''}",
             line.name,
             None if line.quantity is None else format(line.quantity.normalize(), "f"),
-            format(line.amount.quantize(Decimal("0.01")), "f"),
+            amount_text(line.amount, invoice.currency),
         )
         for line in invoice.lines.order_by("position")
     ]
