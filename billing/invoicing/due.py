@@ -162,7 +162,7 @@ def _due_of_one(
                     charges.append(due)
                 elif known.learned_at_position is not None or known.period_end != period.end:
                     corrections.append(due)
-    gone = [one for one in billed if is_settled(one) and _key(one) not in begun and one.period_end <= as_of]
+    gone = [one for one in billed if is_settled(one) and _key(one) not in begun and one.period_start <= as_of]
     return Due(account, as_of, charges, corrections, gone)
 
 
