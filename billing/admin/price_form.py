@@ -62,7 +62,7 @@ USAGE_OPTIONS = ("usage_discount", "min_amount", "max_amount", "discount_percent
 FEE_OPTIONS = ("discount_percent",)
 _RATE_NAME = {"graduated": "unit_amount", "volume": "unit_amount", "graduated_percentage": "rate_percent"}
 _SECTIONS = (
-    (_("What it is for"), ("name", "metric", "label_match", "charged", "per_project")),
+    (_("What it is for"), ("name", "metric", "label_match", "charged", "per_project", "split_by")),
     (
         _("What it costs"),
         ("model", *dict.fromkeys(name for names in FIELDS_OF.values() for name in names)),
@@ -178,6 +178,16 @@ class PriceForm(forms.Form):
             "whole account."
         ),
     )
+    split_by = forms.CharField(
+        label=_("Lines by"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2, "class": "font-mono", "spellcheck": "false"}),
+        help_text=_(
+            "One per line: project, or a label such as labels.region. The invoice has a line for each of "
+            "their values; the amount is worked out of the whole and split by quantity. Empty: one line."
+        ),
+    )
     model = forms.ChoiceField(label=_("Price model"), choices=USAGE_MODELS, widget=UnfoldAdminSelectWidget())
     amount = _number(_("Amount"), _("Of a full period; partial ones pay by days."))
     unit_amount = _number(_("Amount per unit"), _("Up to 12 decimals are kept and never rounded."))
@@ -267,6 +277,7 @@ class PriceForm(forms.Form):
             "metric": metric.key if metric else None,
             "label_match": given.get("label_match") or None,
             "per_project": given.get("per_project", False),
+            "split_by": lines_in(given.get("split_by", "")),
             "charged": given.get("charged"),
             "price": price_entry(given, is_fee=self.is_fee),
         }
@@ -284,6 +295,11 @@ class PriceForm(forms.Form):
             detail = detail.replace(": up_to is null.", gettext("; leave “Up to” empty."))
             detail = gettext("Tier %(row)d: %(detail)s") % {"row": row, "detail": detail}
         return (field if field in self.fields else None), detail
+
+
+def lines_in(text: str) -> list[str]:
+    """The lines of a text that say something."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _found(metric: MetricDefinition | None, key: str) -> MetricDefinition:
@@ -344,6 +360,7 @@ def initial_of(draft: PriceDraft) -> dict[str, Any]:
         "label_match": draft.label_match,
         "charged": draft.charged,
         "per_project": draft.per_project,
+        "split_by": "\n".join(draft.split_by),
         "divide_by": conversion.get("divide_by", ""),
         "conversion_round": conversion.get("round", ""),
     }

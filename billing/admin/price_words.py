@@ -19,6 +19,7 @@ from billing.rating.per_unit import PerUnit
 from billing.rating.percentage import Percentage
 from billing.rating.tiers import AnyTier, PercentTier
 from billing.rating.volume import Volume
+from billing.selling.price_lists import SPLIT_BY_LABEL
 from metering.admin.metric_words import condition_in_words
 
 ADJECTIVES = {
@@ -182,10 +183,8 @@ def price_in_words(price: Price, plan: Plan) -> str:
 
 
 def usage_in_words(price: Price, others: Iterable[Price]) -> str:
-    """Which usage a price takes beside the `others` of its plan: “where region = eu”, “all other usage”.
-
-    Nothing for a fee.
-    """
+    """Which usage a price takes beside the `others` of its plan, and how lines show it: “where region = eu”,
+    “all other usage, a line by project and region”. Nothing for a fee."""
     if price.is_fixed:
         return ""
     if price.label_match:
@@ -194,4 +193,9 @@ def usage_in_words(price: Price, others: Iterable[Price]) -> str:
         text = _("all other usage")
     else:
         text = _("all usage")
-    return text + (", " + _("each project on its own") if price.per_project else "")
+    if price.per_project:
+        text += ", " + _("each project on its own")
+    if price.split_by:
+        names = [name.removeprefix(SPLIT_BY_LABEL) for name in price.split_by]
+        text += ", " + _("a line by %(names)s") % {"names": _(" and ").join(names)}
+    return text

@@ -3,6 +3,7 @@
 from rest_framework import serializers
 
 from billing.models import BillingCycle, Plan, Price
+from billing.selling.price_lists import MAX_SPLITS, SPLIT_LENGTH
 
 from .documents import PriceField
 
@@ -23,6 +24,13 @@ class PlanPriceDocument(serializers.Serializer):
         required=False, help_text="Only usage whose labels match, written like a metric's filter."
     )
     per_project = serializers.BooleanField(required=False, help_text="Each project is priced on its own.")
+    split_by = serializers.ListField(
+        child=serializers.CharField(max_length=SPLIT_LENGTH),
+        required=False,
+        max_length=MAX_SPLITS,
+        help_text="A line for each: `project`, `labels.<name>`. The amount is worked out of the whole and "
+        "split by quantity. Empty: one line.",
+    )
     charged = serializers.ChoiceField(
         choices=Price.Charged.choices,
         required=False,

@@ -335,5 +335,6 @@ def _shown_price(price: Price) -> dict[str, Any]:
         "included_quantity": included_quantity(price.parsed),
         "label_match": price.label_match,
         "per_project": price.per_project,
+        "split_by": price.split_by,
         "charged": price.charged,
     }

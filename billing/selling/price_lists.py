@@ -28,9 +28,14 @@ MEMBERS = (
     "price",
     "label_match",
     "per_project",
+    "split_by",
     "charged",
     "included_quantity",
 )
+SPLIT_BY_PROJECT = "project"
+SPLIT_BY_LABEL = "labels."
+MAX_SPLITS = 5  # every combination of their values is a line
+SPLIT_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class PriceDraft:
     name: str = ""
     label_match: Mapping[str, Any] = field(default_factory=dict)
     per_project: bool = False
+    split_by: Sequence[str] = ()
     charged: str = Price.Charged.ARREARS
 
     @property
@@ -60,6 +66,7 @@ class PriceDraft:
             "price": price_json(self.price),
             "label_match": storable_filter(self.label_match),
             "per_project": self.per_project,
+            "split_by": list(self.split_by),
             "charged": self.charged,
         }
 
@@ -73,6 +80,7 @@ def draft_of(price: Price) -> PriceDraft:
         name=price.name,
         label_match=price.label_match,
         per_project=price.per_project,
+        split_by=tuple(price.split_by),
         charged=price.charged,
     )
 
@@ -122,8 +130,21 @@ def draft_from(value: Any, *, metric_named: Callable[[str], MetricDefinition], a
         name=name or "",
         label_match={} if match is None else match,
         per_project=members.flag("per_project"),
+        split_by=_split_by(members),
         charged=members.choice_or_none("charged", Price.Charged.values) or Price.Charged.ARREARS,
     )
+
+
+def _split_by(members: Members) -> tuple[str, ...]:
+    value = members.value("split_by")
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise Invalid("Must be an array of texts.", field=members.path("split_by"))
+    for index, name in enumerate(value):
+        if not isinstance(name, str):
+            raise Invalid("Must be a text.", field=f"{members.path('split_by')}[{index}]")
+    return tuple(value)
 
 
 def included_quantity(price: RatingPrice) -> str:
@@ -186,6 +207,8 @@ def _ensure_fee(draft: PriceDraft, place: str) -> None:
         raise Invalid("A fixed fee matches no labels.", field=f"{place}.label_match")
     if draft.per_project:
         raise Invalid("A fixed fee is of the whole account.", field=f"{place}.per_project")
+    if draft.split_by:
+        raise Invalid("A fixed fee is one line; there is no usage to split it by.", field=f"{place}.split_by")
     price = draft.price
     for name, is_set in (
         ("min_amount", price.min_amount is not None),
@@ -230,6 +253,24 @@ def _ensure_usage_price(draft: PriceDraft, *, plan: Plan, place: str) -> None:
         storable_filter(draft.label_match)
     except InvalidFilter as error:
         raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}", field=f"{place}.label_match") from None
+    _ensure_splits(draft.split_by, f"{place}.split_by")
+
+
+def _ensure_splits(names: Sequence[str], place: str) -> None:
+    """What lines are split by: `project`, `labels.<name>`."""
+    if len(names) > MAX_SPLITS:
+        raise Invalid(f"At most {MAX_SPLITS}.", field=place)
+    for index, name in enumerate(names):
+        at = f"{place}[{index}]"
+        label = name.removeprefix(SPLIT_BY_LABEL)
+        if name != SPLIT_BY_PROJECT and (label == name or not label.strip()):
+            raise Invalid("Must be project, or labels. and the name of a label.", field=at)
+        if len(name) > SPLIT_LENGTH:
+            raise Invalid(f"At most {SPLIT_LENGTH} characters.", field=at)
+        if "\x00" in name or any("\ud800" <= character <= "\udfff" for character in name):
+            raise Invalid("No label can have this name.", field=at)
+        if name in names[:index]:
+            raise Invalid("Is named twice.", field=at)
 
 
 def _match_text(match: Any) -> str:

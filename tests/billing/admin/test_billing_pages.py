@@ -126,6 +126,7 @@ def test_plan_is_drafted_priced_and_published(staff: Client) -> None:
         ({"label_match": "{"}, "label_match", "JSON"),
         ({"model": "percentage", "rate_percent": ""}, "rate_percent", "needed"),
         ({"model": "colour"}, "model", "valid choice"),
+        ({"split_by": "project\nregion"}, "split_by", "labels. and the name of a label"),
     ],
 )
 def test_wrong_price_names_its_field(
@@ -152,7 +153,8 @@ def test_price_page_begins_with_what_is_stored(staff: Client) -> None:
         "usage_discount": "3",
         "unit_conversion": {"divide_by": "60", "round": "up"},
     }
-    plan = a_draft(a_usage_price(tokens, stored, label_match={"region": "eu"}))
+    splits = ["project", "labels.region"]
+    plan = a_draft(a_usage_price(tokens, stored, label_match={"region": "eu"}, split_by=splits))
     page_url = url("plan", "change_price", plan.pk, 0)
 
     page = staff.get(page_url)
@@ -175,7 +177,9 @@ def test_price_page_begins_with_what_is_stored(staff: Client) -> None:
 
     assert page.context["preview"]["words"].startswith("all units at 2.00 EUR per 60 units up to 10")
     [price] = prices_of(plan)
-    assert (price.price, price.label_match) == (stored, {"region": "eu"})
+    assert (price.price, price.label_match, price.split_by) == (stored, {"region": "eu"}, splits)
+    plan_page = staff.get(url("plan", "change", plan.pk)).content.decode()
+    assert "where region = eu, a line by project and region" in plan_page
 
 
 def test_preview_answers_while_typing_and_stores_nothing(staff: Client) -> None:

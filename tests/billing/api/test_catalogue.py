@@ -12,6 +12,8 @@ from .callers import Caller
 
 pytestmark = pytest.mark.django_db
 
+TOKENS = {"metric": "tokens", "price": {"model": "per_unit", "unit_amount": "1"}}
+
 
 @pytest.fixture
 def tree() -> dict[str, Project]:
@@ -41,6 +43,7 @@ def a_body(**overrides: object) -> dict[str, object]:
                     "tiers": [{"upTo": "5", "unitAmount": "2"}, {"upTo": None, "unitAmount": "1"}],
                 },
                 "includedQuantity": "10",
+                "splitBy": ["project", "labels.regionCode"],
             },
             {"metric": "tokens", "price": {"model": "per_unit", "unit_amount": "0.10"}},
         ],
@@ -77,6 +80,7 @@ def test_plan_is_defined_published_cloned_and_archived(tree):
         "included_quantity": "10",
         "label_match": {"regionCode": "eu"},
         "per_project": False,
+        "split_by": ["project", "labels.regionCode"],
         "charged": "arrears",
     }
 
@@ -127,6 +131,10 @@ def test_plan_is_defined_published_cloned_and_archived(tree):
             {"prices": [{"price": {"model": "flat", "amount": "1"}, "label_match": []}]},
             "prices[0].label_match",
         ),
+        ({"prices": [{**TOKENS, "split_by": "project"}]}, "prices[0].split_by"),
+        ({"prices": [{**TOKENS, "split_by": ["project", 7]}]}, "prices[0].split_by[1]"),
+        ({"prices": [{**TOKENS, "split_by": ["region"]}]}, "prices[0].split_by[0]"),
+        ({"prices": [{**TOKENS, "split_by": ["labels.a\x00b"]}]}, "split_by"),
         ({"interval": "quarterly", "interval_count": 2}, "interval_count"),
         ({"key": None}, "key"),
         ({"key": "No Key"}, "key"),

@@ -4,6 +4,7 @@ import pytest
 
 from billing.invoicing.issuing import void
 from billing.models import Invoice, PeriodCorrection
+from metering.attributing.scope_tree import attribute
 from tests.billing.billed import a_seller, billed, draft_of, issued, table_of, used
 from tests.billing.factories import a_fee, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, a_void_of, at
@@ -94,3 +95,26 @@ def test_void_reopens_the_periods():
         ("fee", "Base fee", None, "30.00"),
     ]
     assert Invoice.objects.with_open_amount().get(pk=first.pk).open_amount == 0
+
+
+def test_lines_are_split_by_project_and_label_and_add_up():
+    acme, tokens = a_project("acme"), a_metric("tokens", display_name="Tokens")
+    shop = a_project("shop", parent=acme)
+    attribute(shop, payer=acme)
+    account = an_account(acme)
+    a_subscription(account, a_plan(a_usage_price(tokens, split_by=["project", "labels.region"])))
+    used(acme, "100", labels={"region": "eu"})
+    used(acme, "100.5", labels={"region": "us"})
+    used(shop, "100.6", labels={"region": "eu"})
+
+    billed("2026-04-01T00:00:00Z")
+
+    draft = draft_of(account)
+    assert [
+        (line.project_key, line.group, str(line.amount)) for line in draft.lines.order_by("position")
+    ] == [
+        ("acme", {"region": "eu"}, "10.0000"),
+        ("shop", {"region": "eu"}, "10.0600"),
+        ("acme", {"region": "us"}, "10.0500"),
+    ]
+    assert draft.subtotal == Decimal("30.11")  # 301.1 at 0.10

@@ -267,6 +267,13 @@ def test_price_list_that_makes_no_sense_is_refused_by_path():
         ([a_fee(metric=tokens)], "prices[0].metric"),
         ([a_fee(label_match=eu)], "prices[0].label_match"),
         ([a_fee(per_project=True)], "prices[0].per_project"),
+        ([a_fee(split_by=["project"])], "prices[0].split_by"),
+        ([a_usage_price(tokens, split_by=["payer"])], "prices[0].split_by[0]"),
+        ([a_usage_price(tokens, split_by=["labels."])], "prices[0].split_by[0]"),
+        ([a_usage_price(tokens, split_by=["labels.a", "project", "labels.a"])], "prices[0].split_by[2]"),
+        ([a_usage_price(tokens, split_by=["labels." + "x" * 194])], "prices[0].split_by[0]"),
+        ([a_usage_price(tokens, split_by=["labels.a\x00b"])], "prices[0].split_by[0]"),
+        ([a_usage_price(tokens, split_by=[f"labels.{n}" for n in "abcdef"])], "prices[0].split_by"),
         ([PriceDraft(price=a_usage_price(tokens).price)], "prices[0].metric"),
         ([a_usage_price(tokens, name="x" * 201)], "prices[0].name"),
     ):
