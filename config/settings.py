@@ -121,6 +121,9 @@ VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.PAYERS",
     "metering.verifying.verification_checks.PENDING",
     "metering.verifying.verification_checks.ROLLUPS",
+    "billing.proving.billing_checks.INVOICE_NUMBERS",
+    "billing.proving.billing_checks.INVOICE_TOTALS",
+    "billing.proving.billing_checks.CREDITS",
 ]
 
 # --- Quotas --------------------------------------------------------------------------------------------
