@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
+
 from billing.invoicing.measured_usage import PROJECT, UsageAsk, meaning_of
 from billing.models import InvoiceLine
 from billing.periods import grid_around
@@ -97,6 +99,18 @@ class Explanation:
     def reversal(self) -> InvoiceLine | None:
         """The line that took this one back, on whichever document."""
         return InvoiceLine.objects.filter(reverses=self.line).select_related("invoice").first()
+
+
+def lines_to_explain() -> QuerySet[InvoiceLine]:
+    """Lines with the rows that explaining them looks at."""
+    return InvoiceLine.objects.select_related(
+        "invoice__account__project",
+        "billed_period__price",
+        "billed_period__subscription__plan",
+        "reverses__invoice__account",
+        "reverses__billed_period__price",
+        "reverses__billed_period__subscription__plan",
+    )
 
 
 def explained(line: InvoiceLine) -> Explanation:

@@ -155,11 +155,23 @@ def line_events(
     return EventsPage(events, following, preceding)
 
 
-def line_events_csv(line: InvoiceLine, *, which: Which = Which.BILLED) -> Iterator[bytes]:
-    """All events of a line as CSV with a header, by id, in one snapshot. Columns: `CSV_COLUMNS`."""
+def line_events_csv(
+    line: InvoiceLine,
+    *,
+    which: Which = Which.BILLED,
+    start: dt.datetime | None = None,
+    end: dt.datetime | None = None,
+) -> Iterator[bytes]:
+    """All events of a line as CSV with a header, by id, in one snapshot. Columns: `CSV_COLUMNS`.
+
+    A line that isn't made of events has the header alone.
+    """
+    if line.evidence is None:
+        yield (",".join(CSV_COLUMNS) + "\n").encode()
+        return
     with one_snapshot() as catalogue:
         params = Params()
-        meaning, found = _found_sql(line, which, params, catalogue)
+        meaning, found = _found_sql(line, which, params, catalogue, start=start, end=end)
         value = _value_sql(meaning, params)
         texts = ", ".join(
             f"{neutral_sql(f'e.{name}')} AS {name}"
