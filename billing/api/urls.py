@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import accounts, plans, subscriptions
+from . import accounts, explain, plans, subscriptions
 from .pricing_preview import PricingPreviewView
 
 urlpatterns = [
@@ -14,6 +14,16 @@ urlpatterns = [
     path("plans/<str:key>/clone/", plans.PlanCloneView.as_view(), name="plan-clone"),
     path("billing-accounts/", accounts.BillingAccountsView.as_view(), name="billing-accounts"),
     path("billing-accounts/<int:account_id>/", accounts.BillingAccountView.as_view(), name="billing-account"),
+    path(
+        "invoices/<int:invoice_id>/lines/<int:line_id>/explain/",
+        explain.LineExplainView.as_view(),
+        name="invoice-line-explain",
+    ),
+    path(
+        "invoices/<int:invoice_id>/lines/<int:line_id>/explain/events/",
+        explain.LineEventsView.as_view(),
+        name="invoice-line-events",
+    ),
     path("subscriptions/", subscriptions.SubscriptionsView.as_view(), name="subscriptions"),
     path(
         "subscriptions/<int:subscription_id>/", subscriptions.SubscriptionView.as_view(), name="subscription"

@@ -54,13 +54,12 @@ ROLLUP_COLUMNS = (
     "value",
     "record_count",
 )
-_TIME = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
 def events_csv(wanted: EventFilter) -> Iterator[bytes]:
     """Rows of the ledger as CSV with a header, by id. Columns: `EVENT_COLUMNS`."""
     with one_snapshot() as catalogue:
-        yield from _copied(*_events_sql(wanted, catalogue))
+        yield from copied(*_events_sql(wanted, catalogue))
 
 
 def _events_sql(wanted: EventFilter, catalogue: Catalogue) -> tuple[str, Params]:
@@ -82,7 +81,7 @@ def _events_sql(wanted: EventFilter, catalogue: Catalogue) -> tuple[str, Params]
                {texts["event_name"]} AS event_name, {texts["subject_type"]} AS subject_type,
                {texts["subject_id"]} AS subject_id,
                trim_scale(e.quantity) AS quantity, e.labels::text AS labels,
-               {_TIME.format("e.occurred_at")} AS occurred_at, {_TIME.format("e.recorded_at")} AS recorded_at,
+               {instant_sql("e.occurred_at")} AS occurred_at, {instant_sql("e.recorded_at")} AS recorded_at,
                e.kind, e.voids, {wanted.voided_by_sql(params)} AS voided_by
           FROM metering_usageevent e
           JOIN metering_project p ON p.id = e.project_id
@@ -110,7 +109,7 @@ def rollups_csv(
     """
     with one_snapshot() as catalogue:
         now = catalogue.meanings[meaning.metric_id]
-        yield from _copied(*_rollups_sql(now, scope, granularity, start, end, as_of))
+        yield from copied(*_rollups_sql(now, scope, granularity, start, end, as_of))
 
 
 def _rollups_sql(
@@ -134,7 +133,7 @@ def _rollups_sql(
     statement = f"""
         {rows}
         SELECT {params.add(meaning.key)}::text AS metric, p.key AS project, s.key AS billing_scope,
-               '{granularity}' AS granularity, {_TIME.format("y.bucket_start")} AS bucket_start,
+               '{granularity}' AS granularity, {instant_sql("y.bucket_start")} AS bucket_start,
                {neutral_sql("y.subject_type")} AS subject_type, {neutral_sql("y.subject_id")} AS subject_id,
                y.labels, trim_scale({_value_sql(meaning, granularity)}) AS value, y.record_count
           FROM rows y
@@ -173,8 +172,16 @@ def _quotient_sql(dividend: str, divisor: str) -> str:
     )
 
 
-def _copied(statement: str, params: Params) -> Iterator[bytes]:
-    """COPY takes no parameters of the protocol, so they are bound by the client's own quoting."""
+def instant_sql(expression: str) -> str:
+    """An instant as a cell: RFC 3339 in UTC, to the microsecond."""
+    return f"to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+def copied(statement: str, params: Params) -> Iterator[bytes]:
+    """The rows of a SELECT as CSV with a header, in chunks; closing the generator cancels the statement.
+
+    COPY takes no parameters of the protocol, so they are bound by the client's own quoting.
+    """
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
     with (

@@ -40,6 +40,7 @@ from quotas.models import (
 from quotas.notebook import NOTEBOOK
 from quotas.overrides import override_quota
 from quotas.thresholds import set_threshold
+from tests.billing.billed import billed, draft_of, used
 from tests.billing.factories import a_draft, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, a_void_of, an_event, at, recorded
 from tests.metering.api.callers import Caller, nothing_stays
@@ -421,6 +422,13 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
             ("withdraw-cancellation", {}),
         )
     },
+    ("GET", "/invoices/<int:invoice_id>/lines/<int:line_id>/explain/"): [
+        ("/invoices/$explained_invoice/lines/$explained_line/explain/", None, 404),
+    ],
+    ("GET", "/invoices/<int:invoice_id>/lines/<int:line_id>/explain/events/"): [
+        ("/invoices/$explained_invoice/lines/$explained_line/explain/events/", None, 404),
+        ("/invoices/$explained_invoice/lines/$explained_line/explain/events/?format=csv", None, 404),
+    ],
 }
 
 
@@ -516,6 +524,9 @@ def zebra() -> dict[str, str]:
             with pytest.raises(QuotaExceeded) as refusal:
                 recorded(an_event(tenant, id="zebra-much", event_name="zebra-calls", quantity=10_000))
             NOTEBOOK.flush()
+            used(tenant, "7", event_name="zebra-calls", labels=labels)
+            billed("2026-04-01T00:00:00Z", subscription.account)
+            explained_line = draft_of(subscription.account).lines.get()
             roll_up()
     return {
         "$event_cursor": Cursor(at("2030-01-01T00:00:00Z"), 2**60).text,
@@ -535,6 +546,8 @@ def zebra() -> dict[str, str]:
         "$surface": str(zebra_surface.pk),
         "$account": str(zebra_subscription.account_id),
         "$subscription": str(zebra_subscription.pk),
+        "$explained_invoice": str(explained_line.invoice_id),
+        "$explained_line": str(explained_line.pk),
     }
 
 
