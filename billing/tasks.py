@@ -1,5 +1,5 @@
-"""Celery's side of the recurring jobs of billing. No payload: each does what the database says is due, and may
-run twice."""
+"""Celery's side of the recurring jobs of billing. No payload: each does what the database says is due, and
+may run twice."""
 
 from celery import shared_task
 
