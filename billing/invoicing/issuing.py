@@ -47,6 +47,7 @@ from metering.measuring.windows import zone_named
 from metering.texts.numbers import EXACT
 
 from .charges import mirrored
+from .draft_lines import OPEN_STATES
 from .drafting import clear_draft_of, held_draft
 from .due import issued_lines_of, live_lines
 from .retotalling import retotal
@@ -254,7 +255,8 @@ def _book(invoice: Invoice) -> None:
         assert period_id is not None
         assert end is not None
         ends[period_id] = end
-    corrections = list(PeriodCorrection.objects.filter(invoice=invoice, state=State.DRAFTED))
+    drafted = PeriodCorrection.objects.filter(invoice=invoice, state=State.DRAFTED)
+    corrections = list(drafted.select_related("billed_period"))
     ends |= {correction.billed_period_id: correction.period_end for correction in corrections}
     rows = list(BilledPeriod.objects.filter(pk__in=ends))
     for row in rows:
@@ -265,29 +267,30 @@ def _book(invoice: Invoice) -> None:
         rows, ["period_end", "position", "invoice", "learned_at_position"], batch_size=500
     )
     for correction in corrections:
-        _cancel_write_offs(correction)
-        correction.state = State.BOOKED
-        correction.save(update_fields=["state"])
-
-
-def _cancel_write_offs(correction: PeriodCorrection) -> None:
-    """What was written off of the period is billed now with the rest."""
-    written_off = total(
-        PeriodCorrection.objects.filter(
-            billed_period=correction.billed_period_id, state=State.WRITTEN_OFF
-        ).values_list("difference", flat=True)
-    )
-    if written_off:
-        PeriodCorrection.objects.create(
-            billed_period_id=correction.billed_period_id,
-            account_id=correction.account_id,
+        _cancel_write_offs(
+            correction.billed_period,
+            reason="Billed with a later correction.",
             position=correction.position,
             period_end=correction.period_end,
             billed_amount=correction.billed_amount,
             rated_amount=correction.rated_amount,
+        )
+        correction.state = State.BOOKED
+        correction.save(update_fields=["state"])
+
+
+def _cancel_write_offs(period: BilledPeriod, *, reason: str, **found: Any) -> None:
+    """What was written off of the period is billed with the rest of it."""
+    written_off = total(
+        period.corrections.filter(state=State.WRITTEN_OFF).values_list("difference", flat=True)
+    )
+    if written_off:
+        period.corrections.create(
+            account_id=period.account_id,
             difference=EXACT.minus(written_off),
             state=State.WRITTEN_OFF,
-            reason="Billed with a later correction.",
+            reason=reason,
+            **found,
         )
 
 
@@ -352,8 +355,23 @@ def _reopen(invoice: Invoice) -> None:
         if live_lines(lines[row.pk]):
             row.learned_at_position = row.position
         else:
-            row.invoice = row.position = row.learned_at_position = None
+            _bill_anew(row)
     BilledPeriod.objects.bulk_update(rows, ["invoice", "position", "learned_at_position"], batch_size=500)
+
+
+def _bill_anew(period: BilledPeriod) -> None:
+    """Nothing stands of what was billed: the whole is due, no difference from it is open or written off."""
+    period.corrections.filter(state__in=OPEN_STATES).delete()
+    if period.position is not None:
+        _cancel_write_offs(
+            period,
+            reason="The invoice was voided; the period is billed anew.",
+            position=period.position,
+            period_end=period.period_end,
+            billed_amount=Decimal(0),
+            rated_amount=Decimal(0),
+        )
+    period.invoice = period.position = period.learned_at_position = None
 
 
 def _next_number(kind: str) -> tuple[int, int, str]:
