@@ -5,7 +5,7 @@ import datetime as dt
 from metering.errors import Conflict
 from metering.texts.timestamps import iso
 
-from .models import Plan, Subscription
+from .models import PeriodCorrection, Plan, Subscription
 
 
 class PlanIsFixed(Conflict):
@@ -173,6 +173,28 @@ class InvoiceCorrectedSince(Conflict):
     def __init__(self, number: str, *, later: str) -> None:
         super().__init__(
             f"{later} corrects or credits {number}; void that one first, or issue a credit note."
+        )
+
+
+class CorrectionDecided(Conflict):
+    """What is done about a correction was decided already."""
+
+    code = "correction_decided"
+
+    def __init__(self, correction: PeriodCorrection) -> None:
+        state = PeriodCorrection.State(correction.state).label
+        super().__init__(f"This was decided already: {str(state).lower()}.")
+
+
+class CorrectionOutdated(Conflict):
+    """Documents of the corrected period changed after the correction was found."""
+
+    code = "correction_outdated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What is billed for the period changed since this was found; compute the account's draft again"
+            " and look at it."
         )
 
 

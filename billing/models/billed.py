@@ -72,7 +72,7 @@ class BilledPeriod(models.Model):
 class PeriodCorrection(models.Model):
     """An invoiced period is worth something else than was billed for it, and what is done about that.
 
-    Written by `invoicing.drafting` and `billing.corrections`. `difference` is what is still to be billed (or,
+    Written by `invoicing.drafting` and `corrections`. `difference` is what is still to be billed (or,
     negative, given back), before discounts and tax. One at a time is open for a period; decided ones stay.
     """
 
