@@ -48,7 +48,8 @@ _QUEUE = """
               FROM billing_invoice d
               JOIN billing_billingaccount a ON a.id = d.account_id
              CROSS JOIN LATERAL (
-                   SELECT max(l.period_end) FILTER (WHERE l.kind = 'usage' AND NOT l.is_adjustment) AS usage_end,
+                   SELECT max(l.period_end)
+                            FILTER (WHERE l.kind = 'usage' AND NOT l.is_adjustment) AS usage_end,
                           COALESCE(sum(abs(l.amount)) FILTER (WHERE l.kind = 'manual'), 0) AS by_hand
                      FROM billing_invoiceline l
                     WHERE l.invoice_id = d.id
@@ -173,7 +174,7 @@ def review_queue(*, now: dt.datetime, size: int, offset: int = 0) -> Queue:
     """Drafts, those with most to look at first: by the number of flags, then those that may be issued, then
     the largest change. Four statements, however many drafts there are, and some more for each draft on
     the page that somebody has approved."""
-    parameters = {
+    parameters: dict[str, dt.datetime | Decimal | int] = {
         "now": now,
         "unusual": UNUSUAL_FRACTION,
         "looked_back": LOOKED_BACK,

@@ -36,7 +36,8 @@ _BY_MONTH = f"""
      GROUP BY 1, 2, 3
      ORDER BY 1, 2, 3
 """
-# The metrics that brought in most, by currency; with the total of the others as NULL. Writes and locks nothing.
+# The metrics that brought in most, by currency, and the others together as NULL.
+# Writes and locks nothing.
 _BY_METRIC = f"""
     SELECT ranked.currency,
            CASE WHEN ranked.rank <= %(count)s THEN ranked.metric_id END,
