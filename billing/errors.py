@@ -202,3 +202,12 @@ class TooMuch(Conflict):
     """More than there is."""
 
     code = "too_much"
+
+
+class BillingRunWaits(Conflict):
+    """Another billing run was asked for and has yet to be taken by a worker."""
+
+    code = "billing_run_waits"
+
+    def __init__(self) -> None:
+        super().__init__("A billing run is waiting for a worker already.")

@@ -4,6 +4,8 @@ A run takes a position of the ledger and reads everything at it. Accounts are re
 statements as there are prices and intervals, and written one by one, each in a transaction of its own: one
 that fails is parked with the reason and holds up no other. Any number of runs may go on at once and each may
 be killed: periods are claimed once by constraint, and a draft that is there is computed again.
+
+A run that somebody asked for is a row that waits until a worker takes it; the database is the queue.
 """
 
 import datetime as dt
@@ -11,11 +13,20 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import psycopg
 from django.db import Error as DatabaseError
-from django.db.models import F
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from billing.errors import ApprovalMissing, DocumentIsIssued, DraftOutdated, GraceNotOver, SellerUnknown
+from billing.errors import (
+    ApprovalMissing,
+    BillingRunWaits,
+    DocumentIsIssued,
+    DraftOutdated,
+    GraceNotOver,
+    SellerUnknown,
+)
 from billing.models import BillingAccount, BillingRun, Invoice, ParkedAccount
 from billing.settling.credits import expire_credits
 from metering.answering.fences import raise_fence
@@ -31,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 100  # accounts that are read ahead together
 BY_RUN = "billing run"
+ONE_WAITS = "one_billing_run_waits"
 LOST_AFTER = dt.timedelta(minutes=15)  # a run that wasn't heard of for so long has lost its process
 
 OnProgress = Callable[[BillingRun], None]
@@ -60,36 +72,55 @@ def run_billing(
     `position` is a final position of the ledger, a new one unless given. What a single account refuses is on
     record as `ParkedAccount`. Raises `Invalid` for an `as_of` in the future.
     """
-    if as_of > now:
-        raise Invalid("Lies in the future; what is running can be previewed.", field="as_of")
-    end_lost_runs(now=now)
-    expire_credits(now=now)
-    if position is None:
-        position = raise_fence().position
-    watch_late_usage(position)
+    _ensure_past(as_of, now=now)
+    position = _read_position(position, now=now)
+    run = BillingRun.objects.create(
+        as_of=as_of, position=position, trigger=trigger, requested_by=requested_by[:150]
+    )
     chosen = (
         BillingAccount.objects.all() if accounts is None else BillingAccount.objects.filter(pk__in=accounts)
     )
-    ids = list(chosen.order_by("id").values_list("id", flat=True))
-    run = BillingRun.objects.create(
-        as_of=as_of,
-        position=position,
-        trigger=trigger,
-        requested_by=requested_by[:150],
-        account_count=len(ids),
-    )
-    for start in range(0, len(ids), CHUNK):
-        chunk = list(BillingAccount.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("id"))
-        usage = _read_ahead(chunk, as_of=as_of, position=position)
-        for account in chunk:
-            _note(run, bill_account(account, run=run, now=now, usage=usage))
-            if on_progress is not None:
-                on_progress(run)
-    BillingRun.objects.filter(pk=run.pk).update(
-        state=BillingRun.State.FINISHED, finished_at=Now(), heard_at=Now()
-    )
+    return _bill_each(run, chosen, now=now, on_progress=on_progress)
+
+
+def request_run(
+    *, as_of: dt.datetime, now: dt.datetime, requested_by: str, trigger: str = BillingRun.Trigger.ADMIN
+) -> BillingRun:
+    """Let a worker draft what is due at `as_of`, for all accounts; returns the run that waits.
+
+    Raises `Invalid` for an `as_of` in the future, `BillingRunWaits` while another run waits to be taken.
+    """
+    _ensure_past(as_of, now=now)
+    try:
+        with transaction.atomic():
+            run = BillingRun.objects.create(
+                as_of=as_of, trigger=trigger, requested_by=requested_by[:150], state=BillingRun.State.QUEUED
+            )
+    except IntegrityError as error:
+        cause = error.__cause__
+        if not isinstance(cause, psycopg.Error) or cause.diag.constraint_name != ONE_WAITS:
+            raise
+        raise BillingRunWaits from None
     run.refresh_from_db()
     return run
+
+
+def run_requested(
+    *, now: dt.datetime, position: int | None = None, on_progress: OnProgress | None = None
+) -> int:
+    """Carry out the runs that were asked for and wait; returns how many.
+
+    Any number of workers may call it at once and at any time: each run is taken by one. A worker that is
+    killed before it took one leaves it waiting; one that is killed later leaves it to `end_lost_runs`.
+    """
+    count = 0
+    while BillingRun.objects.filter(state=BillingRun.State.QUEUED).exists():
+        run = _taken(_read_position(position, now=now))
+        if run is None:
+            break
+        _bill_each(run, BillingAccount.objects.all(), now=now, on_progress=on_progress)
+        count += 1
+    return count
 
 
 def bill_account(
@@ -100,6 +131,7 @@ def bill_account(
     usage: dict[UsageAsk, Measured] | None = None,
 ) -> Outcome:
     """Draft, and issue where the account wants that, or park the account with the reason."""
+    assert run.position is not None  # it has begun
     try:
         invoice = draft(account, as_of=run.as_of, position=run.position, usage=usage)
         is_issued = invoice is not None and account.issues_automatically and _issues(invoice, now=now)
@@ -115,6 +147,65 @@ def end_lost_runs(*, now: dt.datetime) -> int:
     """Mark runs whose process is gone as interrupted; returns how many. What they drafted stays."""
     lost = BillingRun.objects.filter(state=BillingRun.State.RUNNING, heard_at__lt=now - LOST_AFTER)
     return lost.update(state=BillingRun.State.INTERRUPTED, finished_at=F("heard_at"))
+
+
+def _ensure_past(as_of: dt.datetime, *, now: dt.datetime) -> None:
+    if as_of > now:
+        raise Invalid("Lies in the future; what is running can be previewed.", field="as_of")
+
+
+def _read_position(position: int | None, *, now: dt.datetime) -> int:
+    """Up to where a run that begins now reads the ledger, a new position unless given; and what has to be
+    known before anybody is billed."""
+    end_lost_runs(now=now)
+    expire_credits(now=now)
+    if position is None:
+        position = raise_fence().position
+    watch_late_usage(position)
+    return position
+
+
+def _taken(position: int) -> BillingRun | None:
+    """The run that waits, ours from now on; None where another worker was faster."""
+    with transaction.atomic():
+        run = (
+            BillingRun.objects.select_for_update(skip_locked=True)
+            .filter(state=BillingRun.State.QUEUED)
+            .order_by("id")
+            .first()
+        )
+        if run is None:
+            return None
+        BillingRun.objects.filter(pk=run.pk).update(
+            state=BillingRun.State.RUNNING, position=position, started_at=Now(), heard_at=Now()
+        )
+    run.refresh_from_db()
+    return run
+
+
+def _bill_each(
+    run: BillingRun,
+    accounts: QuerySet[BillingAccount],
+    *,
+    now: dt.datetime,
+    on_progress: OnProgress | None,
+) -> BillingRun:
+    ids = list(accounts.order_by("id").values_list("id", flat=True))
+    run.account_count = len(ids)
+    BillingRun.objects.filter(pk=run.pk).update(account_count=run.account_count)
+    assert run.position is not None  # it has begun
+    for start in range(0, len(ids), CHUNK):
+        chunk = list(BillingAccount.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("id"))
+        usage = _read_ahead(chunk, as_of=run.as_of, position=run.position)
+        for account in chunk:
+            _note(run, bill_account(account, run=run, now=now, usage=usage))
+            if on_progress is not None:
+                on_progress(run)
+    BillingRun.objects.filter(pk=run.pk).update(
+        state=BillingRun.State.FINISHED, finished_at=Now(), heard_at=Now()
+    )
+    run.refresh_from_db()
+    return run
 
 
 def _read_ahead(

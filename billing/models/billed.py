@@ -145,9 +145,13 @@ class LateUsageWatch(models.Model):
 
 
 class BillingRun(models.Model):
-    """One billing run: what it billed up to, how far it is, what came of it. Written by `invoicing.runs`."""
+    """One billing run: what it billed up to, how far it is, what came of it. Written by `invoicing.runs`.
+
+    One that was asked for waits as queued, without a position, until a worker takes it.
+    """
 
     class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting")
         RUNNING = "running", _("Running")
         FINISHED = "finished", _("Finished")
         INTERRUPTED = "interrupted", _("Interrupted")
@@ -159,7 +163,7 @@ class BillingRun(models.Model):
         CODE = "code", _("Code")
 
     as_of = models.DateTimeField(_("billed up to"))
-    position = models.BigIntegerField(_("ledger position"))
+    position = models.BigIntegerField(_("ledger position"), null=True)
     trigger = models.CharField(_("started by"), max_length=8, choices=Trigger.choices)
     requested_by = models.CharField(_("requested by"), max_length=150, blank=True)
     state = models.CharField(_("state"), max_length=11, choices=State.choices, default=State.RUNNING)
@@ -178,6 +182,14 @@ class BillingRun(models.Model):
         verbose_name = _("billing run")
         verbose_name_plural = _("billing runs")
         permissions = [("start_billingrun", "Can start billing runs")]
+        constraints = [
+            models.CheckConstraint(
+                name="started_run_has_a_position", condition=Q(state="queued") | Q(position__isnull=False)
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="queued"), name="one_billing_run_waits"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"run {self.pk}"
