@@ -24,12 +24,13 @@ from billing.settling.credits import credit_available
 from metering.clock import database_now
 from metering.errors import NotFound
 from metering.models import Project
+from metering.texts.numbers import EXACT
 
 from .draft_lines import OPEN_STATES, DraftLines, Found, draft_lines
-from .due import due_of
+from .due import due_of, is_current, next_due_of
 from .late_usage import share_watch
 from .measured_usage import Measured, UsageAsk, measured
-from .retotalling import retotal
+from .retotalling import drawn_by, retotal
 
 State = PeriodCorrection.State
 BATCH = 500
@@ -41,17 +42,26 @@ def draft(
     as_of: dt.datetime,
     position: int,
     usage: Mapping[UsageAsk, Measured] | None = None,
+    keeps_current: bool = False,
 ) -> Invoice | None:
     """Compute the account's draft anew, of everything that is due at `as_of`, by the ledger at `position`.
 
     Returns it, or None where nothing is due and nothing was added by hand: then there is no draft afterwards.
     Periods that come to nothing are settled without a document. `usage` is what was read ahead at the same
-    position; what it lacks is read here.
+    position; what it lacks is read here. With `keeps_current`, a draft that would come out the same is left
+    as it is, lines and all, but for the credit that there is to pay it with.
     """
     with transaction.atomic():
         held = held_account(account.pk)
         watched = share_watch()
         due = due_of(held, as_of=as_of)
+        BillingAccount.objects.filter(pk=held.pk).update(
+            next_due_at=next_due_of(due), billed_revision=held.revision
+        )
+        if keeps_current:
+            kept = _run_draft(held)
+            if kept is not None and is_current(kept, due):
+                return _with_credit(kept, held, at=as_of)
         known = usage or {}
         missing = [ask for ask in due.asks if ask not in known]
         found = draft_lines(due, {**known, **measured(missing, position=position)}, position=position)
@@ -117,16 +127,26 @@ def held_draft(invoice_id: int) -> Invoice:
 
 def _emptied_draft(account: BillingAccount) -> tuple[Invoice | None, list[InvoiceLine]]:
     """The account's draft without what was computed, and the lines that were added by hand."""
-    invoice = (
-        Invoice.objects.select_for_update(no_key=True)
-        .filter(account=account, origin=Invoice.Origin.RUN, issued_at=None)
-        .first()
-    )
+    invoice = _run_draft(account)
     if invoice is None:
         return None, []
     _release(invoice)
     invoice.lines.exclude(kind=InvoiceLine.Kind.MANUAL).delete()
     return invoice, list(invoice.lines.order_by("position"))
+
+
+def _run_draft(account: BillingAccount) -> Invoice | None:
+    drafts = Invoice.objects.select_for_update(no_key=True)
+    return drafts.filter(account=account, origin=Invoice.Origin.RUN, issued_at=None).first()
+
+
+def _with_credit(invoice: Invoice, account: BillingAccount, *, at: dt.datetime) -> Invoice:
+    """A draft with the credit that there is now."""
+    credit = drawn_by(invoice, credit_available(account, at=at))
+    if credit != invoice.credit_drawn:
+        invoice.credit_drawn, invoice.amount_due = credit, EXACT.subtract(invoice.total, credit)
+        invoice.save(update_fields=["credit_drawn", "amount_due"])
+    return invoice
 
 
 def _release(invoice: Invoice) -> None:

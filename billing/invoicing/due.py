@@ -13,13 +13,22 @@ from typing import Any
 
 from django.db.models import Prefetch
 
-from billing.models import BilledPeriod, BillingAccount, InvoiceLine, PeriodCorrection, Price, Subscription
-from billing.periods import BillingPeriod, periods_of
+from billing.models import (
+    BilledPeriod,
+    BillingAccount,
+    Invoice,
+    InvoiceLine,
+    PeriodCorrection,
+    Price,
+    Subscription,
+)
+from billing.periods import BillingPeriod, period_holding, periods_of
 from billing.selling.billing_cycles import cycles_of, term_of
 
 from .charges import PricedPeriod, ask_of
 from .measured_usage import UsageAsk
 
+FAR_AHEAD = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 _INSTANT = dt.timedelta(microseconds=1)
 
 
@@ -30,6 +39,12 @@ class DuePrice:
     priced: PricedPeriod
     ask: UsageAsk | None
     billed: BilledPeriod | None = None
+
+    @property
+    def falls_due_at(self) -> dt.datetime:
+        """When it is to be billed: a fee in advance when its period begins, everything else when it ends."""
+        is_in_advance = self.priced.price.charged == Price.Charged.ADVANCE
+        return self.priced.period.start if is_in_advance else self.priced.period.end
 
     def claimed(self, row: BilledPeriod) -> "DuePrice":
         """The same with the row that was made for it."""
@@ -45,6 +60,7 @@ class Due:
     charges: Sequence[DuePrice] = ()
     corrections: Sequence[DuePrice] = ()
     gone: Sequence[BilledPeriod] = ()
+    subscriptions: Sequence[Subscription] = ()
     lines: Mapping[int, Sequence[InvoiceLine]] = field(default_factory=dict)  # issued, by billed period
     found_before: Mapping[int, Sequence[PeriodCorrection]] = field(default_factory=dict)  # likewise
 
@@ -73,6 +89,35 @@ def due_of_many(
     looked_at += [period for each in found for period in each.gone]
     lines, found_before = issued_lines_of(looked_at), _corrections_of(looked_at)
     return [replace(each, lines=lines, found_before=found_before) for each in found]
+
+
+def next_due_of(due: Due) -> dt.datetime:
+    """The first instant after the one looked at at which a subscription's period begins or ends."""
+    found = [FAR_AHEAD]
+    for subscription in due.subscriptions:
+        if subscription.is_empty:
+            continue
+        if due.as_of < subscription.billable_from:
+            found.append(subscription.billable_from)
+        else:
+            period = period_holding(due.as_of, cycles=cycles_of(subscription), term=term_of(subscription))
+            found += [period.end] if period is not None else []
+    return min(found)
+
+
+def is_current(draft: Invoice, due: Due) -> bool:
+    """Whether computing an account's draft anew would change nothing: same account, same periods, and the
+    ledger learned nothing about them since."""
+    if draft.account_revision != due.account.revision or draft.as_of is None or draft.position is None:
+        return False
+    for one in (*due.charges, *due.corrections):
+        is_claimed = one.billed is not None and (is_settled(one.billed) or one.billed.invoice_id == draft.pk)
+        if not is_claimed or one.falls_due_at > draft.as_of:
+            return False
+        learned = one.billed.learned_at_position if one.billed is not None else None
+        if learned is not None and learned > draft.position:
+            return False
+    return all(period.period_start <= draft.as_of for period in due.gone)
 
 
 def issued_lines_of(periods: Sequence[BilledPeriod]) -> dict[int, list[InvoiceLine]]:
@@ -163,7 +208,7 @@ def _due_of_one(
                 elif known.learned_at_position is not None or known.period_end != period.end:
                     corrections.append(due)
     gone = [one for one in billed if is_settled(one) and _key(one) not in begun and one.period_start <= as_of]
-    return Due(account, as_of, charges, corrections, gone)
+    return Due(account, as_of, charges, corrections, gone, subscriptions)
 
 
 def is_settled(period: BilledPeriod) -> bool:

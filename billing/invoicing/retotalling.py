@@ -38,9 +38,15 @@ def retotal(
     for discount, amount in zip(discounts, totals.discounts, strict=True):
         discount.amount = amount
     _set_totals(invoice, totals)
-    if invoice.kind == Invoice.Kind.INVOICE and invoice.total > 0:
-        invoice.credit_drawn = min(invoice.total, credit)
+    invoice.credit_drawn = drawn_by(invoice, credit)
     invoice.amount_due = EXACT.subtract(invoice.total, invoice.credit_drawn)
+
+
+def drawn_by(invoice: Invoice, credit: Decimal) -> Decimal:
+    """How much of the credit that there is an invoice draws."""
+    if invoice.kind != Invoice.Kind.INVOICE or invoice.total <= 0:
+        return Decimal(0)
+    return max(min(invoice.total, credit), Decimal(0))
 
 
 def net_line(line: InvoiceLine) -> NetLine:
@@ -73,4 +79,3 @@ def _set_totals(invoice: Invoice, totals: Totals) -> None:
     if invoice.origin == Invoice.Origin.RUN:
         is_credit = totals.total < 0
         invoice.kind = Invoice.Kind.CREDIT_NOTE if is_credit else Invoice.Kind.INVOICE
-    invoice.credit_drawn = Decimal(0)

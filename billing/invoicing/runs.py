@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import psycopg
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from billing.errors import (
@@ -27,13 +27,13 @@ from billing.errors import (
     GraceNotOver,
     SellerUnknown,
 )
-from billing.models import BillingAccount, BillingRun, Invoice, ParkedAccount
+from billing.models import BilledPeriod, BillingAccount, BillingRun, Invoice, ParkedAccount
 from billing.settling.credits import expire_credits
 from metering.answering.fences import raise_fence
 from metering.errors import Conflict, Invalid, MeterbookError, NotFound
 
 from .drafting import draft
-from .due import due_of_many
+from .due import Due, due_of_many, is_current
 from .issuing import issue
 from .late_usage import watch_late_usage
 from .measured_usage import Measured, UsageAsk, measured
@@ -77,9 +77,7 @@ def run_billing(
     run = BillingRun.objects.create(
         as_of=as_of, position=position, trigger=trigger, requested_by=requested_by[:150]
     )
-    chosen = (
-        BillingAccount.objects.all() if accounts is None else BillingAccount.objects.filter(pk__in=accounts)
-    )
+    chosen = None if accounts is None else BillingAccount.objects.filter(pk__in=accounts)
     return _bill_each(run, chosen, now=now, on_progress=on_progress)
 
 
@@ -118,7 +116,7 @@ def run_requested(
         run = _taken(_read_position(position, now=now))
         if run is None:
             break
-        _bill_each(run, BillingAccount.objects.all(), now=now, on_progress=on_progress)
+        _bill_each(run, None, now=now, on_progress=on_progress)
         count += 1
     return count
 
@@ -129,11 +127,14 @@ def bill_account(
     run: BillingRun,
     now: dt.datetime,
     usage: dict[UsageAsk, Measured] | None = None,
+    keeps_current: bool = False,
 ) -> Outcome:
     """Draft, and issue where the account wants that, or park the account with the reason."""
     assert run.position is not None  # it has begun
     try:
-        invoice = draft(account, as_of=run.as_of, position=run.position, usage=usage)
+        invoice = draft(
+            account, as_of=run.as_of, position=run.position, usage=usage, keeps_current=keeps_current
+        )
         is_issued = invoice is not None and account.issues_automatically and _issues(invoice, now=now)
     except (MeterbookError, DatabaseError, ArithmeticError, ValueError, AssertionError) as error:
         logger.exception("Account %s couldn't be billed", account.pk)
@@ -185,12 +186,14 @@ def _taken(position: int) -> BillingRun | None:
 
 def _bill_each(
     run: BillingRun,
-    accounts: QuerySet[BillingAccount],
+    accounts: QuerySet[BillingAccount] | None,
     *,
     now: dt.datetime,
     on_progress: OnProgress | None,
 ) -> BillingRun:
-    ids = list(accounts.order_by("id").values_list("id", flat=True))
+    """Those that are named, whatever is known of them; without names those of whom something may be due."""
+    looked_at = accounts if accounts is not None else _worth_a_look(run.as_of)
+    ids = list(looked_at.order_by("id").values_list("id", flat=True))
     run.account_count = len(ids)
     BillingRun.objects.filter(pk=run.pk).update(account_count=run.account_count)
     assert run.position is not None  # it has begun
@@ -198,7 +201,8 @@ def _bill_each(
         chunk = list(BillingAccount.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("id"))
         usage = _read_ahead(chunk, as_of=run.as_of, position=run.position)
         for account in chunk:
-            _note(run, bill_account(account, run=run, now=now, usage=usage))
+            outcome = bill_account(account, run=run, now=now, usage=usage, keeps_current=accounts is None)
+            _note(run, outcome)
             if on_progress is not None:
                 on_progress(run)
     BillingRun.objects.filter(pk=run.pk).update(
@@ -208,16 +212,40 @@ def _bill_each(
     return run
 
 
+def _worth_a_look(as_of: dt.datetime) -> QuerySet[BillingAccount]:
+    """Accounts but those of which it is known that nothing became due and nothing was learned."""
+    learned = BilledPeriod.objects.filter(account=OuterRef("pk"), learned_at_position__isnull=False)
+    drafts = Invoice.objects.filter(account=OuterRef("pk"), issued_at=None, origin=Invoice.Origin.RUN)
+    return BillingAccount.objects.filter(
+        Q(next_due_at=None)
+        | Q(next_due_at__lte=as_of)
+        | Q(billed_revision=None)
+        | ~Q(billed_revision=F("revision"))
+        | Q(Exists(learned))
+        | Q(Exists(drafts))
+        | Q(parked__isnull=False)
+    )
+
+
 def _read_ahead(
     accounts: Sequence[BillingAccount], *, as_of: dt.datetime, position: int
 ) -> dict[UsageAsk, Measured]:
     """The usage of a chunk. What can't be read for all is left to each account, so that one alone fails."""
     try:
         dues = due_of_many(accounts, as_of=as_of)
-        return measured([ask for due in dues for ask in due.asks], position=position)
+        drafts = {
+            draft.account_id: draft
+            for draft in Invoice.objects.drafts().filter(account__in=accounts, origin=Invoice.Origin.RUN)
+        }
+        stale = [due for due in dues if not _is_drafted(due, drafts.get(due.account.pk))]
+        return measured([ask for due in stale for ask in due.asks], position=position)
     except (MeterbookError, DatabaseError, ArithmeticError, ValueError, AssertionError):
         logger.exception("A chunk of accounts couldn't be read ahead")
         return {}
+
+
+def _is_drafted(due: Due, draft: Invoice | None) -> bool:
+    return draft is not None and is_current(draft, due)
 
 
 def _issues(invoice: Invoice, *, now: dt.datetime) -> bool:

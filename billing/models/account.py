@@ -120,6 +120,10 @@ class BillingAccount(models.Model):
     )
     # Counts changes of what its drafts are made of: a draft that was computed before one is out of date.
     revision = models.PositiveBigIntegerField(_("revision"), default=0, editable=False)
+    # As of the last look: when something becomes due next, and the revision that was looked at. Billing runs
+    # pass over accounts of which they know that nothing can have become due.
+    next_due_at = models.DateTimeField(_("next due at"), null=True, editable=False)
+    billed_revision = models.PositiveBigIntegerField(_("billed revision"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:

@@ -4,6 +4,8 @@ import pytest
 
 from billing.invoicing.issuing import void
 from billing.models import Invoice, PeriodCorrection
+from billing.selling.subscriptions import cancel
+from billing.settling.credits import grant_credit
 from metering.attributing.scope_tree import attribute
 from tests.billing.billed import a_seller, billed, draft_of, issued, table_of, used
 from tests.billing.factories import a_fee, a_plan, a_subscription, a_usage_price, an_account
@@ -118,3 +120,59 @@ def test_lines_are_split_by_project_and_label_and_add_up():
         ("acme", {"region": "us"}, "10.0500"),
     ]
     assert draft.subtotal == Decimal("30.11")  # 301.1 at 0.10
+
+
+def test_draft_that_would_come_out_the_same_is_left_as_it_is():
+    acme, tokens = a_project("acme"), a_metric("tokens")
+    account = an_account(acme)
+    a_subscription(account, a_plan(a_fee("30"), a_usage_price(tokens)))
+    used(acme, "100")
+    billed("2026-04-01T00:00:00Z")
+    before = set(draft_of(account).lines.values_list("id", flat=True))
+
+    used(acme, "7", on="2026-04-01T08:00:00Z")  # of a month that runs
+    billed("2026-04-01T12:00:00Z")
+    assert set(draft_of(account).lines.values_list("id", flat=True)) == before
+
+    used(acme, "1", on="2026-03-31T08:00:00Z")  # of the month on the draft
+    billed("2026-04-01T13:00:00Z")
+    assert table_of(draft_of(account))[1] == ("usage", "tokens", "101", "10.10")
+
+
+def test_credit_on_a_draft_that_is_left_as_it_is_is_what_there_is():
+    acme, tokens = a_project("acme"), a_metric("tokens")
+    account = an_account(acme)
+    a_subscription(account, a_plan(a_usage_price(tokens)))
+    used(acme, "100")
+    billed("2026-04-01T00:00:00Z")
+
+    grant_credit(account, amount=Decimal("4"), kind="paid", now=at("2026-04-01T01:00:00Z"))
+    billed("2026-04-01T12:00:00Z")
+
+    draft = draft_of(account)
+    assert (draft.total, draft.credit_drawn, draft.amount_due) == (10, 4, 6)
+
+
+def test_run_passes_over_accounts_of_which_nothing_became_due():
+    acme, tokens = a_project("acme"), a_metric("tokens", display_name="Tokens")
+    account = an_account(acme)
+    a_seller()
+    subscription = a_subscription(account, a_plan(a_usage_price(tokens)))
+    used(acme, "100")
+    billed("2026-04-01T00:00:00Z")
+    issued(account, "2026-04-01T01:00:00Z")
+
+    looked_at = [
+        billed(instant).account_count
+        for instant in ("2026-04-02T00:00:00Z", "2026-04-03T00:00:00Z", "2026-04-30T23:59:59Z")
+    ]
+    assert looked_at == [1, 0, 0]  # what was issued is looked at once more
+
+    used(acme, "1", on="2026-03-31T00:00:00Z")
+    assert billed("2026-04-30T23:59:59Z").account_count == 1
+    cancel(subscription, now=at("2026-04-30T00:00:00Z"))
+    assert billed("2026-05-01T00:00:00Z").account_count == 1
+    assert table_of(draft_of(account)) == [
+        ("usage (correction)", "Tokens", "-100", "-10.00"),
+        ("usage (correction)", "Tokens", "101", "10.10"),
+    ]
