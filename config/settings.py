@@ -221,6 +221,12 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "DueEnum": ["now", "period_end"],
         "VoidOutcomeEnum": ["created", "exists"],
+        "InvoiceStatusEnum": "billing.invoicing.standing.Status",
+        "InvoiceKindEnum": "billing.models.Invoice.Kind",
+        "InvoiceLineKindEnum": "billing.models.InvoiceLine.Kind",
+        "CreditGrantKindEnum": "billing.models.CreditGrant.Kind",
+        "CreditEntryKindEnum": "billing.models.CreditEntry.Kind",
+        "PaymentMethodEnum": "billing.models.Payment.Method",
     },
 }
 

@@ -29,7 +29,6 @@ from metering.api.visibility import principal_of_request, visible_project
 from metering.clock import database_now
 from metering.errors import Invalid
 from metering.principal import Principal
-from metering.texts.timestamps import NotAnInstant, instant_from
 
 from .catalogue_documents import (
     ChangePreviewDocument,
@@ -41,10 +40,10 @@ from .catalogue_documents import (
     SubscriptionRequestDocument,
     WhenDocument,
 )
+from .member_values import day_of, instant_of, whole_number_of
 from .subscription_answers import shown, shown_period, shown_preview
 from .visible import (
-    account_of_project,
-    named_or_own_project,
+    named_account,
     plan_named,
     visible_account,
     visible_plans,
@@ -141,15 +140,15 @@ class SubscriptionsView(APIView):
     def post(self, request: Request) -> Response:
         principal, now = principal_of_request(request), database_now()
         members = members_of(request.data, known=_MEMBERS, aliases=_ALIASES)
-        account = _account(members, principal)
+        account = named_account(members, principal)
         subscription = subscribe(
             account,
             plan=_plan(members, principal, account),
-            effective_from=_instant(members, "effective_from") or now,
-            effective_until=_instant(members, "effective_until"),
-            trial_until=_instant(members, "trial_until"),
+            effective_from=instant_of(members, "effective_from") or now,
+            effective_until=instant_of(members, "effective_until"),
+            trial_until=instant_of(members, "trial_until"),
             anchor=choice_of(members, "anchor", BillingCycle.Anchor.values) or BillingCycle.Anchor.CALENDAR,
-            anchor_on=_day(members, "anchor_on"),
+            anchor_on=day_of(members, "anchor_on"),
         )
         return Response(shown(subscription, now=now), status=201)
 
@@ -178,7 +177,7 @@ class SubscriptionView(APIView):
         anchor = choice_of(members, "anchor", BillingCycle.Anchor.values)
         if anchor is None:
             raise Invalid("This member is needed.", field="anchor", code="missing_field")
-        moved = move_anchor(subscription, anchor=anchor, anchor_on=_day(members, "anchor_on"), now=now)
+        moved = move_anchor(subscription, anchor=anchor, anchor_on=day_of(members, "anchor_on"), now=now)
         return Response(shown(moved, now=now))
 
 
@@ -300,27 +299,12 @@ class SubscriptionWithdrawCancellationView(APIView):
         return Response(shown(withdraw_cancellation(subscription, now=now), now=now))
 
 
-def _account(members: Mapping[str, Any], principal: Principal) -> BillingAccount:
-    account_id = members.get("account")
-    if account_id is None:
-        return account_of_project(principal, named_or_own_project(dict(members), principal).key)
-    if isinstance(account_id, bool) or not isinstance(account_id, int):
-        raise Invalid("Must be the id of a billing account.", field="account")
-    account = visible_account(principal, account_id)
-    key = text_of(members, "project")
-    if key is not None and account.project.key != key:
-        raise Invalid("The account is of another project.", field="project")
-    return account
-
-
 def _plan(members: Mapping[str, Any], principal: Principal, account: BillingAccount) -> Plan:
     """The plan named, as the account's project sees it."""
     key = text_of(members, "plan")
     if key is None:
         raise Invalid("This member is needed.", field="plan", code="missing_field")
-    version = members.get("plan_version")
-    if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
-        raise Invalid("Must be a whole number.", field="plan_version")
+    version = whole_number_of(members, "plan_version")
     plans = visible_plans(principal).seen_from(account.project.path)  # type: ignore[attr-defined]
     return plan_named(plans, key, version=version)
 
@@ -335,29 +319,7 @@ def _order(
 
 def _at(members: Mapping[str, Any], *, now: dt.datetime) -> dt.datetime | None:
     """The instant asked for; None: the end of the running period."""
-    when, at = choice_of(members, "when", ("now", "period_end")), _instant(members, "at")
+    when, at = choice_of(members, "when", ("now", "period_end")), instant_of(members, "at")
     if when is not None and at is not None:
         raise Invalid("Send either `when` or `at`.", field="at")
     return now if when == "now" else at
-
-
-def _instant(members: Mapping[str, Any], name: str) -> dt.datetime | None:
-    text = text_of(members, name)
-    if text is None:
-        return None
-    try:
-        return instant_from(text)
-    except NotAnInstant as error:
-        raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}.", field=name) from None
-
-
-def _day(members: Mapping[str, Any], name: str) -> dt.date | None:
-    text = text_of(members, name)
-    if text is None:
-        return None
-    try:
-        if len(text) != len("2026-01-31"):
-            raise ValueError
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise Invalid("Must be a date, such as 2026-01-31.", field=name) from None

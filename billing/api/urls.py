@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from . import accounts, explain, plans, subscriptions
+from . import (
+    accounts,
+    credits,
+    explain,
+    invoice_edits,
+    invoice_verbs,
+    invoices,
+    period_corrections,
+    plans,
+    runs,
+    subscriptions,
+)
 from .pricing_preview import PricingPreviewView
 
 urlpatterns = [
@@ -24,6 +35,11 @@ urlpatterns = [
         explain.LineEventsView.as_view(),
         name="invoice-line-events",
     ),
+    path(
+        "billing-accounts/<int:account_id>/credit/",
+        credits.AccountCreditView.as_view(),
+        name="billing-account-credit",
+    ),
     path("subscriptions/", subscriptions.SubscriptionsView.as_view(), name="subscriptions"),
     path(
         "subscriptions/<int:subscription_id>/", subscriptions.SubscriptionView.as_view(), name="subscription"
@@ -44,4 +60,46 @@ urlpatterns = [
             ("withdraw-cancellation", subscriptions.SubscriptionWithdrawCancellationView),
         )
     ),
+    path("invoices/", invoices.InvoicesView.as_view(), name="invoices"),
+    path("invoices/<int:invoice_id>/", invoices.InvoiceView.as_view(), name="invoice"),
+    path("credit-notes/", invoices.CreditNotesView.as_view(), name="credit-notes"),
+    path("credit-notes/<int:invoice_id>/", invoices.CreditNoteView.as_view(), name="credit-note"),
+    *(
+        path(f"invoices/<int:invoice_id>/{route}/", view.as_view(), name=f"invoice-{name}")
+        for route, name, view in (
+            ("lines", "lines", invoice_edits.InvoiceLinesView),
+            ("lines/<int:line_id>", "line", invoice_edits.InvoiceLineView),
+            ("discounts", "discounts", invoice_edits.InvoiceDiscountsView),
+            ("discounts/<int:discount_id>", "discount", invoice_edits.InvoiceDiscountView),
+            ("recompute", "recompute", invoice_edits.InvoiceRecomputeView),
+            ("issue", "issue", invoice_verbs.InvoiceIssueView),
+            ("void", "void", invoice_verbs.InvoiceVoidView),
+            ("approve", "approve", invoice_verbs.InvoiceApproveView),
+            ("credit", "credit", invoice_verbs.InvoiceCreditView),
+            ("payments", "payments", invoice_verbs.InvoicePaymentsView),
+            ("payments/<int:payment_id>/take-back", "payment-take-back", invoice_verbs.PaymentTakeBackView),
+        )
+    ),
+    path("credit-grants/", credits.CreditGrantsView.as_view(), name="credit-grants"),
+    path("credit-grants/<int:grant_id>/", credits.CreditGrantView.as_view(), name="credit-grant"),
+    path(
+        "credit-grants/<int:grant_id>/withdraw/",
+        credits.CreditWithdrawView.as_view(),
+        name="credit-grant-withdraw",
+    ),
+    # `/corrections/` is of events.
+    path(
+        "period-corrections/", period_corrections.PeriodCorrectionsView.as_view(), name="period-corrections"
+    ),
+    path(
+        "period-corrections/<int:correction_id>/approve/",
+        period_corrections.CorrectionApproveView.as_view(),
+        name="period-correction-approve",
+    ),
+    path(
+        "period-corrections/<int:correction_id>/write-off/",
+        period_corrections.CorrectionWriteOffView.as_view(),
+        name="period-correction-write-off",
+    ),
+    path("billing-runs/", runs.BillingRunsView.as_view(), name="billing-runs"),
 ]

@@ -1,11 +1,13 @@
 """From names in a request to accounts, plans and subscriptions that the caller may see; the rest is 404."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
 from billing.models import BillingAccount, Plan, Subscription
+from metering.api.parsing import text_of
 from metering.api.visibility import principal_of_request, visible_project
 from metering.errors import Invalid, NotFound
 from metering.models import Project
@@ -33,6 +35,20 @@ def account_of_project(principal: Principal, key: str) -> BillingAccount:
     account = visible_accounts(principal).filter(project=project).first()
     if account is None:
         raise NotFound(f"The project '{project.key}' has no billing account.")
+    return account
+
+
+def named_account(members: Mapping[str, Any], principal: Principal) -> BillingAccount:
+    """The account named by id, or that of the project named. Raises `NotFound`, `Invalid`."""
+    account_id = members.get("account")
+    if account_id is None:
+        return account_of_project(principal, named_or_own_project(dict(members), principal).key)
+    if isinstance(account_id, bool) or not isinstance(account_id, int):
+        raise Invalid("Must be the id of a billing account.", field="account")
+    account = visible_account(principal, account_id)
+    key = text_of(members, "project")
+    if key is not None and account.project.key != key:
+        raise Invalid("The account is of another project.", field="project")
     return account
 
 

@@ -33,6 +33,7 @@ from .retotalling import retotal
 
 NAME_LENGTH = 200
 TEXT_LENGTH = 2000
+TOO_LARGE = Decimal(10) ** 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,25 @@ class ManualLine:
     credits: InvoiceLine | None = None
 
 
-def begin_invoice(account: BillingAccount, *, edited_by: str) -> Invoice:
-    """An empty draft that no billing run touches, for lines by hand."""
+def begin_invoice(
+    account: BillingAccount, *, lines: Sequence[ManualLine] = (), notes: str = "", edited_by: str
+) -> Invoice:
+    """A draft that no billing run touches, for lines by hand. Raises `Invalid` that names the field, by its
+    path where it is a line's."""
     with transaction.atomic():
         held = held_account(account.pk)
-        return Invoice.objects.create(
+        draft = Invoice.objects.create(
             account=held,
             currency=held.currency,
             origin=Invoice.Origin.MANUAL,
+            notes=_notes(notes),
             edited_by=edited_by,
             computed_at=database_now(),
         )
+        if lines:
+            _add_all(draft, held, lines, added_by=edited_by)
+            _retotalled(draft, held, edited_by=edited_by)
+    return draft
 
 
 def begin_credit_note(
@@ -90,8 +99,7 @@ def begin_credit_note(
             edited_by=edited_by,
             computed_at=database_now(),
         )
-        for line in lines:
-            _add(note, account, line, added_by=edited_by, is_credit=True)
+        _add_all(note, account, lines, added_by=edited_by, is_credit=True)
         _retotalled(note, account, edited_by=edited_by)
         _ensure_within(note, stored)
     return note
@@ -178,17 +186,40 @@ def remove_discount(invoice: Invoice, discount_id: int, *, removed_by: str) -> N
 
 def set_notes(invoice: Invoice, notes: str) -> None:
     """What the customer reads at the end of a document that is still a draft. Raises `DocumentIsIssued`."""
-    if len(notes) > TEXT_LENGTH or "\x00" in notes:
-        raise Invalid(f"At most {TEXT_LENGTH} characters, none of them NUL.", field="notes")
+    notes = _notes(notes)
     with transaction.atomic():
         _account, stored = _held(invoice)
-        stored.notes = notes.strip()
+        stored.notes = notes
         stored.save(update_fields=["notes"])
+
+
+def _notes(notes: str) -> str:
+    if len(notes) > TEXT_LENGTH or "\x00" in notes:
+        raise Invalid(f"At most {TEXT_LENGTH} characters, none of them NUL.", field="notes")
+    return notes.strip()
 
 
 def _held(invoice: Invoice) -> tuple[BillingAccount, Invoice]:
     account = held_account(invoice.account_id)
     return account, held_draft(invoice.pk)
+
+
+def _add_all(
+    invoice: Invoice,
+    account: BillingAccount,
+    lines: Sequence[ManualLine],
+    *,
+    added_by: str,
+    is_credit: bool = False,
+) -> None:
+    """Complaints name the line: `lines[1].amount`."""
+    for index, line in enumerate(lines):
+        try:
+            _add(invoice, account, line, added_by=added_by, is_credit=is_credit)
+        except Invalid as error:
+            if error.field not in {None, "lines"}:
+                error.field = f"lines[{index}].{error.field}"
+            raise
 
 
 def _add(
@@ -228,10 +259,13 @@ def _amount(line: ManualLine, currency: str) -> Decimal:
             raise Invalid(
                 "Give an amount, or a quantity and a unit amount.", field="amount", code="missing_field"
             )
-        return rounded(Fraction(line.quantity) * Fraction(line.unit_amount), currency)
+        amount = rounded(Fraction(line.quantity) * Fraction(line.unit_amount), currency)
+        if abs(amount) >= TOO_LARGE:
+            raise Invalid("Too large: what it comes to.", field="quantity")
+        return amount
     if line.unit_amount is not None:
         raise Invalid("Give an amount or a unit amount, not both.", field="unit_amount")
-    if abs(line.amount) >= Decimal(10) ** 24:
+    if abs(line.amount) >= TOO_LARGE:
         raise Invalid("Too large.", field="amount")
     if line.amount != rounded(line.amount, currency):
         raise Invalid(f"Has more decimals than {currency}.", field="amount")
