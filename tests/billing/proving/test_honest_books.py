@@ -178,9 +178,7 @@ def test_credit_discounts_payments_and_a_credit_note(acme: Project, tokens: Metr
     issue(note, now=at("2026-04-03T00:00:00Z"), issued_by="bob")
     assert account.credit_grants.get(kind="credit_note").amount == Decimal("24.10")
     assert_verified()
-    take_back_payment(
-        paid.payment, reason="Bounced.", recorded_by="ada", received_on=a_day("2026-04-05")
-    )
+    take_back_payment(paid.payment, reason="Bounced.", recorded_by="ada", received_on=a_day("2026-04-05"))
     used(acme, "100", on="2026-03-31T23:00:00Z")
     billed("2026-05-01T00:00:00Z")
     issued(account, "2026-05-01T01:00:00Z")
@@ -211,9 +209,7 @@ def test_currencies_of_other_scales(
     a_subscription(account, a_plan(a_usage_price(tokens, price), a_fee("100"), currency=currency))
     used(acme, quantity, quantity)
     billed("2026-04-01T00:00:00Z")
-    add_discount(
-        draft_of(account), name="Loyal", reason="Deal.", percent=Decimal("3.3"), added_by="ada"
-    )
+    add_discount(draft_of(account), name="Loyal", reason="Deal.", percent=Decimal("3.3"), added_by="ada")
     issued(account, "2026-04-01T01:00:00Z")
 
     assert_verified()
@@ -331,7 +327,9 @@ METRICS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("definition", METRICS, ids=lambda definition: "-".join(map(str, definition.values())))
+@pytest.mark.parametrize(
+    "definition", METRICS, ids=lambda definition: "-".join(map(str, definition.values()))
+)
 @pytest.mark.parametrize("split_by", [[], ["labels.region"]])
 def test_every_aggregation(acme: Project, definition: dict[str, Any], split_by: list[str]) -> None:
     seats = a_metric("seats", **definition)
