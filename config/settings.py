@@ -121,9 +121,12 @@ VERIFICATION_CHECKS = [
     "metering.verifying.verification_checks.PAYERS",
     "metering.verifying.verification_checks.PENDING",
     "metering.verifying.verification_checks.ROLLUPS",
-    "billing.proving.billing_checks.INVOICE_NUMBERS",
+    "billing.proving.billing_checks.INVOICE_LINES",
     "billing.proving.billing_checks.INVOICE_TOTALS",
+    "billing.proving.billing_checks.INVOICE_NUMBERS",
+    "billing.proving.billing_checks.BILLED_PERIODS",
     "billing.proving.billing_checks.CREDITS",
+    "billing.proving.billing_checks.UNBILLED",
 ]
 
 # --- Quotas --------------------------------------------------------------------------------------------

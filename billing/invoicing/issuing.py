@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Max
 
 from billing.document_news import announced
 from billing.errors import (
@@ -47,7 +48,7 @@ from metering.measuring.windows import zone_named
 from metering.texts.numbers import EXACT
 
 from .charges import mirrored
-from .draft_lines import OPEN_STATES
+from .draft_lines import FEES, OPEN_STATES
 from .drafting import clear_draft_of, held_draft
 from .due import issued_lines_of, live_lines
 from .retotalling import retotal
@@ -270,28 +271,32 @@ def _book(invoice: Invoice) -> None:
     for correction in corrections:
         _cancel_write_offs(
             correction.billed_period,
-            reason="Billed with a later correction.",
             position=correction.position,
             period_end=correction.period_end,
-            billed_amount=correction.billed_amount,
-            rated_amount=correction.rated_amount,
+            reason="Billed with a later correction.",
         )
         correction.state = State.BOOKED
         correction.save(update_fields=["state"])
 
 
-def _cancel_write_offs(period: BilledPeriod, *, reason: str, **found: Any) -> None:
-    """What was written off of the period is billed with the rest of it."""
+def _cancel_write_offs(period: BilledPeriod, *, position: int, period_end: dt.datetime, reason: str) -> None:
+    """What was written off of the period is billed now with the rest."""
     written_off = total(
-        period.corrections.filter(state=State.WRITTEN_OFF).values_list("difference", flat=True)
+        PeriodCorrection.objects.filter(billed_period=period, state=State.WRITTEN_OFF).values_list(
+            "difference", flat=True
+        )
     )
     if written_off:
-        period.corrections.create(
+        PeriodCorrection.objects.create(
+            billed_period=period,
             account_id=period.account_id,
+            position=position,
+            period_end=period_end,
+            billed_amount=written_off,
+            rated_amount=0,
             difference=EXACT.minus(written_off),
             state=State.WRITTEN_OFF,
             reason=reason,
-            **found,
         )
 
 
@@ -343,36 +348,53 @@ def _ensure_uncorrected(invoice: Invoice) -> None:
     note = invoice.credit_notes.issued().first()
     if note is not None:
         raise InvoiceCorrectedSince(str(invoice.number), later=str(note.number))
-    later = InvoiceLine.objects.filter(reverses__invoice=invoice).select_related("invoice").first()
+    lines = InvoiceLine.objects.select_related("invoice")
+    later = lines.filter(reverses__invoice=invoice).first()
+    if later is None:
+        # Days of a fee that were given back or added reverse no line: they stand on what was billed before.
+        last = invoice.lines.filter(kind__in=FEES).aggregate(last=Max("pk"))["last"]
+        later = lines.filter(
+            billed_period__lines__invoice=invoice,
+            kind__in=FEES,
+            pk__gt=last or 0,
+            is_adjustment=True,
+            reverses=None,
+            reversal=None,
+        ).first()
     if later is not None:
         raise InvoiceCorrectedSince(str(invoice.number), later=str(later.invoice))
 
 
 def _reopen(invoice: Invoice) -> None:
-    """What a voided invoice billed is to be billed again; what it corrected is to be looked at again."""
+    """What a voided invoice billed is to be billed again. What it corrected stands as it was billed before,
+    and is to be looked at again."""
     rows = list(BilledPeriod.objects.filter(lines__invoice=invoice).distinct())
+    PeriodCorrection.objects.filter(billed_period__in=rows, state__in=OPEN_STATES).delete()
     lines = issued_lines_of(rows)
     for row in rows:
-        if live_lines(lines[row.pk]):
-            row.learned_at_position = row.position
+        live = live_lines(lines[row.pk])
+        row.learned_at_position = row.position if live else None
+        if live:
+            stands = _begun_by(live[-1])
+            row.invoice, row.position = stands.invoice, stands.invoice.position
+            assert stands.period_end is not None
+            row.period_end = stands.period_end
         else:
-            _bill_anew(row)
-    BilledPeriod.objects.bulk_update(rows, ["invoice", "position", "learned_at_position"], batch_size=500)
+            assert row.position is not None
+            _cancel_write_offs(
+                row, position=row.position, period_end=row.period_end, reason="Billed anew after a void."
+            )
+            row.invoice = row.position = None
+    BilledPeriod.objects.bulk_update(
+        rows, ["invoice", "position", "period_end", "learned_at_position"], batch_size=500
+    )
 
 
-def _bill_anew(period: BilledPeriod) -> None:
-    """Nothing stands of what was billed: the whole is due, no difference from it is open or written off."""
-    period.corrections.filter(state__in=OPEN_STATES).delete()
-    if period.position is not None:
-        _cancel_write_offs(
-            period,
-            reason="The invoice was voided; the period is billed anew.",
-            position=period.position,
-            period_end=period.period_end,
-            billed_amount=Decimal(0),
-            rated_amount=Decimal(0),
-        )
-    period.invoice = period.position = period.learned_at_position = None
+def _begun_by(line: InvoiceLine) -> InvoiceLine:
+    """The line that was taken back and is back again, by however many reversals."""
+    while line.reverses is not None:
+        line = line.reverses
+    return line
 
 
 def _next_number(kind: str) -> tuple[int, int, str]:

@@ -11,13 +11,16 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Invoice
+from billing.models import BilledPeriod, BillingAccount, Invoice
 from metering.verifying.verification_checks import Asked, SimpleCheck, Step
 from metering.verifying.verification_findings import Outcome, Tell
 
 from .credit_proofs import credit_outcome
+from .line_proofs import line_outcome
 from .number_proofs import number_outcome
+from .period_proofs import period_outcome
 from .total_proofs import total_outcome
+from .unbilled_proofs import unbilled_outcome
 
 RANGE = 200  # ids to a step; twice, four times as many where there would be more than
 MOST_STEPS = 100  # steps: what they find is kept with the run
@@ -55,6 +58,16 @@ def ranges_up_to(last_id: int) -> Iterator[tuple[int, int]]:
         yield first, first + size - 1
 
 
+INVOICE_LINES = RangeCheck(
+    name="invoice_lines",
+    title=_("Invoice lines"),
+    promise=_(
+        "Each issued line of usage is made of the very events that its evidence names, and comes to what "
+        "they cost by its price."
+    ),
+    outcome=line_outcome,
+    model=Invoice,
+)
 INVOICE_NUMBERS = SimpleCheck(
     name="invoice_numbers",
     title=_("Invoice numbers"),
@@ -65,10 +78,20 @@ INVOICE_TOTALS = RangeCheck(
     name="invoice_totals",
     title=_("Invoice totals"),
     promise=_(
-        "Subtotal, discounts, tax by line and rate, total, credit and amount due of each issued document add up."
+        "Subtotal, discounts, tax by line and rate, total and amount due of each issued document add up."
     ),
     outcome=total_outcome,
     model=Invoice,
+)
+BILLED_PERIODS = RangeCheck(
+    name="billed_periods",
+    title=_("Billed periods"),
+    promise=_(
+        "What documents charge for a period, what waits to be corrected and what was written off are "
+        "together what the ledger is worth, and fees what their days cost."
+    ),
+    outcome=period_outcome,
+    model=BilledPeriod,
 )
 CREDITS = SimpleCheck(
     name="credits",
@@ -78,4 +101,11 @@ CREDITS = SimpleCheck(
         "say, and nothing is paid beyond what is due."
     ),
     outcome=credit_outcome,
+)
+UNBILLED = RangeCheck(
+    name="unbilled",
+    title=_("Unbilled usage"),
+    promise=_("Usage of the last two closed months is on its way to an invoice; what isn't is a warning."),
+    outcome=unbilled_outcome,
+    model=BillingAccount,
 )

@@ -5,15 +5,13 @@ shared with the verbs that write them.
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from metering.verifying.verification_findings import Breach, Outcome, counted
 from metering.verifying.verification_rollups import one_snapshot
 
 from .proof_findings import outcome, rows_of, shown
-
-# What a document is called, issued or not.
-_NAME = "COALESCE({0}.number, 'draft ' || {0}.id)"
 
 _GRANTS = """
     SELECT g.id, g.currency, g.amount, e.entered, e.entry_count, e.stranger_count, a.currency AS of_account
@@ -47,8 +45,8 @@ _BALANCES = """
      WHERE balance < 0
      ORDER BY grant_id, id
 """
-_DRAWS = f"""
-    SELECT {_NAME.format("i")} AS name, i.currency, i.credit_drawn, d.drawn, d.returned,
+_DRAWS = """
+    SELECT COALESCE(i.number, 'draft ' || i.id) AS name, i.currency, i.credit_drawn, d.drawn, d.returned,
            v.id IS NOT NULL AS is_void, i.issued_at IS NOT NULL AS is_issued
       FROM billing_invoice i
       LEFT JOIN billing_invoice v ON v.credits_id = i.id AND v.origin = 'void' AND v.issued_at IS NOT NULL
@@ -97,10 +95,11 @@ _CREDIT_NOTES = """
      ORDER BY n.id
 """
 # In the order in which they were recorded, so that too much is found also where it was taken back later.
-_PAYMENTS = f"""
+_PAYMENTS = """
     SELECT DISTINCT ON (invoice_id) id, name, currency, amount_due, paid, what
       FROM (
-            SELECT p.id, p.invoice_id, {_NAME.format("i")} AS name, i.currency, i.amount_due, p.paid,
+            SELECT p.id, p.invoice_id, COALESCE(i.number, 'draft ' || i.id) AS name, i.currency,
+                   i.amount_due, p.paid,
                    CASE WHEN i.issued_at IS NULL OR i.kind <> 'invoice' THEN 'payment_of_no_invoice'
                         WHEN p.paid > i.amount_due THEN 'paid_too_much'
                         WHEN p.paid < 0 THEN 'taken_back_too_much'
@@ -121,8 +120,9 @@ _PAYMENTS = f"""
      WHERE what IS NOT NULL
      ORDER BY invoice_id, id
 """
-_VOIDS = f"""
-    SELECT {_NAME.format("n")} AS name, i.number AS voided, i.currency, n.total, i.total AS was,
+_VOIDS = """
+    SELECT COALESCE(n.number, 'draft ' || n.id) AS name, i.number AS voided, i.currency,
+           n.total, i.total AS was,
            i.amount_due - COALESCE(p.paid, 0) AS open_amount,
            count(*) OVER (PARTITION BY i.id) AS note_count,
            l.line_count, l.kept_count, l.foreign_count
@@ -155,7 +155,7 @@ class _Proof(NamedTuple):
 
 
 def credit_outcome(*, limit: int) -> Outcome:
-    """Credit balances, credit notes and voids settle what they say, and nothing is paid beyond what is due."""
+    """Balances, credit notes and voids settle what they say, and nothing is paid beyond what is due."""
     with one_snapshot():
         found = [(proof, rows_of(proof.statement)) for proof in _PROOFS]
         [count] = rows_of(_COUNT)
@@ -184,7 +184,7 @@ def _balance(row: dict[str, Any]) -> Breach:
 
 
 def _draw(row: dict[str, Any]) -> Breach:
-    drawn, returned = (shown(row[name] or 0, row["currency"]) for name in ("drawn", "returned"))
+    drawn, returned = (shown(row[name] or Decimal(0), row["currency"]) for name in ("drawn", "returned"))
     stated = shown(row["credit_drawn"], row["currency"])
     if not row["is_issued"]:
         return Breach("draft_draws_credit", f"{row['name']} isn't issued and has drawn {drawn} of credit.")

@@ -1,4 +1,4 @@
-"""What every proof of billing is made of: exact arithmetic of its own, rows read at once, words with places."""
+"""What proofs of billing are made of: exact arithmetic of their own, rows read at once, words."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal

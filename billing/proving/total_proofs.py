@@ -1,4 +1,4 @@
-"""Whether issued documents add up: subtotal, discounts in their order, tax by line and rate, total, amount due.
+"""Whether issued documents add up: subtotal, discounts in their order, tax by line and rate, total.
 
 Everything is worked out a second time from lines, discounts and rates, with fractions; no code is shared with
 what made the totals. That a reversal has the taxes of what it reverses is proved with the billed periods.
@@ -60,7 +60,7 @@ class _Document:
                 code, f"states {name} {shown(stored, self.currency)}; it is {shown(found, self.currency)}."
             )
 
-    # -- lines: their taxes, and that amounts are payable -----------------------------------------------------
+    # -- lines: their taxes, and that amounts are payable --------------------------------------------------
 
     def _lines(self) -> Iterator[Breach]:
         unit = 10 ** scale_of(self.currency)
@@ -83,7 +83,7 @@ class _Document:
                     )
             yield from self._differs("line_tax_differs", f"as tax of {place}", line.tax_amount, taken)
 
-    # -- discounts, one after the other, each split over the lines ---------------------------------------------
+    # -- discounts, one after the other, each split over the lines -----------------------------------------
 
     def _discounts(self) -> Iterator[Breach]:
         lines = [line for line in self.lines if not line.is_adjustment]
@@ -108,7 +108,7 @@ class _Document:
                 rest - Fraction(line.amount),
             )
 
-    # -- the sums -----------------------------------------------------------------------------------------------
+    # -- the sums ------------------------------------------------------------------------------------------
 
     def _totals(self) -> Iterator[Breach]:
         document = self.document

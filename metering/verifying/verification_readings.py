@@ -3,6 +3,8 @@
 The second writing of what recording and ticks know. `verification_sql.py` compares it with what is held.
 """
 
+from collections.abc import Sequence
+
 from metering.measuring.label_filter import Params, filter_from
 from metering.models import MetricDefinition
 
@@ -58,8 +60,12 @@ class LedgerSide:
             return self._number(self._metric.value_property)
         return "COALESCE(e.quantity, 1)"
 
-    def _readings(self) -> str:
-        """The usage events that count and that no void cancels, each with its reading."""
+    def _readings(self, *, also: Sequence[str] = (), columns: Sequence[str] = (), voids: str = "TRUE") -> str:
+        """The usage events that count and that no void cancels, each with its reading.
+
+        `also` are further conditions on events `e` of projects `p`, `columns` further columns of them, and
+        `voids` says which voids `v` there are.
+        """
         params, metric = self._params, self._metric
         clauses = [
             "e.kind = 'usage'",
@@ -75,18 +81,22 @@ class LedgerSide:
             clauses.append(f"starts_with(p.path, {owner})")
         if metric.counts_from == 0:
             clauses += self._readable()
+        clauses += also
         labels = [
             f"{self._text(path)} AS {name}"
             for name, path in zip(self._labels, metric.primary_labels, strict=True)
         ]
-        columns = ", ".join(["e.project_id", "e.billing_scope_id", "e.subject_type", "e.subject_id", *labels])
+        columns = ", ".join(
+            ["e.project_id", "e.billing_scope_id", "e.subject_type", "e.subject_id", *labels, *columns]
+        )
         told = self._text(metric.value_property) if self._is_text and metric.value_property else "''"
         return f"""
         readings AS (
             SELECT {columns}, e.id, e.occurred_at AS at, {self._value()} AS value, {told} AS told
               FROM metering_usageevent e
               JOIN metering_project p ON p.id = e.project_id
-              LEFT JOIN metering_usageevent v ON v.project_id = e.project_id AND v.voids = e.id
+              LEFT JOIN metering_usageevent v
+                ON v.project_id = e.project_id AND v.voids = e.id AND {voids}
              WHERE {" AND ".join(clauses)}
         )"""  # noqa: S608 (values are bound; the text is ours, here and below)
 

@@ -1,17 +1,20 @@
 """What stories end with: the books are proved, inside the test's own transaction."""
 
+import pytest
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from metering.verifying.verification_checks import Asked
-from metering.verifying.verification_findings import Breach
+from metering.verifying.verification_findings import Breach, Outcome
 
 CHEAP = ("VOIDS", "PAYERS", "ROLLUPS")  # of the ledger's own checks
 
 
 def assert_verified() -> None:
-    """Fail with the words of every breach that the checks of billing, and the cheap ones of the ledger, find."""
-    assert [breach.what for breach in breaches_of(*_every())] == []
+    """Fail with the words of the breaches that billing's checks, and cheap ones of the ledger, find."""
+    found = breaches_of(*_every())
+    if found:
+        pytest.fail("\n".join(f"{breach.code}: {breach.what}" for breach in found))
 
 
 def breaches_of(*paths: str) -> list[Breach]:
@@ -19,7 +22,7 @@ def breaches_of(*paths: str) -> list[Breach]:
     return [breach for path in paths for outcome in _outcomes(path) for breach in outcome.breaches]
 
 
-def _outcomes(path):
+def _outcomes(path: str) -> list[Outcome]:
     return [step.run(lambda rows: None) for step in import_string(path).steps(Asked())]
 
 
