@@ -102,7 +102,8 @@ def _rated_lines(
     project_key: str | None = None,
 ) -> Iterator[InvoiceLine]:
     currency = priced.subscription.currency
-    own = ask.grouped_by() if project_key is None else ask.narrowed_to({PROJECT: project_key})
+    place: dict[str, str | None] = {} if project_key is None else {PROJECT: project_key}
+    own = ask.narrowed_to(place) if place else ask.grouped_by()
     rating = _rating(parsed, own, usage, position)
     whole = bill(parsed, rating, currency=currency)
     common = {
@@ -114,10 +115,14 @@ def _rated_lines(
         for group, part, amount in _split(ask, usage, whole.usage_amount, currency):
             narrow = ask.narrowed_to(group) if group else own
             yield _usage_line(
-                priced, Kind.USAGE, amount, **common, **_of_group(group), **_evidence(narrow, part, position)
+                priced,
+                Kind.USAGE,
+                amount,
+                **common,
+                **_of_group(group or place),
+                **_evidence(narrow, part, position),
             )
     if whole.true_up:
-        place = {PROJECT: project_key} if project_key is not None else {}
         yield _usage_line(
             priced,
             Kind.TRUE_UP,

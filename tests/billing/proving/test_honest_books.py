@@ -113,7 +113,7 @@ def test_void_of_a_correction(acme: Project, tokens: MetricDefinition) -> None:
     assert_verified()
     third = issued(account, "2026-05-02T01:00:00Z")
 
-    assert amounts_of(third) == [Decimal("30"), Decimal("30"), Decimal("-10"), Decimal("15.70")]
+    assert amounts_of(third) == [Decimal("30"), Decimal("-10"), Decimal("15.70")]
     assert_verified()
 
 
@@ -284,13 +284,14 @@ PRICES: list[dict[str, Any]] = [
 
 def three_projects(acme: Project) -> None:
     east = a_project("east", parent=acme)
-    west = a_project("west", parent=acme)
-    for project in (east, west):
+    west, idle = a_project("west", parent=acme), a_project("idle", parent=acme)
+    for project in (east, west, idle):
         attribute(project, payer=acme)
     used(acme, "1", "0", labels={"region": "eu"})
     used(east, "10", "3.5", labels={"region": "eu"})
     used(east, "1", labels={"region": "us"})
     used(west, "7", labels={})
+    used(idle, "0", "0", labels={})
 
 
 @pytest.mark.parametrize("price", PRICES, ids=lambda price: price["model"])
@@ -300,14 +301,14 @@ def test_lines_by_project_and_label(
     acme: Project, tokens: MetricDefinition, price: dict[str, Any], split_by: list[str], per_project: bool
 ) -> None:
     account = an_account(acme, tax_rates=VAT)
-    draft = a_draft(a_usage_price(tokens, {**price, "min_amount": "5"}, per_project=per_project))
+    draft = a_draft(a_usage_price(tokens, {**price, "min_amount": "0.1"}, per_project=per_project))
     Price.objects.filter(plan=draft).update(split_by=split_by)
     a_subscription(account, publish_plan(draft))
     three_projects(acme)
     march(account)
     assert_verified()
 
-    used(Project.objects.get(key="west"), "2", on="2026-03-31T23:00:00Z", labels={"region": "us"})
+    used(Project.objects.get(key="west"), "200", on="2026-03-31T23:00:00Z", labels={"region": "us"})
     billed("2026-05-01T00:00:00Z")
     assert_verified()
     issued(account, "2026-05-01T01:00:00Z")
