@@ -75,7 +75,11 @@ def write_off_correction(
 
 
 def _held(correction: PeriodCorrection) -> PeriodCorrection:
-    return PeriodCorrection.objects.select_for_update(no_key=True).get(pk=correction.pk)
+    """As it stands, its row ours. One that a void or a billing run has overtaken is gone."""
+    stored = PeriodCorrection.objects.select_for_update(no_key=True).filter(pk=correction.pk).first()
+    if stored is None:
+        raise CorrectionOutdated
+    return stored
 
 
 def _decide(correction: PeriodCorrection, *, decided_by: str, reason: str, now: dt.datetime) -> None:
