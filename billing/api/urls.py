@@ -4,9 +4,12 @@ from django.urls import path
 
 from . import accounts, plans, subscriptions
 from .pricing_preview import PricingPreviewView
+from .running import BillingAccountRunningView
+from .what_if import WhatIfView
 
 urlpatterns = [
     path("pricing/preview/", PricingPreviewView.as_view(), name="pricing-preview"),
+    path("pricing/what-if/", WhatIfView.as_view(), name="pricing-what-if"),
     path("plans/", plans.PlansView.as_view(), name="plans"),
     path("plans/<str:key>/", plans.PlanView.as_view(), name="plan"),
     path("plans/<str:key>/publish/", plans.PlanPublishView.as_view(), name="plan-publish"),
@@ -14,6 +17,11 @@ urlpatterns = [
     path("plans/<str:key>/clone/", plans.PlanCloneView.as_view(), name="plan-clone"),
     path("billing-accounts/", accounts.BillingAccountsView.as_view(), name="billing-accounts"),
     path("billing-accounts/<int:account_id>/", accounts.BillingAccountView.as_view(), name="billing-account"),
+    path(
+        "billing-accounts/<int:account_id>/running/",
+        BillingAccountRunningView.as_view(),
+        name="billing-account-running",
+    ),
     path("subscriptions/", subscriptions.SubscriptionsView.as_view(), name="subscriptions"),
     path(
         "subscriptions/<int:subscription_id>/", subscriptions.SubscriptionView.as_view(), name="subscription"
