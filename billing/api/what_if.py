@@ -1,8 +1,6 @@
 """`/pricing/what-if/`: what recorded usage would have cost under another plan."""
 
-import csv
 import datetime as dt
-import io
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +27,7 @@ from billing.reporting.what_if import (
     ensure_days,
     what_if,
 )
-from billing.reporting.what_if_csv import csv_rows
+from billing.reporting.what_if_csv import csv_name, csv_text
 from metering.answering.answers import answer
 from metering.api.documents import ProblemDocument
 from metering.api.parsing import members_of, text_of
@@ -79,16 +77,13 @@ class WhatIfView(APIView):
         position = final_position()
         found = answer(lambda catalogue: what_if(plan, accounts, days=days, now=now, position=position))
         if request.accepted_renderer.format == "csv":
-            return csv_response(found)
+            return _csv_of(found)
         return Response(shown(found))
 
 
-def csv_response(found: WhatIf) -> HttpResponse:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(csv_rows(found))
-    response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    name = f"what-if-{found.plan.key}-v{found.plan.version}-{found.days.first_on}-{found.days.until_on}.csv"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
+def _csv_of(found: WhatIf) -> HttpResponse:
+    response = HttpResponse(csv_text(found), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{csv_name(found)}"'
     return response
 
 

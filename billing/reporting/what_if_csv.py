@@ -1,5 +1,7 @@
 """A comparison as a table of texts: one row for each account, the dearest first."""
 
+import csv
+import io
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +24,18 @@ COLUMNS = (
     "prorated",
     "usage_without_price",
 )
+
+
+def csv_text(found: WhatIf) -> str:
+    """The table as a download: lines end as RFC 4180 has them."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(csv_rows(found))
+    return text.getvalue()
+
+
+def csv_name(found: WhatIf) -> str:
+    """What a file with it is called."""
+    return f"what-if-{found.plan.key}-v{found.plan.version}-{found.days.first_on}-{found.days.until_on}.csv"
 
 
 def csv_rows(found: WhatIf) -> Iterator[list[str]]:

@@ -1,6 +1,5 @@
 """`manage.py what_if`: what past usage would have cost under another plan, for any number of accounts."""
 
-import csv
 import datetime as dt
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
@@ -13,7 +12,7 @@ from billing.money import amount_text
 from billing.reporting.final_positions import final_position
 from billing.reporting.hypothetical import Days
 from billing.reporting.what_if import WhatIf, accounts_on_plans, ensure_days, what_if
-from billing.reporting.what_if_csv import csv_rows, percent_text
+from billing.reporting.what_if_csv import csv_text, percent_text
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.progress import Progress
@@ -71,8 +70,7 @@ class Command(BaseCommand):
         self.show(found)
         if options["csv"] is not None:
             try:
-                with options["csv"].open("w", newline="", encoding="utf-8") as file:
-                    csv.writer(file, lineterminator="\r\n").writerows(csv_rows(found))
+                options["csv"].write_text(csv_text(found), encoding="utf-8", newline="")
             except OSError as error:
                 raise CommandError(f"{options['csv']}: {error.strerror}.") from error
             self.stdout.write(f"Written to {options['csv']}.")
