@@ -26,6 +26,8 @@ def _page(title: object, icon: str, model: str, *rights: str) -> dict[str, objec
 
 
 _RULES_URL = reverse_lazy("admin:metering_attributionrule_changelist")
+_PLANS_URL = reverse_lazy("admin:billing_plan_changelist")
+_WHAT_IF_URL = reverse_lazy("admin:billing_plan_what_if")
 _TREE_URL = reverse_lazy("admin:metering_attributionrule_tree")
 
 
@@ -134,7 +136,20 @@ UNFOLD: dict[str, object] = {
                 _("Billing"),
                 _page(_("Billing accounts"), "business", "billing.billingaccount"),
                 _page(_("Subscriptions"), "event_repeat", "billing.subscription"),
-                _page(_("Plans"), "sell", "billing.plan"),
+                _page(_("Plans"), "sell", "billing.plan")
+                | {
+                    "active": lambda request: (
+                        _is_at(request, _PLANS_URL) and not _is_at(request, _WHAT_IF_URL)
+                    )
+                },
+                {
+                    "title": _("What if"),
+                    "icon": "query_stats",
+                    "link": _WHAT_IF_URL,
+                    "permission": lambda request: request.user.has_perms(
+                        ["billing.view_plan", "billing.view_billingaccount"]
+                    ),
+                },
             ),
             _group(
                 _("Operations"),

@@ -32,6 +32,7 @@ from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
 
 from .plan import currency_choices
+from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
 
 UNBILLED_DAYS = 62  # two months: this one and the last
@@ -138,7 +139,7 @@ class BillingAccountAdmin(EditableAdmin):
     sortable_by = ("title",)
     autocomplete_fields = ("project",)
     change_form_template = "admin/billing/billingaccount/change_form.html"
-    actions_detail = ("subscribe_to_plan", "show_events")
+    actions_detail = ("subscribe_to_plan", "show_running", "show_events")
     _identity = ("legal_name", "address_lines", "country", "tax_id")
     _invoicing = (
         "currency",
@@ -238,6 +239,12 @@ class BillingAccountAdmin(EditableAdmin):
     def subscribe_to_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return HttpResponseRedirect(
             reverse("admin:billing_subscription_add") + "?" + urlencode({"account": object_id})
+        )
+
+    @action(description=_("So far this period"), url_path="running", icon="hourglass_top")
+    def show_running(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return running_page(
+            request, object_id, context={**self.admin_site.each_context(request), "opts": self.opts}
         )
 
     @action(description=_("Events it pays for"), url_path="events", icon="receipt_long")

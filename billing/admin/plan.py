@@ -30,6 +30,7 @@ from metering.clock import database_now
 
 from .plan_actions import PlanActions
 from .price_words import interval_in_words, price_in_words, usage_in_words
+from .what_if import WhatIfPages
 
 STATE_COLOURS = {
     Plan.State.DRAFT: "warning",
@@ -55,7 +56,7 @@ class PlanForm(VerbForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(PlanActions):
+class PlanAdmin(WhatIfPages, PlanActions):
     form = PlanForm
     intro = _(
         "What is sold: each plan in versions, each version with its prices. A draft changes freely; what is "
@@ -76,7 +77,7 @@ class PlanAdmin(PlanActions):
         models.TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 2})},
     }
     change_form_template = "admin/billing/plan/change_form.html"
-    actions_detail = ("publish", "clone", "archive", "remove")
+    actions_detail = ("publish", "compare", "clone", "archive", "remove")
     add_fieldsets = (
         (None, {"fields": ("key", "name", "description", "project")}),
         (_("Terms"), {"fields": ("currency", "interval", "interval_count")}),

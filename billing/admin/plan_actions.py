@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +22,7 @@ from metering.errors import MeterbookError
 
 from .price_pages import PricePages
 from .price_words import price_in_words
+from .what_if import what_if_url
 
 
 class CloneForm(forms.Form):
@@ -41,9 +42,9 @@ class PlanActions(PricePages):
         actions = list(super().get_actions_detail(request, object_id))
         plan = Plan.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
         offered = {
-            Plan.State.DRAFT: ("publish", "clone", "remove"),
-            Plan.State.PUBLISHED: ("clone", "archive"),
-            Plan.State.ARCHIVED: ("clone",),
+            Plan.State.DRAFT: ("publish", "compare", "clone", "remove"),
+            Plan.State.PUBLISHED: ("compare", "clone", "archive"),
+            Plan.State.ARCHIVED: ("compare", "clone"),
         }
         names = offered[Plan.State(plan.state)] if plan is not None else ()
         return [one for one in actions if one.action_name.rpartition("_")[2] in names]
@@ -54,6 +55,13 @@ class PlanActions(PricePages):
 
     def has_clone_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(self.has_add_permission(request))
+
+    def has_compare_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perms(["billing.view_plan", "billing.view_billingaccount"])
+
+    @action(description=_("What if"), url_path="compare", icon="query_stats", permissions=["compare"])
+    def compare(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(what_if_url(get_object_or_404(Plan, pk=object_id)))
 
     @action(description=_("Publish"), url_path="publish", icon="publish", permissions=["publish"])
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -15,9 +15,12 @@ from . import (
     subscriptions,
 )
 from .pricing_preview import PricingPreviewView
+from .running import BillingAccountRunningView
+from .what_if import WhatIfView
 
 urlpatterns = [
     path("pricing/preview/", PricingPreviewView.as_view(), name="pricing-preview"),
+    path("pricing/what-if/", WhatIfView.as_view(), name="pricing-what-if"),
     path("plans/", plans.PlansView.as_view(), name="plans"),
     path("plans/<str:key>/", plans.PlanView.as_view(), name="plan"),
     path("plans/<str:key>/publish/", plans.PlanPublishView.as_view(), name="plan-publish"),
@@ -39,6 +42,11 @@ urlpatterns = [
         "billing-accounts/<int:account_id>/credit/",
         credits.AccountCreditView.as_view(),
         name="billing-account-credit",
+    ),
+    path(
+        "billing-accounts/<int:account_id>/running/",
+        BillingAccountRunningView.as_view(),
+        name="billing-account-running",
     ),
     path("subscriptions/", subscriptions.SubscriptionsView.as_view(), name="subscriptions"),
     path(

@@ -132,6 +132,11 @@ class WhatIf:
         return len(self.comparisons) - self.winners - self.losers
 
     @property
+    def fractions(self) -> list[Fraction | None]:
+        """By account: 0 where nothing would change, None for those that pay nothing now."""
+        return [one.amounts.fraction if one.amounts.difference else Fraction(0) for one in self.comparisons]
+
+    @property
     def unpriced(self) -> list[tuple[Unpriced, int]]:
         """By metric over all accounts, each with how many accounts that is."""
         by_key: dict[str, list[Unpriced]] = defaultdict(list)

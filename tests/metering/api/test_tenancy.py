@@ -11,6 +11,7 @@ from billing.models import BillingAccount, BillingCycle, Plan, Price, Subscripti
 from metering.announcing.outbox import announce
 from metering.answering.event_listing import Cursor
 from metering.attributing.scope_tree import attribute, install_surface
+from metering.clock import ledger_end
 from metering.delivering.endpoints import add_endpoint
 from metering.models import (
     ApiKey,
@@ -77,6 +78,7 @@ OCTANE_METER = {
     "reporting_method": "periodic",
 }
 ZEBRA_PRICE = {"metric": "zebra-calls", "price": {"model": "per_unit", "unit_amount": "1"}}
+MAY_DAYS = {"from": "2026-05-01", "until": "2026-06-01"}
 # Each route and method with what a stranger may try: path and query, body, and the status it must get.
 # 200 means a list, which must hold nothing of the other tenant's.
 TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
@@ -344,6 +346,13 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
     ("POST", "/pricing/preview/"): [
         ("/pricing/preview/", {"price": {"model": "flat", "amount": "1"}, "currency": "USD"}, 200),
     ],
+    ("POST", "/pricing/what-if/"): [
+        ("/pricing/what-if/", {"plan": "zebra-plan", **MAY_DAYS}, 404),
+        ("/pricing/what-if/", {"plan": "zebra-draft", "project": "zebra", **MAY_DAYS}, 404),
+        ("/pricing/what-if/", {"plan": "everybody", "accounts": ["$account"], **MAY_DAYS}, 404),
+        ("/pricing/what-if/", {"plan": "everybody", **MAY_DAYS}, 200),
+        ("/pricing/what-if/", {"plan": "everybody", "on_plan": "zebra-plan", **MAY_DAYS}, 200),
+    ],
     ("GET", "/thresholds/"): [
         ("/thresholds/", None, 200),
         ("/thresholds/?project=zebra", None, 404),
@@ -388,6 +397,9 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ("/billing-accounts/", {"project": "zebra-chat", "legal_name": "x", "currency": "EUR"}, 404),
     ],
     ("GET", "/billing-accounts/<int:account_id>/"): [("/billing-accounts/$account/", None, 404)],
+    ("GET", "/billing-accounts/<int:account_id>/running/"): [
+        ("/billing-accounts/$account/running/", None, 404)
+    ],
     ("PATCH", "/billing-accounts/<int:account_id>/"): [
         ("/billing-accounts/$account/", {"legal_name": "x"}, 404)
     ],
@@ -464,6 +476,13 @@ def everything_stored():
             BillingCycle,
         )
     ] + [list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "permissions"))]
+
+
+@pytest.fixture(autouse=True)
+def _positions_are_final(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fence would wait for the very transaction that the test runs in."""
+    for module in ("running", "what_if"):
+        monkeypatch.setattr(f"billing.api.{module}.final_position", ledger_end)
 
 
 @pytest.fixture
@@ -561,6 +580,8 @@ def filled_body(body: object, places: dict[str, str]) -> object:
     """The body with ids of rows, which are numbers, in their places."""
     if isinstance(body, dict) and "ids" in body:
         return {**body, "ids": [int(places[name]) for name in body["ids"]]}
+    if isinstance(body, dict) and "accounts" in body:
+        return {**body, "accounts": [int(places[name]) for name in body["accounts"]]}
     if isinstance(body, dict) and "account" in body:
         return {**body, "account": int(places[body["account"]])}
     return body
@@ -635,7 +656,7 @@ def test_key_without_the_permission_is_refused(zebra, method, route):
     Endpoints are for keys that manage alone, for they say where messages go.
     """
     tenant = Project.objects.get(key="zebra")
-    only_asks = method == "GET" or route.endswith("/preview/")
+    only_asks = method == "GET" or route.endswith(("/preview/", "/what-if/"))
     permissions = ("ingest", "backfill") if only_asks else ("read",)
     if route.endswith("/check/"):  # whoever reads or records may ask
         permissions = ("manage", "backfill")
