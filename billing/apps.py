@@ -1,8 +1,23 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
+
+
+def restore_seeded_rows(**_: Any) -> None:
+    """A flush or a restore without data may have taken them."""
+    from metering.schedule import seed_schedule  # noqa: PLC0415 (models are ready only now)
+
+    from .schedule import JOBS  # noqa: PLC0415
+
+    seed_schedule(jobs=JOBS)
 
 
 class BillingConfig(AppConfig):
     name = "billing"
     verbose_name = _("Billing")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        post_migrate.connect(restore_seeded_rows, sender=self)

@@ -1,6 +1,7 @@
 """Numbers and days as documents show them. Pure."""
 
 import datetime as dt
+import re
 from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from billing.money import amount_text, exact_text, rounded, scale_of
 from metering.texts.numbers import plain
 
 MINUS = "−"
+_NOT_IN_FILE_NAMES = re.compile("[^A-Za-z0-9._-]+")
 UNKNOWN_SHOWN = "none"  # a label that the usage doesn't carry
 
 
@@ -70,3 +72,9 @@ def period_words(start: dt.datetime | None, end: dt.datetime | None, *, zone: Zo
         return ""
     last = (end - dt.timedelta(microseconds=1)).astimezone(zone).date()
     return days_words(start.astimezone(zone).date(), last + dt.timedelta(days=1))
+
+
+def file_name(number: str | None, extension: str) -> str:
+    """What a document's file is called, whatever its number begins with: "INV-000042.pdf"."""
+    stem = _NOT_IN_FILE_NAMES.sub("-", number or "draft").strip(".-")
+    return f"{stem or 'document'}.{extension}"

@@ -1,4 +1,4 @@
-"""The lines of a document as a customer reads them: by plan and period, corrections in sections of their own."""
+"""The lines of a document as customers read them: by plan and period, corrections in their own sections."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -69,9 +69,7 @@ class _Place:
     end: dt.date | None
 
 
-def sections_of(
-    lines: Sequence[InvoiceLine], *, currency: str, is_taken_back: bool = False
-) -> list[Section]:
+def sections_of(lines: Sequence[InvoiceLine], *, currency: str, is_taken_back: bool = False) -> list[Section]:
     """`lines` in their order, by plan and period; corrections after the rest, in a section per period.
 
     Of a document that takes another back as a whole nothing is a correction.
