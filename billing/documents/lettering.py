@@ -46,13 +46,13 @@ def fonts() -> None:
 
 def marked_up(text: str) -> str:
     """`text` as reportlab's paragraphs take it: escaped, on one line, fonts named where letters need them."""
-    return "".join(_runs(_clean(text.replace("\n", " "))))
+    return "".join(_runs(cleaned(text.replace("\n", " "))))
 
 
 def marked_up_lines(text: str) -> str:
     """The same for text of several lines."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "<br/>".join("".join(_runs(_clean(line))) for line in lines)
+    return "<br/>".join("".join(_runs(cleaned(line))) for line in lines)
 
 
 def _runs(text: str) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _runs(text: str) -> Iterator[str]:
             yield escape("".join(_drawable(letter) for letter in run))
 
 
-def _clean(text: str) -> str:
+def cleaned(text: str) -> str:
     """Without what can't be seen; accents joined with their letters."""
     composed = unicodedata.normalize("NFC", text.replace("\t", " "))
     return "".join(letter for letter in composed if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"))

@@ -135,10 +135,10 @@ def _same_whole(one: InvoiceLine, other: InvoiceLine) -> bool:
 
 def _view(line: InvoiceLine, currency: str, *, shows_tiers: bool, is_whole: bool) -> LineView:
     parts = [part for part in line.detail if part.get("kind") == "usage"]
-    tiers = _tiers(line.detail, currency) if shows_tiers and len(line.detail) > 1 else []
+    tiers = _tiers(line.detail, currency) if shows_tiers and len(line.detail) > 1 else ()
     rate = parts[0].get("unit_amount") if len(line.detail) == 1 and parts else None
     if parts and parts[0].get("flat_amount"):
-        tiers = _tiers(line.detail, currency) if shows_tiers else []
+        tiers = _tiers(line.detail, currency) if shows_tiers else ()
         rate = None
     return LineView(
         name=line.name,
@@ -158,8 +158,8 @@ def _whole(line: InvoiceLine) -> str:
     return _("Together %(quantity)s") % {"quantity": quantity}
 
 
-def _tiers(detail: Sequence[dict[str, Any]], currency: str) -> list[TierView]:
-    return [
+def _tiers(detail: Sequence[dict[str, Any]], currency: str) -> tuple[TierView, ...]:
+    return tuple(
         TierView(
             name=_part_name(part, currency),
             quantity="" if part.get("quantity") is None else words.grouped(part["quantity"]),
@@ -168,7 +168,7 @@ def _tiers(detail: Sequence[dict[str, Any]], currency: str) -> list[TierView]:
         )
         for part in detail
         if part.get("amount") is not None
-    ]
+    )
 
 
 def _part_name(part: dict[str, Any], currency: str) -> str:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
-from reportlab.platypus import Paragraph, Table, TableStyle
+from reportlab.platypus import KeepInFrame, Paragraph, Table, TableStyle
 
 from . import paper
 from .document_view import DocumentView, Party
 from .lettering import marked_up
 
+_HEIGHT = 85 * paper.MM  # what a party may take of the page
 _PLAIN = [
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
     ("LEFTPADDING", (0, 0), (-1, -1), 0),
@@ -21,8 +22,10 @@ _PLAIN = [
 def head_of(view: DocumentView) -> list[Any]:
     """Title and seller side by side, then customer and facts, then what is due."""
     half = paper.WIDTH / 2
-    top = Table([[_title(view), _seller(view.seller)]], [half, half], style=TableStyle(_PLAIN))
-    parties = Table([[_customer(view), _facts(view)]], [half, half], style=TableStyle(_PLAIN))
+    top = Table([[_title(view), _fitted(_seller(view.seller))]], [half, half], style=TableStyle(_PLAIN))
+    parties = Table(
+        [[_fitted(_customer(view)), _fitted([_facts(view)])]], [half, half], style=TableStyle(_PLAIN)
+    )
     story: list[Any] = [top, paper.space(9), parties, paper.space(6), _panel(view)]
     if view.reason and view.is_credit_note:
         story += [
@@ -31,6 +34,11 @@ def head_of(view: DocumentView) -> list[Any]:
             Paragraph(marked_up(view.reason), paper.TEXT),
         ]
     return [*story, paper.space(6)]
+
+
+def _fitted(content: list[Any]) -> KeepInFrame:
+    """Half of the page wide, and made smaller where names and addresses are beyond measure."""
+    return KeepInFrame(paper.WIDTH / 2, _HEIGHT, content, mode="shrink")
 
 
 def _title(view: DocumentView) -> list[Paragraph]:

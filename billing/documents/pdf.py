@@ -16,7 +16,7 @@ from billing.models import Invoice
 
 from . import paper
 from .document_view import DocumentView, document_view
-from .lettering import BOLD, fonts, marked_up, marked_up_lines
+from .lettering import BOLD, cleaned, fonts, marked_up, marked_up_lines
 from .line_tables import lines_table, totals_table
 from .page_head import head_of
 
@@ -49,9 +49,9 @@ def pdf_from(view: DocumentView, *, is_compressed: bool = True) -> bytes:
     template = BaseDocTemplate(
         out,
         pagesize=A4,
-        title=view.name,
-        author=view.seller.name,
-        subject=view.customer.name,
+        title=cleaned(view.name),
+        author=cleaned(view.seller.name),
+        subject=cleaned(view.customer.name),
         creator="Meterbook",
         lang="en",
         invariant=1,
