@@ -42,6 +42,9 @@ COMMANDS = (
     "doctor",
     "seal_ledger",
     "verify",
+    "run_billing",
+    "send_invoices",
+    "expire_credits",
 )
 EVERYTHING = frozenset({"ingest", "read", "manage", "backfill"})
 
