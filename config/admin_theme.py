@@ -134,6 +134,7 @@ UNFOLD: dict[str, object] = {
             ),
             _group(
                 _("Billing"),
+                _page(_("Invoices"), "request_quote", "billing.invoice"),
                 _page(_("Billing accounts"), "business", "billing.billingaccount"),
                 _page(_("Subscriptions"), "event_repeat", "billing.subscription"),
                 _page(_("Plans"), "sell", "billing.plan")
@@ -150,6 +151,8 @@ UNFOLD: dict[str, object] = {
                         ["billing.view_plan", "billing.view_billingaccount"]
                     ),
                 },
+                _page(_("Seller"), "storefront", "billing.seller"),
+                _page(_("Numbers"), "pin", "billing.numberseries"),
             ),
             _group(
                 _("Operations"),

@@ -51,11 +51,11 @@ from .charges import mirrored
 from .draft_lines import FEES, OPEN_STATES
 from .drafting import clear_draft_of, held_draft
 from .due import issued_lines_of, live_lines
+from .number_series import PREFIXES
 from .retotalling import retotal
 from .totals import total
 
 State = PeriodCorrection.State
-_PREFIXES = {NumberSeries.Kind.INVOICE: "INV-", NumberSeries.Kind.CREDIT_NOTE: "CN-"}
 _NEXT_NUMBER = """
     UPDATE billing_numberseries SET last_number = last_number + 1 WHERE kind = %s
     RETURNING id, prefix, digits, last_number
@@ -73,7 +73,7 @@ def issue(invoice: Invoice, *, now: dt.datetime, issued_by: str, is_early: bool 
     with transaction.atomic():
         account = held_account(invoice.account_id)
         stored = held_draft(invoice.pk)
-        _ensure_issuable(stored, account, now=now, issued_by=issued_by, is_early=is_early)
+        ensure_issuable(stored, account, now=now, issued_by=issued_by, is_early=is_early)
         if stored.origin == Invoice.Origin.RUN:  # documents by hand bill no periods
             account = held_account(invoice.account_id, is_changing=True)
         if stored.kind == Invoice.Kind.INVOICE:
@@ -192,9 +192,10 @@ def grace_until(invoice: Invoice, account: BillingAccount) -> dt.datetime | None
     return None if ends is None else ends + dt.timedelta(days=account.issue_grace_days)
 
 
-def _ensure_issuable(
-    invoice: Invoice, account: BillingAccount, *, now: dt.datetime, issued_by: str, is_early: bool
+def ensure_issuable(
+    invoice: Invoice, account: BillingAccount, *, now: dt.datetime, issued_by: str, is_early: bool = False
 ) -> None:
+    """Refuse what can't be issued as it is now, as `issue` does; nothing is held, so `issue` asks again."""
     if not invoice.lines.exists():
         raise NothingToIssue
     if invoice.origin == Invoice.Origin.RUN and invoice.account_revision != account.revision:
@@ -405,7 +406,7 @@ def _next_number(kind: str) -> tuple[int, int, str]:
         if row is None:
             try:
                 with transaction.atomic():
-                    NumberSeries.objects.create(kind=kind, prefix=_PREFIXES[NumberSeries.Kind(kind)])
+                    NumberSeries.objects.create(kind=kind, prefix=PREFIXES[NumberSeries.Kind(kind)])
             except IntegrityError:
                 pass  # a rival made it
             cursor.execute(_NEXT_NUMBER, [kind])
