@@ -22,6 +22,7 @@ from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, choice_of, members_of, text_of
 from metering.api.visibility import principal_of_request
 from metering.clock import database_now
+from metering.errors import Invalid
 from metering.texts.timestamps import iso
 
 from .invoice_answers import AmountText, amounts_in, iso_or_none
@@ -32,6 +33,7 @@ from .member_values import instant_of, needed, number_of, reason_of, whole_numbe
 from .visible import named_account, visible_account
 from .visible_documents import actor_of, narrowed, visible_grant, visible_grants
 
+OUR_KEYS = ("payment:", "credit-note:")  # what payments and credit notes grant begins so
 GIVEN_KINDS = (CreditGrant.Kind.PAID, CreditGrant.Kind.PROMOTIONAL)  # the third is of credit notes alone
 _MEMBERS = (
     "account",
@@ -158,7 +160,7 @@ class CreditGrantsView(APIView):
             name=text_of(members, "name", max_length=200) or "",
             priority=DEFAULT_PRIORITY if priority is None else priority,
             expires_at=instant_of(members, "expires_at"),
-            key=key_of(request, members),
+            key=_key(request, members),
             reason=reason_of(members),
             granted_by=actor_of(principal),
             now=database_now(),
@@ -221,6 +223,13 @@ class AccountCreditView(APIView):
                 "grants": [shown(grant) for grant in grants],
             }
         )
+
+
+def _key(request: Request, members: dict[str, Any]) -> str:
+    key = key_of(request, members)
+    if key.startswith(OUR_KEYS):
+        raise Invalid(f"Keys that begin with {' or '.join(OUR_KEYS)} are ours.", field="key")
+    return key
 
 
 def shown(grant: CreditGrant) -> dict[str, Any]:

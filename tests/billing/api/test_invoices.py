@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.invoicing.issuing import issue
@@ -606,3 +608,15 @@ def test_staff_need_the_right_of_the_admin(account, right, method, route, body, 
 
     assert_problem(answers[0], 403, "permission_denied")
     assert answers[1].status_code == status, answers[1].content
+
+
+def test_list_asks_the_database_as_often_for_many_as_for_one(account, call, django_assert_num_queries):
+    a_manual_one(account)
+    call("GET", "/invoices/")
+    with CaptureQueriesContext(connection) as for_one:
+        assert len(ids(call("GET", "/invoices/"))) == 1
+    for _ in range(3):
+        a_manual_one(account)
+
+    with django_assert_num_queries(len(for_one)):
+        assert len(ids(call("GET", "/invoices/"))) == 4

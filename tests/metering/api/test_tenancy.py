@@ -3,11 +3,33 @@
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from billing.models import BillingAccount, BillingCycle, Plan, Price, Subscription, SubscriptionItem
+from billing.invoicing.draft_edits import ManualLine, add_discount, begin_credit_note, begin_invoice
+from billing.invoicing.issuing import issue
+from billing.models import (
+    BilledPeriod,
+    BillingAccount,
+    BillingCycle,
+    BillingRun,
+    CreditEntry,
+    CreditGrant,
+    Invoice,
+    InvoiceApproval,
+    InvoiceDiscount,
+    InvoiceLine,
+    Payment,
+    PeriodCorrection,
+    Plan,
+    Price,
+    Subscription,
+    SubscriptionItem,
+)
+from billing.settling.credits import grant_credit
+from billing.settling.payments import record_payment
 from metering.announcing.outbox import announce
 from metering.answering.event_listing import Cursor
 from metering.attributing.scope_tree import attribute, install_surface
@@ -41,7 +63,7 @@ from quotas.models import (
 from quotas.notebook import NOTEBOOK
 from quotas.overrides import override_quota
 from quotas.thresholds import set_threshold
-from tests.billing.billed import billed, draft_of, used
+from tests.billing.billed import a_seller, billed, draft_of, used
 from tests.billing.factories import a_draft, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, a_void_of, an_event, at, recorded
 from tests.metering.api.callers import Caller, nothing_stays
@@ -441,10 +463,100 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ("/invoices/$explained_invoice/lines/$explained_line/explain/events/", None, 404),
         ("/invoices/$explained_invoice/lines/$explained_line/explain/events/?format=csv", None, 404),
     ],
+    ("GET", "/billing-accounts/<int:account_id>/credit/"): [
+        ("/billing-accounts/$account/credit/", None, 404)
+    ],
+    ("GET", "/invoices/"): [
+        ("/invoices/", None, 200),
+        ("/invoices/?project=zebra", None, 404),
+        ("/invoices/?account=$account", None, 404),
+        ("/invoices/?kind=any&number=INV-000001", None, 200),
+        ("/invoices/?kind=any&status=draft", None, 200),
+    ],
+    ("POST", "/invoices/"): [
+        ("/invoices/", {"account": "$account"}, 404),
+        ("/invoices/", {"project": "zebra"}, 404),
+    ],
+    ("GET", "/invoices/<int:invoice_id>/"): [
+        ("/invoices/$invoice/", None, 404),
+        ("/invoices/$draft/", None, 404),
+        ("/invoices/$note/", None, 404),
+    ],
+    ("PATCH", "/invoices/<int:invoice_id>/"): [("/invoices/$draft/", {"notes": "x"}, 404)],
+    ("DELETE", "/invoices/<int:invoice_id>/"): [("/invoices/$draft/", None, 404)],
+    ("POST", "/invoices/<int:invoice_id>/lines/"): [
+        ("/invoices/$draft/lines/", {"name": "x", "amount": "1"}, 404)
+    ],
+    ("DELETE", "/invoices/<int:invoice_id>/lines/<int:line_id>/"): [
+        ("/invoices/$draft/lines/$line/", None, 404),
+        ("/invoices/$my_draft/lines/$line/", None, 404),
+    ],
+    ("POST", "/invoices/<int:invoice_id>/discounts/"): [
+        ("/invoices/$draft/discounts/", {"name": "x", "reason": "x", "percent": "1"}, 404)
+    ],
+    ("DELETE", "/invoices/<int:invoice_id>/discounts/<int:discount_id>/"): [
+        ("/invoices/$draft/discounts/$discount/", None, 404),
+        ("/invoices/$my_draft/discounts/$discount/", None, 404),
+    ],
+    **{
+        ("POST", f"/invoices/<int:invoice_id>/{verb}/"): [
+            (f"/invoices/$draft/{verb}/", body, 404),
+            (f"/invoices/$invoice/{verb}/", body, 404),
+        ]
+        for verb, body in (
+            ("recompute", {}),
+            ("issue", {}),
+            ("void", {"reason": "x"}),
+            ("approve", {}),
+            ("credit", {"reason": "x", "lines": [{"name": "x", "amount": "1"}]}),
+            ("payments", {"amount": "1", "received_on": "2026-04-01"}),
+        )
+    },
+    ("POST", "/invoices/<int:invoice_id>/payments/<int:payment_id>/take-back/"): [
+        ("/invoices/$invoice/payments/$payment/take-back/", {"reason": "x"}, 404),
+        ("/invoices/$my_draft/payments/$payment/take-back/", {"reason": "x"}, 404),
+    ],
+    ("GET", "/credit-notes/"): [
+        ("/credit-notes/", None, 200),
+        ("/credit-notes/?project=zebra", None, 404),
+        ("/credit-notes/?number=CN-000001", None, 200),
+    ],
+    ("GET", "/credit-notes/<int:invoice_id>/"): [("/credit-notes/$note/", None, 404)],
+    ("GET", "/credit-grants/"): [
+        ("/credit-grants/", None, 200),
+        ("/credit-grants/?project=zebra", None, 404),
+        ("/credit-grants/?account=$account", None, 404),
+    ],
+    ("POST", "/credit-grants/"): [
+        ("/credit-grants/", {"account": "$account", "amount": "1", "kind": "paid"}, 404),
+        ("/credit-grants/", {"project": "zebra", "amount": "1", "kind": "paid"}, 404),
+    ],
+    ("GET", "/credit-grants/<int:grant_id>/"): [("/credit-grants/$grant/", None, 404)],
+    ("POST", "/credit-grants/<int:grant_id>/withdraw/"): [
+        ("/credit-grants/$grant/withdraw/", {"reason": "x"}, 404)
+    ],
+    ("GET", "/period-corrections/"): [
+        ("/period-corrections/", None, 200),
+        ("/period-corrections/?project=zebra", None, 404),
+        ("/period-corrections/?account=$account", None, 404),
+        ("/period-corrections/?state=waiting", None, 200),
+    ],
+    ("POST", "/period-corrections/<int:correction_id>/approve/"): [
+        ("/period-corrections/$correction/approve/", {}, 404)
+    ],
+    ("POST", "/period-corrections/<int:correction_id>/write-off/"): [
+        ("/period-corrections/$correction/write-off/", {"reason": "x"}, 404)
+    ],
+    ("GET", "/billing-runs/"): [("/billing-runs/", None, 200)],
+    ("POST", "/billing-runs/"): [
+        ("/billing-runs/", {"account": "$account"}, 404),
+        ("/billing-runs/", {"project": "zebra"}, 404),
+    ],
 }
 
 
-OF_NO_TENANT = {"/ledger-seals/"}  # the same for whoever may read
+# The same for whoever may read, or only what this very key asked for.
+OF_NO_TENANT = {"/ledger-seals/", "/billing-runs/"}
 
 
 def everything_stored():
@@ -474,6 +586,15 @@ def everything_stored():
             Subscription,
             SubscriptionItem,
             BillingCycle,
+            Invoice,
+            InvoiceLine,
+            InvoiceDiscount,
+            InvoiceApproval,
+            Payment,
+            CreditGrant,
+            CreditEntry,
+            PeriodCorrection,
+            BillingRun,
         )
     ] + [list(ApiKey.objects.order_by("pk").values("pk", "revoked_at", "permissions"))]
 
@@ -529,7 +650,9 @@ def zebra() -> dict[str, str]:
         endpoint, _secret = add_endpoint(
             project=tenant, url=f"{WEBHOOK_URL}?{key}", kinds=["quota.exceeded"], description=key
         )
+        documents = documents_of(subscription, key)
         if key == "zebra":
+            zebra_documents = documents
             zebra_endpoint = endpoint
             announce("quota.exceeded", project_id=chat.pk, data={"project": "zebra-chat"})
             zebra_event, zebra_quota = UsageEvent.objects.latest("id"), quota
@@ -567,6 +690,50 @@ def zebra() -> dict[str, str]:
         "$subscription": str(zebra_subscription.pk),
         "$explained_invoice": str(explained_line.invoice_id),
         "$explained_line": str(explained_line.pk),
+        "$my_draft": documents["$draft"],
+        **zebra_documents,
+    }
+
+
+def documents_of(subscription: Subscription, name: str) -> dict[str, str]:
+    """An invoice with a payment and a credit note, a draft, credit and a correction; ids by placeholder."""
+    account, now = subscription.account, at("2026-04-01T00:00:00Z")
+    work = ManualLine(f"{name} work", Decimal(10))
+    a_seller()
+    draft = begin_invoice(account, lines=[work], edited_by=name)
+    discount = add_discount(draft, name=name, reason=name, percent=Decimal(10), added_by=name)
+    invoice = issue(begin_invoice(account, lines=[work], edited_by=name), now=now, issued_by=name)
+    note = begin_credit_note(invoice, lines=[ManualLine(name, Decimal(1))], reason=name, edited_by=name)
+    issue(note, now=now, issued_by=name)
+    payment = record_payment(invoice, amount=Decimal(1), received_on=now.date(), now=now).payment
+    grant = grant_credit(account, amount=Decimal(5), kind="paid", name=name, now=now).grant
+    period = BilledPeriod.objects.create(
+        account=account,
+        subscription=subscription,
+        price=subscription.plan.prices.get(),
+        period_start=at("2026-03-01T00:00:00Z"),
+        period_end=now,
+        position=0,
+    )
+    correction = PeriodCorrection.objects.create(
+        billed_period=period,
+        account=account,
+        position=0,
+        period_end=now,
+        billed_amount=0,
+        rated_amount=1,
+        difference=1,
+        state="waiting",
+    )
+    return {
+        "$draft": str(draft.pk),
+        "$line": str(draft.lines.get().pk),
+        "$discount": str(discount.pk),
+        "$invoice": str(invoice.pk),
+        "$note": str(note.pk),
+        "$payment": str(payment.pk),
+        "$grant": str(grant.pk),
+        "$correction": str(correction.pk),
     }
 
 
