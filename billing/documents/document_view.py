@@ -7,6 +7,7 @@ they stand now. Reads; writes nothing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -15,7 +16,7 @@ from billing.invoicing.sellers import seller as current_seller
 from billing.invoicing.totals import total
 from billing.models import BillingAccount, Invoice, InvoiceDiscount, Payment, Seller
 from metering.measuring.windows import zone_named
-from metering.texts.numbers import EXACT, plain
+from metering.texts.numbers import EXACT
 
 from . import document_words as words
 from .line_views import Section, sections_of
@@ -124,7 +125,7 @@ def document_view(invoice: Invoice) -> DocumentView:
         taxes=[
             Tax(
                 name=tax["name"],
-                percent=words.percent_words(tax["percent"]),
+                percent=words.percent_words(Fraction(tax["percent"])),
                 base=words.money_words(Decimal(tax["base"]), currency),
                 amount=words.money_words(Decimal(tax["amount"]), currency),
             )
@@ -182,7 +183,7 @@ def _discounts(invoice: Invoice, discounts: Sequence[InvoiceDiscount]) -> list[D
     shown = [
         Discount(
             name=discount.name,
-            percent="" if discount.percent is None else f"{plain(discount.percent)}%",
+            percent="" if discount.percent is None else words.percent_words(Fraction(discount.percent)),
             amount=words.money_words(discount.amount, currency),
         )
         for discount in discounts

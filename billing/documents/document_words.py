@@ -42,9 +42,9 @@ def part_words(text: str, currency: str) -> str:
     return money_words(rounded(Fraction(text), currency), currency)
 
 
-def percent_words(text: str) -> str:
+def percent_words(percent: Fraction) -> str:
     """ "19%", "7.7%"."""
-    return f"{plain(Decimal(text))}%"
+    return f"{grouped(exact_text(percent))}%"
 
 
 def day_words(day: dt.date) -> str:

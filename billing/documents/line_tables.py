@@ -9,7 +9,8 @@ from reportlab.platypus import CondPageBreak, KeepTogether, LongTable, Paragraph
 from . import paper
 from .document_view import DocumentView
 from .lettering import marked_up
-from .line_views import Block, LineView, Section, TierView
+from .line_views import Block, LineView, Section
+from .tier_views import TierView
 
 # Description, quantity, its unit, unit price, amount.
 _SHARES = (0.43, 0.16, 0.1, 0.13, 0.18)
@@ -110,7 +111,7 @@ def _add_line(rows: _Rows, line: LineView) -> None:
     row = rows.add(
         name,
         Paragraph(marked_up(line.quantity), paper.CELL_RIGHT),
-        Paragraph(marked_up(line.unit), paper.UNIT),
+        Paragraph(marked_up(line.unit), paper.FAINT_CELL),
         Paragraph(marked_up(line.rate), paper.CELL_RIGHT),
         Paragraph(marked_up(line.amount), paper.CELL_RIGHT),
     )

@@ -11,19 +11,10 @@ from billing.invoicing.totals import total
 from billing.models import InvoiceLine
 
 from . import document_words as words
+from .tier_views import TierView, rate_of, tiers_of
 
 NOTE_LENGTH = 300  # of project and labels together; a label's value can be long
 Kind = InvoiceLine.Kind
-
-
-@dataclass(frozen=True, slots=True)
-class TierView:
-    """One tier of an amount: how much of the quantity it took, at which rate."""
-
-    name: str  # "Tier 1", "Tier 1, and 5.00 flat"
-    quantity: str
-    rate: str
-    amount: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +71,13 @@ def sections_of(lines: Sequence[InvoiceLine], *, currency: str, is_taken_back: b
         place = _Place(is_correction, line.plan_name, line.service_start_on, line.service_end_on)
         found.setdefault(place, []).append(line)
     places = sorted(found, key=lambda place: place.is_correction)
-    return [_section(place, found[place], currency) for place in places]
+    unnamed = _("Items") if len(places) == 1 else _("Further items")
+    return [_section(place, found[place], currency, unnamed=unnamed) for place in places]
 
 
-def _section(place: _Place, lines: Sequence[InvoiceLine], currency: str) -> Section:
+def _section(place: _Place, lines: Sequence[InvoiceLine], currency: str, *, unnamed: str) -> Section:
     period = words.days_words(place.start, place.end)
-    name = place.plan_name or _("Further items")
+    name = place.plan_name or unnamed
     if not place.is_correction:
         return Section(name, period, [Block("", _views(lines, currency))])
     reversed_lines = [line for line in lines if line.reverses_id is not None]
@@ -134,18 +126,13 @@ def _same_whole(one: InvoiceLine, other: InvoiceLine) -> bool:
 
 
 def _view(line: InvoiceLine, currency: str, *, shows_tiers: bool, is_whole: bool) -> LineView:
-    parts = [part for part in line.detail if part.get("kind") == "usage"]
-    tiers = _tiers(line.detail, currency) if shows_tiers and len(line.detail) > 1 else ()
-    rate = parts[0].get("unit_amount") if len(line.detail) == 1 and parts else None
-    if parts and parts[0].get("flat_amount"):
-        tiers = _tiers(line.detail, currency) if shows_tiers else ()
-        rate = None
+    tiers = tiers_of(line, currency) if shows_tiers else ()
     return LineView(
         name=line.name,
         note=_note(line),
         quantity=words.quantity_words(line.quantity),
         unit=line.unit if line.quantity is not None else "",
-        rate=words.rate_words(rate, currency),
+        rate=rate_of(line, currency),
         amount=words.money_words(line.amount, currency),
         tiers=tiers,
         tiers_of="" if is_whole or not tiers else _whole(line),
@@ -156,37 +143,6 @@ def _whole(line: InvoiceLine) -> str:
     """ "Together 1,234 tokens"."""
     quantity = f"{words.quantity_words(line.rated_quantity)} {line.unit}".strip()
     return _("Together %(quantity)s") % {"quantity": quantity}
-
-
-def _tiers(detail: Sequence[dict[str, Any]], currency: str) -> tuple[TierView, ...]:
-    return tuple(
-        TierView(
-            name=_part_name(part, currency),
-            quantity="" if part.get("quantity") is None else words.grouped(part["quantity"]),
-            rate=words.rate_words(part.get("unit_amount"), currency),
-            amount=words.part_words(part["amount"], currency),
-        )
-        for part in detail
-        if part.get("amount") is not None
-    )
-
-
-def _part_name(part: dict[str, Any], currency: str) -> str:
-    names = {
-        "event_fee": _("Fee for each event"),
-        "event_minimum": _("Up to the minimum of each event"),
-        "event_maximum": _("Down to the maximum of each event"),
-        "discount": _("Discount"),
-        "maximum": _("Down to the maximum"),
-        "true_up": _("Up to the minimum"),
-    }
-    name = names.get(part["kind"], _("Usage"))
-    if part["kind"] == "usage" and part.get("tier") is not None:
-        name = _("Tier %(number)d") % {"number": part["tier"]}
-    if part.get("flat_amount"):
-        flat = words.rate_words(part["flat_amount"], currency)
-        name = _("%(name)s, with %(flat)s flat") % {"name": name, "flat": flat}
-    return name
 
 
 def _note(line: InvoiceLine) -> str:

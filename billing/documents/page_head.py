@@ -21,11 +21,9 @@ _PLAIN = [
 
 def head_of(view: DocumentView) -> list[Any]:
     """Title and seller side by side, then customer and facts, then what is due."""
-    half = paper.WIDTH / 2
-    top = Table([[_title(view), _fitted(_seller(view.seller))]], [half, half], style=TableStyle(_PLAIN))
-    parties = Table(
-        [[_fitted(_customer(view)), _fitted([_facts(view)])]], [half, half], style=TableStyle(_PLAIN)
-    )
+    halves = [paper.WIDTH / 2] * 2
+    top = Table([[_title(view), _fitted(_seller(view.seller))]], halves, style=TableStyle(_PLAIN))
+    parties = Table([[_fitted(_customer(view)), _fitted([_facts(view)])]], halves, style=TableStyle(_PLAIN))
     story: list[Any] = [top, paper.space(9), parties, paper.space(6), _panel(view)]
     if view.reason and view.is_credit_note:
         story += [
@@ -72,7 +70,7 @@ def _facts(view: DocumentView) -> Table:
         (_("Account"), view.account),
     ]
     rows = [
-        [Paragraph(marked_up(name), paper.SMALL), Paragraph(marked_up(text), paper.FACT)]
+        [Paragraph(marked_up(name), paper.FAINT_CELL), Paragraph(marked_up(text), paper.FACT)]
         for name, text in facts
         if text
     ]

@@ -6,7 +6,8 @@ import pytest
 
 from billing.documents.document_view import document_view
 from billing.documents.document_words import days_words, file_name, money_words, rate_words
-from billing.documents.line_views import Block, LineView, Section, TierView
+from billing.documents.line_views import Block, LineView, Section
+from billing.documents.tier_views import TierView
 from billing.invoicing.issuing import void
 from billing.invoicing.sellers import change_seller
 from billing.models import Invoice
@@ -266,3 +267,65 @@ def test_project_is_named_where_lines_are_by_project():
     [section] = document_view(draft_of(account)).sections
 
     assert [(line.note, line.amount) for line in section.blocks[0].lines] == [("Acme Chat", "1.00")]
+
+
+@pytest.mark.parametrize(
+    ("price", "quantities", "expected"),
+    [
+        (
+            {"model": "package", "package_size": "1000", "package_amount": "5"},
+            ["2500"],
+            ("2,500", "", "15.00", [("Packages of 1,000", "3", "5.00", "15.00")]),
+        ),
+        (
+            {"model": "per_unit", "unit_amount": "0.10", "usage_discount": "100"},
+            ["250"],
+            ("250", "", "15.00", [("Beyond what is included", "150", "0.10", "15.00")]),
+        ),
+        (
+            {"model": "per_unit", "unit_amount": "2", "unit_conversion": {"divide_by": "1000"}},
+            ["2500"],
+            ("2,500", "", "5.00", [("Units of 1,000", "2.5", "2.00", "5.00")]),
+        ),
+        (
+            {"model": "percentage", "rate_percent": "2.9", "fixed_amount_per_event": "0.30"},
+            ["100", "50"],
+            (
+                "150",
+                "",
+                "4.95",
+                [("Usage", "150", "2.9%", "4.35"), ("Fee for each event", "2", "0.30", "0.60")],
+            ),
+        ),
+        (
+            {
+                "model": "volume",
+                "tiers": [{"up_to": "15", "unit_amount": "10"}, {"up_to": None, "unit_amount": "5"}],
+            },
+            ["16"],
+            ("16", "5.00", "80.00", []),
+        ),
+        ({"model": "dynamic", "multiplier": "1.2"}, ["50"], ("50", "× 1.2", "60.00", [])),
+        (
+            {"model": "per_unit", "unit_amount": "1", "max_amount": "40"},
+            ["50"],
+            (
+                "50",
+                "",
+                "40.00",
+                [("Usage", "50", "1.00", "50.00"), ("Down to the maximum", "", "", "−10.00")],
+            ),
+        ),
+    ],
+)
+def test_line_says_how_its_price_makes_the_amount(price, quantities, expected):
+    account, tokens = a_customer(tax_rates=[]), a_metric("tokens")
+    a_subscription(account, a_plan(a_usage_price(tokens, price)))
+    used(account.project, *quantities)
+
+    billed("2026-04-01T00:00:00Z")
+    [section] = document_view(draft_of(account)).sections
+
+    [line] = section.blocks[0].lines
+    tiers = [(tier.name, tier.quantity, tier.rate, tier.amount) for tier in line.tiers]
+    assert (line.quantity, line.rate, line.amount, tiers) == expected

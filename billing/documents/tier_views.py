@@ -1,0 +1,95 @@
+"""How an amount came about, as customers read it: one rate, or the parts that add up to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from billing.models import InvoiceLine
+
+from . import document_words as words
+
+_PERCENTAGES = ("percentage", "graduated_percentage")
+
+
+@dataclass(frozen=True, slots=True)
+class TierView:
+    """One tier or other part of an amount: how much of the quantity it took, at which rate."""
+
+    name: str  # "Tier 1", "Tier 1, with 5.00 flat", "Packages of 1,000"
+    quantity: str
+    rate: str
+    amount: str
+
+
+def rate_of(line: InvoiceLine, currency: str) -> str:
+    """The price of one unit, where the amount is the line's quantity at that price and nothing else."""
+    if len(line.detail) != 1 or not _is_plain(line, line.detail[0]):
+        return ""
+    return _rate(line, line.detail[0], currency)
+
+
+def tiers_of(line: InvoiceLine, currency: str) -> tuple[TierView, ...]:
+    """The parts of an amount, where one rate doesn't say it all."""
+    if len(line.detail) == 1 and _is_plain(line, line.detail[0]):
+        return ()
+    return tuple(
+        TierView(
+            name=_name(line, part, currency),
+            quantity="" if part.get("quantity") is None else words.grouped(part["quantity"]),
+            rate=_rate(line, part, currency),
+            amount=words.part_words(part["amount"], currency),
+        )
+        for part in line.detail
+        if part.get("amount") is not None
+    )
+
+
+def _is_plain(line: InvoiceLine, part: Mapping[str, Any]) -> bool:
+    """Whether the part is the whole quantity at one rate: no packages, nothing free, no flat."""
+    if part.get("kind") != "usage" or part.get("flat_amount"):
+        return False
+    quantity = part.get("quantity")
+    return quantity is None or line.rated_quantity is None or Decimal(quantity) == line.rated_quantity
+
+
+def _rate(line: InvoiceLine, part: Mapping[str, Any], currency: str) -> str:
+    rate = part.get("unit_amount")
+    if rate is None:
+        return ""
+    model = (line.price or {}).get("model")
+    if part["kind"] == "usage" and model in _PERCENTAGES:
+        return words.percent_words(Fraction(rate) * 100)
+    if part["kind"] == "usage" and model == "dynamic":
+        return f"× {words.grouped(rate)}"
+    return words.rate_words(rate, currency)
+
+
+def _name(line: InvoiceLine, part: Mapping[str, Any], currency: str) -> str:
+    names = {
+        "event_fee": _("Fee for each event"),
+        "event_minimum": _("Up to the minimum of each event"),
+        "event_maximum": _("Down to the maximum of each event"),
+        "discount": _("Discount"),
+        "maximum": _("Down to the maximum"),
+    }
+    name = names.get(part["kind"]) or _usage_name(line, part)
+    if part.get("flat_amount"):
+        flat = words.rate_words(part["flat_amount"], currency)
+        name = _("%(name)s, with %(flat)s flat") % {"name": name, "flat": flat}
+    return name
+
+
+def _usage_name(line: InvoiceLine, part: Mapping[str, Any]) -> str:
+    price = line.price or {}
+    if part.get("tier") is not None:
+        return _("Tier %(number)d") % {"number": part["tier"]}
+    if price.get("model") == "package":
+        return _("Packages of %(size)s") % {"size": words.grouped(price["package_size"])}
+    if price.get("unit_conversion"):
+        size = words.grouped(price["unit_conversion"]["divide_by"])
+        return _("Units of %(size)s") % {"size": size}
+    return _("Usage") if _is_plain(line, part) else _("Beyond what is included")
