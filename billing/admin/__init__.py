@@ -1,5 +1,5 @@
 """Pages for money, one file per noun."""
 
-from . import account, plan, subscription
+from . import account, explain, plan, subscription
 
-__all__ = ["account", "plan", "subscription"]
+__all__ = ["account", "explain", "plan", "subscription"]
