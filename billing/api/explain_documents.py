@@ -57,8 +57,9 @@ class StepDocument(serializers.Serializer):
 
     kind = serializers.CharField(
         help_text="quantity, conversion, included, packages, none_below_zero; then the kinds of pricing "
-        "lines (usage, event_fee, event_minimum, event_maximum, discount, maximum); rounded, split; minimum, "
-        "short_of; fee, fee_discount, days, at_most_paid; by_hand; reversal; invoice_discount, tax, total."
+        "lines (usage, event_fee, event_minimum, event_maximum, discount, maximum); rounded, split; "
+        "minimum, short_of, true_up; fee, fee_discount, days, at_most_paid; by_hand; reversal; "
+        "invoice_discount, tax, total."
     )
     tier = serializers.IntegerField(allow_null=True)
     name = serializers.CharField(help_text="Of a tax; up, down or exact of a conversion.")

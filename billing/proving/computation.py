@@ -38,7 +38,7 @@ class Step:
     | `rating.Kind` | of a part | | of a unit | of the part |
     | rounded | | | | of the whole, at the currency's scale |
     | split | the line's quantity | that of the whole | | the line's part of the whole |
-    | minimum, short_of | | | | the minimum; what the usage comes to |
+    | minimum, short_of, true_up | | | | the minimum; what the usage comes to; what that lacks of it |
     | fee, fee_discount | | | percent of the discount | of a full period |
     | days | days charged, negative where given back | days of the full period | | rounded |
     | at_most_paid | | | | the credit, cut to what was paid |
@@ -95,6 +95,7 @@ def _of_origin(origin: InvoiceLine) -> Iterator[Step]:
         minimum = rounded(price.min_amount, currency)
         yield Step("minimum", amount=Fraction(minimum))
         yield Step("short_of", amount=Fraction(minimum) - Fraction(origin.amount))
+        yield Step("true_up", amount=Fraction(origin.amount))
     else:
         assert price is not None
         yield from _of_usage(origin, price)

@@ -312,7 +312,11 @@ def test_minimum_says_what_the_usage_lacks():
     usage, true_up = (explained(line) for line in draft_of(account).lines.order_by("position"))
 
     assert shown(usage)[-1] == ("rounded", "", "", "", "0.33")
-    assert shown(true_up) == [("minimum", "", "", "", "50"), ("short_of", "", "", "", "0.33")]
+    assert shown(true_up) == [
+        ("minimum", "", "", "", "50"),
+        ("short_of", "", "", "", "0.33"),
+        ("true_up", "", "", "", "49.67"),
+    ]
     assert true_up.line.amount == Decimal("49.67")
     assert (usage.stands, true_up.stands) == (True, True)
 
@@ -323,7 +327,11 @@ def test_minimum_without_any_usage_has_an_empty_course():
 
     explanation = explained(line_of(account))
 
-    assert shown(explanation) == [("minimum", "", "", "", "50"), ("short_of", "", "", "", "0")]
+    assert shown(explanation) == [
+        ("minimum", "", "", "", "50"),
+        ("short_of", "", "", "", "0"),
+        ("true_up", "", "", "", "50"),
+    ]
     assert days_of(explanation) == []
     assert explanation.rerun.event_count == 0
     assert explanation.stands is True
