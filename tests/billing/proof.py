@@ -19,10 +19,11 @@ def assert_verified() -> None:
 
 def breaches_of(*paths: str) -> list[Breach]:
     """What the checks find, named by dotted paths."""
-    return [breach for path in paths for outcome in _outcomes(path) for breach in outcome.breaches]
+    return [breach for path in paths for outcome in outcomes_of(path) for breach in outcome.breaches]
 
 
-def _outcomes(path: str) -> list[Outcome]:
+def outcomes_of(path: str) -> list[Outcome]:
+    """Of each step of the check."""
     return [step.run(lambda rows: None) for step in import_string(path).steps(Asked())]
 
 
