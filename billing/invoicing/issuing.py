@@ -72,7 +72,7 @@ def issue(invoice: Invoice, *, now: dt.datetime, issued_by: str, is_early: bool 
     with transaction.atomic():
         account = held_account(invoice.account_id)
         stored = held_draft(invoice.pk)
-        _ensure_issuable(stored, account, now=now, issued_by=issued_by, is_early=is_early)
+        ensure_issuable(stored, account, now=now, issued_by=issued_by, is_early=is_early)
         account = held_account(invoice.account_id, is_changing=True)
         if stored.kind == Invoice.Kind.INVOICE:
             stored.credit_drawn = total(
@@ -190,9 +190,10 @@ def grace_until(invoice: Invoice, account: BillingAccount) -> dt.datetime | None
     return None if ends is None else ends + dt.timedelta(days=account.issue_grace_days)
 
 
-def _ensure_issuable(
-    invoice: Invoice, account: BillingAccount, *, now: dt.datetime, issued_by: str, is_early: bool
+def ensure_issuable(
+    invoice: Invoice, account: BillingAccount, *, now: dt.datetime, issued_by: str, is_early: bool = False
 ) -> None:
+    """Refuse what can't be issued as it is now, as `issue` does; nothing is held, so `issue` asks again."""
     if not invoice.lines.exists():
         raise NothingToIssue
     if invoice.origin == Invoice.Origin.RUN and invoice.account_revision != account.revision:
