@@ -143,7 +143,7 @@ UNFOLD: dict[str, object] = {
             _group(
                 _("Billing"),
                 {
-                    "title": _("Billing overview"),
+                    "title": _("Overview of billing"),
                     "icon": "account_balance",
                     "link": _BILLING_URL,
                     "permission": _may("billing.view_invoice"),
@@ -154,15 +154,18 @@ UNFOLD: dict[str, object] = {
                     "link": _REVIEW_URL,
                     "permission": _may("billing.view_invoice"),
                 },
-                _page(_("Billing runs"), "play_circle", "billing.billingrun", "billing.start_billingrun")
-                | {"active": _is_at_runs},
-                _page(_("Parked accounts"), "pause_circle", "billing.parkedaccount"),
-                _page(_("Corrections of periods"), "published_with_changes", "billing.periodcorrection"),
-                _page(_("Prepaid credit"), "savings", "billing.creditgrant"),
-                _page(_("Movements of credit"), "swap_vert", "billing.creditentry"),
+                _page(_("Invoices"), "request_quote", "billing.invoice"),
                 _page(_("Billing accounts"), "business", "billing.billingaccount"),
                 _page(_("Subscriptions"), "event_repeat", "billing.subscription"),
                 _page(_("Plans"), "sell", "billing.plan"),
+                _page(_("Prepaid credit"), "savings", "billing.creditgrant"),
+                _page(_("Movements of credit"), "swap_vert", "billing.creditentry"),
+                _page(_("Corrections of periods"), "published_with_changes", "billing.periodcorrection"),
+                _page(_("Billing runs"), "play_circle", "billing.billingrun", "billing.start_billingrun")
+                | {"active": _is_at_runs},
+                _page(_("Parked accounts"), "pause_circle", "billing.parkedaccount"),
+                _page(_("Seller"), "storefront", "billing.seller"),
+                _page(_("Numbers"), "pin", "billing.numberseries"),
             ),
             _group(
                 _("Operations"),

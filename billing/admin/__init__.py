@@ -1,5 +1,27 @@
 """Pages for money, one file per noun."""
 
-from . import account, billing_run, credit, parked_account, period_correction, plan, subscription
+from . import (
+    account,
+    billing_run,
+    credit,
+    invoice,
+    number_series,
+    parked_account,
+    period_correction,
+    plan,
+    seller,
+    subscription,
+)
 
-__all__ = ["account", "billing_run", "credit", "parked_account", "period_correction", "plan", "subscription"]
+__all__ = [
+    "account",
+    "billing_run",
+    "credit",
+    "invoice",
+    "number_series",
+    "parked_account",
+    "period_correction",
+    "plan",
+    "seller",
+    "subscription",
+]

@@ -62,7 +62,7 @@ class OverviewPage(ReadOnlyAdmin):
             "admin/billing/overview.html",
             {
                 **self.admin_site.each_context(request),
-                "title": _("Billing overview"),
+                "title": _("Overview of billing"),
                 "may_start": request.user.has_perm("billing.start_billingrun"),
                 **(_figures(now) if Invoice.objects.exists() else _first_steps()),
             },
