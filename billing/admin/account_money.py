@@ -15,16 +15,11 @@ from metering.admin import cells
 from metering.measuring.windows import zone_named
 
 from .billing_links import document_link, documents_url, listed
-from .money_words import money, money_cell, signed_cell
+from .document_words import in_words, money_cell, status_badge
+from .money_words import signed_cell
 
 SHOWN_DOCUMENTS = 6
 SHOWN_CORRECTIONS = 5
-STATUS_COLOURS = {
-    Status.ISSUED: "info",
-    Status.PARTLY_PAID: "warning",
-    Status.PAID: "success",
-    Status.OVERDUE: "danger",
-}
 _OPEN = (PeriodCorrection.State.WAITING, PeriodCorrection.State.APPROVED, PeriodCorrection.State.DRAFTED)
 
 
@@ -58,20 +53,20 @@ def _cards(account: BillingAccount, *, now: dt.datetime, today: dt.date) -> list
     return [
         {
             "title": _("Owed"),
-            "value": money(whole.amount, account.currency),
+            "value": in_words(whole.amount, account.currency),
             "note": ngettext("%d open invoice", "%d open invoices", whole.count) % whole.count,
             "url": documents_url(account__id__exact=account.pk, standing="open"),
         },
         {
             "title": _("Overdue"),
-            "value": money(late.amount, account.currency),
+            "value": in_words(late.amount, account.currency),
             "note": ngettext("%d invoice", "%d invoices", late.count) % late.count if late.count else "",
             "url": documents_url(account__id__exact=account.pk, standing="overdue"),
             "is_bad": bool(late.count),
         },
         {
             "title": _("Prepaid credit"),
-            "value": money(credit_available(account, at=now), account.currency),
+            "value": in_words(credit_available(account, at=now), account.currency),
             "note": _("drawn as soon as an invoice is issued"),
             "url": listed("creditgrant", account__id__exact=account.pk),
         },
@@ -94,7 +89,7 @@ def _document_line(invoice: Any, *, today: dt.date) -> dict[str, Any]:
         "due_on": (invoice.due_on if is_owed else None) or cells.DASH,
         "total": money_cell(invoice.total, invoice.currency),
         "open": money_cell(invoice.open_amount, invoice.currency) if is_owed else cells.DASH,
-        "badge": cells.badge(status.label, STATUS_COLOURS.get(status, "")),
+        "badge": status_badge(status),
     }
 
 

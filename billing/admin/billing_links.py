@@ -10,6 +10,8 @@ from django.utils.safestring import SafeString
 from billing.models import BillingAccount, Invoice
 from metering.admin import cells
 
+from .document_words import title_of
+
 
 def documents_url(**filters: Any) -> str:
     """The list of documents, narrowed down: `standing` is one of its tabs, others are lookups."""
@@ -35,7 +37,7 @@ def document_link(invoice: Invoice | None) -> SafeString | str:
     """The document by its number; a draft by its id."""
     if invoice is None:
         return cells.DASH
-    return cells.link(document_url(invoice), invoice.number or str(invoice))
+    return cells.link(document_url(invoice), title_of(invoice))
 
 
 def account_link(account: BillingAccount) -> SafeString:

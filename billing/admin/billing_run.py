@@ -64,7 +64,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
     )
     empty_title = _("Nothing was billed yet")
     empty_text = _("“Bill now” above drafts an invoice for every account that owes something.")
-    list_display = ("when", "state_badge", "up_to", "progress", "drafts", "issued", "parked", "who")
+    list_display = ("when", "state_badge", "billed_up_to", "progress", "drafts", "issued", "parked", "who")
     list_display_links = ("when",)
     list_filter = ("state", "trigger")
     ordering = ("-id",)
@@ -199,12 +199,14 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
         return cells.badge(run.get_state_display(), STATE_COLOURS[State(run.state)])
 
     @admin.display(description=_("billed up to"))
-    def up_to(self, run: BillingRun) -> SafeString:
+    def billed_up_to(self, run: BillingRun) -> SafeString:
         return cells.moment(run.as_of)
 
     @admin.display(description=_("accounts"))
     def progress(self, run: BillingRun) -> SafeString | str:
-        return _bar(run) if run.state == State.RUNNING else cells.number(run.done_count)
+        if run.state == State.RUNNING:
+            return _bar(run)
+        return cells.DASH if run.state == State.QUEUED else cells.number(run.done_count)
 
     @admin.display(description=_("drafts"))
     def drafts(self, run: BillingRun) -> SafeString:
@@ -216,7 +218,11 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
 
     @admin.display(description=_("parked"))
     def parked(self, run: BillingRun) -> SafeString:
-        return cells.badge(f"{run.parked_count:,}", "danger") if run.parked_count else cells.number(0)
+        if not run.parked_count:
+            return cells.number(0)
+        return format_html(
+            '<span class="mb-number mb-bad"><strong>{}</strong></span>', f"{run.parked_count:,}"
+        )
 
     @admin.display(description=_("by"))
     def who(self, run: BillingRun) -> str:

@@ -28,7 +28,8 @@ from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
 from .billing_links import account_link, document_link, listed
-from .money_words import balance_bar, money, money_cell, signed_cell
+from .document_words import in_words, money_cell
+from .money_words import balance_bar, signed_cell
 from .reason_form import ReasonForm
 from .subscription_forms import LocalInstantField, instant_in
 from .subscription_words import LocalTimes
@@ -199,7 +200,7 @@ class CreditGrantAdmin(EditableAdmin):
                 form.add_error(field if field in form.fields else None, str(refusal))
             else:
                 self.log_change(request, grant, [{"changed": {"fields": ["balance"]}}])
-                words = gettext("%s withdrawn.") % money(left, grant.currency)
+                words = gettext("%s withdrawn.") % in_words(left, grant.currency)
                 return self.done(request, words, url=self.page_url("change", grant.pk))
         return self.confirmation(
             request,
@@ -208,8 +209,8 @@ class CreditGrantAdmin(EditableAdmin):
             sentences=[
                 gettext("%(left)s of %(granted)s are left and can't be drawn any more.")
                 % {
-                    "left": money(grant.balance, grant.currency),
-                    "granted": money(grant.amount, grant.currency),
+                    "left": in_words(grant.balance, grant.currency),
+                    "granted": in_words(grant.amount, grant.currency),
                 },
                 gettext(
                     "What invoices have drawn stays. If the customer paid in advance, pay it back yourself."
@@ -257,7 +258,9 @@ class CreditGrantAdmin(EditableAdmin):
 
     @admin.display(description=_("left"))
     def bar(self, grant: Any) -> SafeString:
-        return cells.two_lines(money(grant.balance, grant.currency), balance_bar(grant.balance, grant.amount))
+        return cells.two_lines(
+            in_words(grant.balance, grant.currency), balance_bar(grant.balance, grant.amount)
+        )
 
     @admin.display(description=_("standing"))
     def standing(self, grant: Any) -> SafeString:

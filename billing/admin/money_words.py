@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from fractions import Fraction
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -11,35 +10,16 @@ from django.utils.translation import gettext as _
 from billing.reporting.receivables import Amount
 from metering.admin import cells
 
-from .price_words import Words
+from .document_words import in_words
 
 MINUS = "−"
 WHOLE = Decimal(1)
 
 
-def money(amount: Decimal, currency: str) -> str:
-    """“1,234.50 EUR”."""
-    return Words(currency).amount(Fraction(amount))
-
-
-def bare(amount: Decimal, currency: str) -> str:
-    """“1,234.50”, with all decimals of the currency."""
-    return Words(currency).bare(Fraction(amount))
-
-
-def money_cell(amount: Decimal | None, currency: str) -> SafeString:
-    """An amount for a right-aligned column; a dash for None."""
-    if amount is None:
-        return cells.number(None)
-    return format_html(
-        '<span class="mb-number">{} <span class="mb-quiet">{}</span></span>', bare(amount, currency), currency
-    )
-
-
 def signed(amount: Decimal, currency: str) -> str:
     """“+12.00 EUR”, “−3.00 EUR”."""
     sign = MINUS if amount < 0 else "+" if amount else ""
-    return f"{sign}{money(abs(amount), currency)}"
+    return f"{sign}{in_words(abs(amount), currency)}"
 
 
 def signed_cell(amount: Decimal, currency: str) -> SafeString:
@@ -60,7 +40,7 @@ def figures(amounts: Mapping[str, Amount], *, empty: str = "") -> SafeString:
     if not amounts:
         return format_html("{}", empty or cells.DASH)
     return format_html_join(
-        "", "<div>{}</div>", ((money(each.amount, currency),) for currency, each in amounts.items())
+        "", "<div>{}</div>", ((in_words(each.amount, currency),) for currency, each in amounts.items())
     )
 
 

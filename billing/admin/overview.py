@@ -37,7 +37,8 @@ from metering.admin.base import ReadOnlyAdmin
 from metering.clock import database_now
 
 from .billing_links import documents_url, issued_in, listed
-from .money_words import bare, count_of, figures, money
+from .document_words import bare, in_words
+from .money_words import count_of, figures
 from .revenue_charts import metrics_chart, named, revenue_chart
 
 MONTHS = 12
@@ -235,13 +236,13 @@ def _revenue(today: dt.date) -> list[dict[str, Any]]:
             "months": [
                 (
                     f"{month.first_day:%Y-%m}",
-                    money(month.total, currency),
+                    in_words(month.total, currency),
                     issued_in(month.first_day, month.end, currency),
                 )
                 for month in reversed(found)
                 if month.total
             ],
-            "sum": money(sum((month.total for month in found), start=found[0].total * 0), currency),
+            "sum": in_words(sum((month.total for month in found), start=found[0].total * 0), currency),
             "metrics": metrics_chart(by_metric[currency], currency) if currency in by_metric else None,
             "metric_links": [
                 (
@@ -267,7 +268,10 @@ def _last_run(now: dt.datetime) -> dict[str, Any] | None:
         "badge": cells.badge(run.get_state_display(), RUN_COLOURS.get(run.state, "info")),
         "when": cells.ago(run.started_at, now=now),
         "up_to": cells.moment(run.as_of),
-        "words": _("%(drafts)s drafted, %(issued)s issued, %(parked)s parked")
+        "words": _("%(done)s of %(count)s accounts so far")
+        % {"done": f"{run.done_count:,}", "count": f"{run.account_count:,}"}
+        if run.state == BillingRun.State.RUNNING
+        else _("%(drafts)s drafted, %(issued)s issued, %(parked)s parked")
         % {
             "drafts": f"{run.drafted_count:,}",
             "issued": f"{run.issued_count:,}",

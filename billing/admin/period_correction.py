@@ -22,7 +22,8 @@ from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
 from .billing_links import account_link, document_link
-from .money_words import money_cell, signed, signed_cell
+from .document_words import money_cell
+from .money_words import signed, signed_cell
 from .reason_form import ReasonForm
 from .subscription_words import LocalTimes
 

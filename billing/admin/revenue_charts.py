@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from billing.reporting.revenue import MetricRevenue, Month
 from metering.admin.charts import COLOUR, GREY, Chart, chart_options, drawn
 
-from .money_words import bare
+from .document_words import bare
 
 _COLOURS = {"usage": COLOUR, "fees": "#0d9488", "corrections": "#d97706", "by_hand": "#a1a1aa"}
 
@@ -87,4 +87,4 @@ def metrics_chart(metrics: Sequence[MetricRevenue], currency: str) -> Chart:
 def named(metric: MetricRevenue) -> str:
     if metric.metric_id is None:
         return _("%d others") % metric.metric_count
-    return metric.metric_key
+    return metric.metric_name

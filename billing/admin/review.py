@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from billing.models import Invoice
 from billing.reporting.draft_review import Difference, QuantityChange, Review, review_queue
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
@@ -18,7 +19,8 @@ from metering.admin.paging import id_from
 from metering.clock import database_now
 
 from .billing_links import account_link, document_link, document_url
-from .money_words import MINUS, bare, money, percent, signed
+from .document_words import bare, in_words, kind_in_words, period_of
+from .money_words import MINUS, percent, signed
 
 PAGE_SIZE = 25
 
@@ -60,12 +62,12 @@ def _row(review: Review, *, now: dt.datetime) -> dict[str, Any]:
     change = review.change
     return {
         "url": document_url(draft),
-        "title": str(draft.get_kind_display()),
-        "customer": cells.two_lines(account_link(draft.account), draft.account.project.key),
+        "customer": cells.two_lines(account_link(draft.account), _bills(draft)),
         "flags": _flags(review, now=now),
-        "net": money(review.net, currency),
-        "total": money(draft.total, currency),
+        "net": in_words(review.net, currency),
+        "total": in_words(draft.total, currency),
         "has_tax": draft.total != review.net,
+        "is_by_hand": draft.origin == Invoice.Origin.MANUAL,
         "previous": None if review.previous is None else document_link(review.previous),
         "previous_net": None if review.previous_net is None else bare(review.previous_net, currency),
         "change": None if change is None else signed(change, currency),
@@ -75,6 +77,11 @@ def _row(review: Review, *, now: dt.datetime) -> dict[str, Any]:
         "differences": [_difference(each, currency) for each in review.differences],
         "quantities": [_quantity(each) for each in review.quantity_changes],
     }
+
+
+def _bills(draft: Invoice) -> str:
+    """The days that a run found due; how else it came about."""
+    return period_of(draft) or f"{kind_in_words(draft)}, {draft.get_origin_display()}"
 
 
 def _flags(review: Review, *, now: dt.datetime) -> list[SafeString]:
@@ -120,7 +127,7 @@ def _quantity(change: QuantityChange) -> dict[str, str]:
     sign = MINUS if change.change < 0 else "+"
     fraction = change.change / change.previous_quantity if change.previous_quantity else None
     return {
-        "metric": change.metric_key,
+        "metric": change.metric_name,
         "unit": change.unit,
         "quantity": cells.readable(change.quantity),
         "previous": cells.readable(change.previous_quantity),

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _in_june(monkeypatch):
-    """The day on which the pages are looked at: 2 June 2026, 31 days after what was issued on 2 April is due."""
+    """The pages are looked at on 2 June 2026, 31 days after what was issued on 2 April is due."""
     for module in ("overview", "review"):
         monkeypatch.setattr(f"billing.admin.{module}.database_now", lambda: at("2026-06-02T10:00:00Z"))
 
@@ -84,7 +84,7 @@ def test_overview_says_what_waits_what_is_owed_and_what_came_in():
     assert revenue["chart"].headers == ["Month", "Usage", "Fees", "Sum"]
     assert revenue["chart"].rows[2] == ("2026-04", "10.00", "60.00", "70.00")
     assert len(revenue["chart"].rows) == 12
-    assert revenue["metric_links"][0][:2] == ("tokens", "10.00")
+    assert revenue["metric_links"][0][:2] == ("Tokens", "10.00")
     assert "1 drafted, 0 issued, 0 parked" in text
     assert "No account is parked." in text
 
@@ -168,7 +168,7 @@ def test_review_queue_says_what_changed_and_why():
         ("Tokens", "10.00", "25.00"),
     ]
     assert [(each["metric"], each["change"], each["percent"]) for each in row["quantities"]] == [
-        ("tokens", "+150", "+150 %")
+        ("Tokens", "+150", "+150 %")
     ]
     assert str(invoice.number) in text
     assert "Ready" in text
