@@ -30,9 +30,19 @@ _PLANS_URL = reverse_lazy("admin:billing_plan_changelist")
 _WHAT_IF_URL = reverse_lazy("admin:billing_plan_what_if")
 _TREE_URL = reverse_lazy("admin:metering_attributionrule_tree")
 
+_BILLING_URL = reverse_lazy("admin:billing_overview")
+_REVIEW_URL = reverse_lazy("admin:billing_review")
+_RUNS_URL = reverse_lazy("admin:billing_billingrun_changelist")
+
 
 def _is_at(request: HttpRequest, url: object) -> bool:
     return request.path.startswith(str(url))
+
+
+def _is_at_runs(request: HttpRequest) -> bool:
+    """On a page of runs, and not on one of the two pages of billing that lie below."""
+    is_other = _is_at(request, _BILLING_URL) or _is_at(request, _REVIEW_URL)
+    return _is_at(request, _RUNS_URL) and not is_other
 
 
 def _open_alerts() -> str:
@@ -134,6 +144,18 @@ UNFOLD: dict[str, object] = {
             ),
             _group(
                 _("Billing"),
+                {
+                    "title": _("Overview of billing"),
+                    "icon": "account_balance",
+                    "link": _BILLING_URL,
+                    "permission": _may("billing.view_invoice"),
+                },
+                {
+                    "title": _("Review queue"),
+                    "icon": "rate_review",
+                    "link": _REVIEW_URL,
+                    "permission": _may("billing.view_invoice"),
+                },
                 _page(_("Invoices"), "request_quote", "billing.invoice"),
                 _page(_("Billing accounts"), "business", "billing.billingaccount"),
                 _page(_("Subscriptions"), "event_repeat", "billing.subscription"),
@@ -151,6 +173,12 @@ UNFOLD: dict[str, object] = {
                         ["billing.view_plan", "billing.view_billingaccount"]
                     ),
                 },
+                _page(_("Prepaid credit"), "savings", "billing.creditgrant"),
+                _page(_("Movements of credit"), "swap_vert", "billing.creditentry"),
+                _page(_("Corrections of periods"), "published_with_changes", "billing.periodcorrection"),
+                _page(_("Billing runs"), "play_circle", "billing.billingrun", "billing.start_billingrun")
+                | {"active": _is_at_runs},
+                _page(_("Parked accounts"), "pause_circle", "billing.parkedaccount"),
                 _page(_("Seller"), "storefront", "billing.seller"),
                 _page(_("Numbers"), "pin", "billing.numberseries"),
             ),

@@ -1,5 +1,29 @@
 """Pages for money, one file per noun."""
 
-from . import account, explain, invoice, number_series, plan, seller, subscription
+from . import (
+    account,
+    billing_run,
+    credit,
+    explain,
+    invoice,
+    number_series,
+    parked_account,
+    period_correction,
+    plan,
+    seller,
+    subscription,
+)
 
-__all__ = ["account", "explain", "invoice", "number_series", "plan", "seller", "subscription"]
+__all__ = [
+    "account",
+    "billing_run",
+    "credit",
+    "explain",
+    "invoice",
+    "number_series",
+    "parked_account",
+    "period_correction",
+    "plan",
+    "seller",
+    "subscription",
+]

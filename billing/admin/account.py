@@ -31,6 +31,7 @@ from metering.clock import database_now
 from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
 
+from .account_money import money_card
 from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
@@ -228,7 +229,10 @@ class BillingAccountAdmin(EditableAdmin):
     ) -> Any:
         account = kwargs.get("obj")
         if account is not None:
-            context["customer"] = customer_card(account, now=database_now())
+            now = database_now()
+            context["customer"] = customer_card(account, now=now)
+            if request.user.has_perm("billing.view_invoice"):
+                context["money"] = money_card(account, now=now)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.

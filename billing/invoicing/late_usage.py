@@ -40,14 +40,7 @@ _MARK = """
 def share_watch() -> int:
     """The position up to which billed periods were looked through; it doesn't move until the transaction
     ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SHARE)
-        row = cursor.fetchone()
-        if row is None:
-            cursor.execute(_SEED)
-            cursor.execute(_SHARE)
-            row = cursor.fetchone()
-    return int(row[0])
+    return _locked(_SHARE)
 
 
 def watch_late_usage(position: int) -> int:
@@ -56,12 +49,11 @@ def watch_late_usage(position: int) -> int:
     Returns how many. Reads what was recorded since; a position behind the last one changes nothing.
     """
     with transaction.atomic():
-        share_watch()
+        # Held from the first: two that hold a share each and want all of it would wait for one another.
+        since = _locked(_HOLD)
+        if position <= since:
+            return 0
         with connection.cursor() as cursor:
-            cursor.execute(_HOLD)
-            (since,) = cursor.fetchone()
-            if position <= since:
-                return 0
             last = BilledPeriod.objects.order_by("-period_end").values_list("period_end", flat=True).first()
             marked = 0
             if last is not None:
@@ -69,3 +61,15 @@ def watch_late_usage(position: int) -> int:
                 marked = cursor.rowcount
         LateUsageWatch.objects.filter(pk=1).update(position=position)
     return marked
+
+
+def _locked(statement: str) -> int:
+    """The watch's position, locked as the statement says. Its row is made where a flush has taken it."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone()
+        if row is None:
+            cursor.execute(_SEED)
+            cursor.execute(statement)
+            row = cursor.fetchone()
+    return int(row[0])

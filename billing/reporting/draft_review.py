@@ -93,7 +93,7 @@ _QUEUE = """
 _DIFFERENCES = """
     SELECT compared.draft_id,
            l.name,
-           l.metric_key,
+           COALESCE(m.display_name, ''),
            max(l.unit),
            sum(l.amount + l.discount_amount) FILTER (WHERE l.invoice_id = compared.draft_id),
            sum(l.amount + l.discount_amount) FILTER (WHERE l.invoice_id = compared.previous_id),
@@ -101,7 +101,8 @@ _DIFFERENCES = """
            sum(l.quantity) FILTER (WHERE l.invoice_id = compared.previous_id)
       FROM unnest(%(drafts)s::bigint[], %(previous)s::bigint[]) AS compared (draft_id, previous_id)
       JOIN billing_invoiceline l ON l.invoice_id IN (compared.draft_id, compared.previous_id)
-     GROUP BY 1, 2, 3
+      LEFT JOIN metering_metricdefinition m ON m.id = l.metric_id
+     GROUP BY 1, 2, m.id, m.display_name
 """
 
 
@@ -122,7 +123,7 @@ class Difference:
 class QuantityChange:
     """How much of a metric is billed, and how much was before."""
 
-    metric_key: str
+    metric_name: str
     unit: str
     quantity: Decimal
     previous_quantity: Decimal
@@ -215,7 +216,7 @@ def review_queue(*, now: dt.datetime, size: int, offset: int = 0) -> Queue:
 @dataclass(frozen=True, slots=True)
 class _Line:
     difference: Difference
-    metric_key: str
+    metric_name: str
     unit: str
     quantity: Decimal
     previous_quantity: Decimal
@@ -229,11 +230,11 @@ def _changes(compared: Sequence[tuple[int, int]]) -> dict[int, list[_Line]]:
     parameters = {"drafts": [draft for draft, _ in compared], "previous": [before for _, before in compared]}
     with connection.cursor() as cursor:
         cursor.execute(_DIFFERENCES, parameters)
-        for draft_id, name, metric_key, unit, amount, previous, quantity, before in cursor.fetchall():
+        for draft_id, name, metric_name, unit, amount, previous, quantity, before in cursor.fetchall():
             found[draft_id].append(
                 _Line(
                     Difference(name, amount, previous),
-                    metric_key,
+                    metric_name,
                     unit,
                     quantity or Decimal(0),
                     before or Decimal(0),
@@ -248,13 +249,13 @@ def _largest(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _quantities(lines: Sequence[_Line]) -> list[QuantityChange]:
-    """By metric, the ones that changed, in the order of their keys."""
+    """By metric, the ones that changed, in the order of their names."""
     by_metric: dict[str, QuantityChange] = {}
     for line in lines:
-        if line.metric_key:
-            known = by_metric.get(line.metric_key)
-            by_metric[line.metric_key] = QuantityChange(
-                line.metric_key,
+        if line.metric_name:
+            known = by_metric.get(line.metric_name)
+            by_metric[line.metric_name] = QuantityChange(
+                line.metric_name,
                 line.unit,
                 EXACT.add(line.quantity, known.quantity if known else Decimal(0)),
                 EXACT.add(line.previous_quantity, known.previous_quantity if known else Decimal(0)),

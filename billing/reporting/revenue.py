@@ -41,13 +41,12 @@ _BY_MONTH = f"""
 _BY_METRIC = f"""
     SELECT ranked.currency,
            CASE WHEN ranked.rank <= %(count)s THEN ranked.metric_id END,
-           CASE WHEN ranked.rank <= %(count)s THEN ranked.metric_key ELSE '' END,
+           CASE WHEN ranked.rank <= %(count)s THEN m.display_name ELSE '' END,
            sum(ranked.amount),
            count(*)
       FROM (
             SELECT i.currency,
                    l.metric_id,
-                   min(l.metric_key) AS metric_key,
                    sum(l.amount + l.discount_amount) AS amount,
                    row_number() OVER (PARTITION BY i.currency
                                       ORDER BY sum(l.amount + l.discount_amount) DESC, l.metric_id) AS rank
@@ -55,6 +54,7 @@ _BY_METRIC = f"""
                AND l.metric_id IS NOT NULL
              GROUP BY i.currency, l.metric_id
            ) ranked
+      JOIN metering_metricdefinition m ON m.id = ranked.metric_id
      GROUP BY 1, 2, 3
      ORDER BY 1, min(ranked.rank)
 """  # noqa: S608 (our own words)
@@ -85,7 +85,7 @@ class MetricRevenue:
     """What one metric brought in; without `metric_id` the others together, `metric_count` of them."""
 
     metric_id: int | None
-    metric_key: str
+    metric_name: str
     amount: Decimal
     metric_count: int = 1
 
@@ -114,8 +114,8 @@ def revenue_by_month(months: list[dt.date]) -> dict[str, list[Month]]:
 def revenue_by_metric(start: dt.date, end: dt.date, *, count: int) -> dict[str, list[MetricRevenue]]:
     """The metrics that brought in most from `start` until before `end`, by currency, the others as one."""
     found: dict[str, list[MetricRevenue]] = {}
-    for currency, metric_id, key, amount, metrics in _rows(_BY_METRIC, start, end, count=count):
-        found.setdefault(currency, []).append(MetricRevenue(metric_id, key, amount, metrics))
+    for currency, metric_id, name, amount, metrics in _rows(_BY_METRIC, start, end, count=count):
+        found.setdefault(currency, []).append(MetricRevenue(metric_id, name, amount, metrics))
     return found
 
 

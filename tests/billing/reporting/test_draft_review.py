@@ -58,7 +58,7 @@ def test_draft_is_compared_with_the_invoice_of_the_month_before(tokens):
         Difference("Tokens", Decimal(6), Decimal(10)),
     ]
     assert (review.new_count, review.missing_count) == (1, 0)
-    assert list(review.quantity_changes) == [QuantityChange("tokens", "token", Decimal(60), Decimal(100))]
+    assert list(review.quantity_changes) == [QuantityChange("Tokens", "token", Decimal(60), Decimal(100))]
     assert review.quantity_changes[0].change == -40
 
 

@@ -81,7 +81,7 @@ def test_metrics_beyond_the_first_are_one():
 
     assert revenue_by_metric(MONTHS[0], a_day("2026-06-01"), count=1) == {
         "EUR": [
-            MetricRevenue(metrics["seats"].pk, "seats", Decimal(30)),
+            MetricRevenue(metrics["seats"].pk, metrics["seats"].display_name, Decimal(30)),
             MetricRevenue(None, "", Decimal(5), 2),
         ]
     }

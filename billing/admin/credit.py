@@ -1,0 +1,363 @@
+"""Prepaid credit: what accounts were given, what is left of it, and where it went."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from billing.models import CreditEntry, CreditGrant
+from billing.settling.credits import DEFAULT_PRIORITY, balance_of, grant_credit, with_balance, withdraw_credit
+from metering.admin import cells
+from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
+from metering.clock import database_now
+from metering.errors import MeterbookError
+from metering.measuring.windows import zone_named
+
+from .billing_links import account_link, document_link, listed
+from .document_words import in_words, money_cell
+from .money_words import balance_bar, signed_cell
+from .reason_form import ReasonForm
+from .subscription_forms import LocalInstantField, instant_in
+from .subscription_words import LocalTimes
+
+USABLE, USED_UP, EXPIRED = "usable", "used_up", "expired"
+BADGES = {
+    USABLE: (_("Usable"), "success"),
+    USED_UP: (_("Used up"), ""),
+    EXPIRED: (_("Expired"), "warning"),
+}
+BY_HAND = [(kind.value, kind.label) for kind in (CreditGrant.Kind.PAID, CreditGrant.Kind.PROMOTIONAL)]
+SHOWN_ENTRIES = 50
+
+
+class StandingFilter(DropdownFilter):
+    title = _("standing")
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(name, words) for name, (words, _kind) in BADGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        unexpired = Q(expires_at=None) | Q(expires_at__gt=database_now())
+        if self.value() == USABLE:
+            return queryset.filter(unexpired, balance__gt=0)
+        if self.value() == USED_UP:
+            return queryset.filter(unexpired, balance__lte=0)
+        return queryset.exclude(unexpired) if self.value() == EXPIRED else queryset
+
+
+class CreditGrantForm(VerbForm):
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        choices=BY_HAND,
+        widget=UnfoldAdminSelectWidget(),
+        help_text=_("Paid in advance: the customer's money. Promotional: a present."),
+    )
+    expires_at = LocalInstantField(
+        label=_("Expires at"),
+        required=False,
+        help_text=_("A date or a time, on the account's clocks. Empty: never."),
+    )
+
+    class Meta:
+        model = CreditGrant
+        fields = ("account", "kind", "amount", "name", "priority", "expires_at", "reason")
+        widgets: ClassVar[dict[str, Any]] = {"reason": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "amount" in self.fields:
+            self.fields["amount"].help_text = gettext("In the account's currency.")
+            self.fields["name"].required = False
+            self.fields["name"].help_text = gettext("What the customer reads. Empty: the kind.")
+            self.fields["priority"].initial = DEFAULT_PRIORITY
+            self.fields["reason"].required = True
+            self.fields["reason"].help_text = gettext(
+                "Why, for those who ask later; such as the order or mail."
+            )
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or {}
+        account, text = cleaned.get("account"), cleaned.get("expires_at") or ""
+        cleaned["expires_at"] = None
+        if account is not None:
+            try:
+                cleaned["expires_at"] = instant_in(zone_named(account.timezone), text)
+            except forms.ValidationError as error:
+                self.add_error("expires_at", error)
+        return cleaned
+
+
+@admin.register(CreditGrant)
+class CreditGrantAdmin(EditableAdmin):
+    form = CreditGrantForm
+    intro = _(
+        "Credit that accounts pay invoices with, drawn as soon as an invoice is issued: the smallest "
+        "priority first, then what expires soonest. What a credit note gives back beyond what is owed "
+        "becomes credit, too."
+    )
+    empty_title = _("No credit was given yet")
+    empty_text = _("Add some when a customer pays in advance, or as a present.")
+    list_display = ("title", "customer", "granted", "bar", "standing", "order", "until")
+    list_display_links = ("title",)
+    list_filter = (StandingFilter, ("kind", ChoicesDropdownFilter), ("account", AutocompleteSelectFilter))
+    search_fields = ("name", "account__legal_name", "account__project__key")
+    search_help_text = _("Name, account or project")
+    ordering = ("-id",)
+    sortable_by = ()
+    autocomplete_fields = ("account",)
+    change_form_template = "admin/billing/creditgrant/change_form.html"
+    add_fieldsets = (
+        (None, {"fields": ("account", "kind", "amount", "name")}),
+        (_("Drawing"), {"fields": ("priority", "expires_at")}),
+        (_("Why"), {"fields": ("reason",)}),
+    )
+    fieldsets = (
+        (None, {"fields": ("customer", "kind_shown", "granted", "bar", "standing")}),
+        (_("Drawing"), {"fields": ("priority", "until")}),
+        (_("Why"), {"fields": ("why", "note", "granted_by", "given")}),
+    )
+    readonly_fields = (
+        "customer",
+        "kind_shown",
+        "granted",
+        "bar",
+        "standing",
+        "until",
+        "why",
+        "note",
+        "given",
+    )
+    actions_detail = ("withdraw",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.add_fieldsets if obj is None else self.fieldsets
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CreditGrant]:
+        grants = CreditGrant.objects.select_related("account__project", "credit_note").order_by("-id")
+        return with_balance(grants)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """It isn't edited: it is withdrawn, and another one given."""
+        return False
+
+    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("billing.change_creditgrant")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        granted = grant_credit(
+            given["account"],
+            amount=given["amount"],
+            kind=given["kind"],
+            name=given["name"],
+            priority=given["priority"],
+            expires_at=given["expires_at"],
+            reason=given["reason"],
+            granted_by=request.user.get_username(),
+            now=database_now(),
+        )
+        self.adopt(obj, granted.grant)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Nothing can be done with a grant of which nothing is left."""
+        grant = CreditGrant.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        if grant is None or balance_of(grant) <= 0:
+            return []
+        return list(super().get_actions_detail(request, object_id))
+
+    @action(
+        description=_("Withdraw what is left"),
+        url_path="withdraw",
+        permissions=["withdraw"],
+        icon="undo",
+        variant=ActionVariant.DANGER,
+    )
+    def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        grant: Any = get_object_or_404(self.get_queryset(request), pk=object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                left = withdraw_credit(
+                    grant, reason=form.cleaned_data["reason"], entered_by=request.user.get_username()
+                )
+            except MeterbookError as refusal:
+                field = getattr(refusal, "field", None)
+                form.add_error(field if field in form.fields else None, str(refusal))
+            else:
+                self.log_change(request, grant, [{"changed": {"fields": ["balance"]}}])
+                words = gettext("%s withdrawn.") % in_words(left, grant.currency)
+                return self.done(request, words, url=self.page_url("change", grant.pk))
+        return self.confirmation(
+            request,
+            title=_("Withdraw credit"),
+            subtitle=f"{grant.account.legal_name}, {grant.name}",
+            sentences=[
+                gettext("%(left)s of %(granted)s are left and can't be drawn any more.")
+                % {
+                    "left": in_words(grant.balance, grant.currency),
+                    "granted": in_words(grant.amount, grant.currency),
+                },
+                gettext(
+                    "What invoices have drawn stays. If the customer paid in advance, pay it back yourself."
+                ),
+            ],
+            button=_("Withdraw it"),
+            back_url=self.page_url("change", grant.pk),
+            original=grant,
+            form=form,
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        grant = kwargs.get("obj")
+        if grant is not None:
+            entries = grant.entries.select_related("invoice").order_by("-id")[: SHOWN_ENTRIES + 1]
+            context["entries"] = [_entry_line(entry, grant) for entry in entries[:SHOWN_ENTRIES]]
+            context["is_cut"] = len(entries) > SHOWN_ENTRIES
+            context["ledger_url"] = listed("creditentry", account__id__exact=grant.account_id)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # -- columns -----------------------------------------------------------------------------------------
+
+    def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        now = database_now()
+        for row in rows:
+            row.seen_at = now
+
+    @admin.display(description=_("credit"))
+    def title(self, grant: CreditGrant) -> SafeString:
+        return cells.two_lines(grant.name, grant.get_kind_display())
+
+    @admin.display(description=_("account"))
+    def customer(self, grant: CreditGrant) -> SafeString:
+        return account_link(grant.account)
+
+    @admin.display(description=_("kind"))
+    def kind_shown(self, grant: CreditGrant) -> str:
+        return grant.get_kind_display()
+
+    @admin.display(description=_("granted"))
+    def granted(self, grant: CreditGrant) -> SafeString:
+        return money_cell(grant.amount, grant.currency)
+
+    @admin.display(description=_("left"))
+    def bar(self, grant: Any) -> SafeString:
+        return cells.two_lines(
+            in_words(grant.balance, grant.currency), balance_bar(grant.balance, grant.amount)
+        )
+
+    @admin.display(description=_("standing"))
+    def standing(self, grant: Any) -> SafeString:
+        return cells.badge(*BADGES[standing_of(grant, now=getattr(grant, "seen_at", None) or database_now())])
+
+    @admin.display(description=_("priority"))
+    def order(self, grant: CreditGrant) -> SafeString:
+        return cells.number(grant.priority)
+
+    @admin.display(description=_("expires"))
+    def until(self, grant: CreditGrant) -> str:
+        times = LocalTimes(zone_named(grant.account.timezone))
+        return times.short(grant.expires_at, empty=gettext("never"))
+
+    @admin.display(description=_("reason"))
+    def why(self, grant: CreditGrant) -> str:
+        return grant.reason or cells.DASH
+
+    @admin.display(description=_("credit note"))
+    def note(self, grant: CreditGrant) -> SafeString | str:
+        return document_link(grant.credit_note)
+
+    @admin.display(description=_("granted at"))
+    def given(self, grant: CreditGrant) -> SafeString:
+        return cells.moment(grant.granted_at)
+
+
+@admin.register(CreditEntry)
+class CreditEntryAdmin(LargeTableAdmin):
+    """Newest first, by primary key; of one account through its own index."""
+
+    intro = _(
+        "Every movement of credit. A balance is the sum of its entries; none is ever changed or removed."
+    )
+    empty_title = _("No credit moved yet")
+    empty_text = _("Entries appear when credit is given, drawn by an invoice, or expires. Check the filters.")
+    list_display = ("entered", "customer", "kind_badge", "moved", "grant_shown", "document", "by")
+    list_display_links = None
+    list_filter = (("account", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
+    search_fields = ("grant__name",)
+    search_help_text = _("Name of the credit")
+    fields = ("entered", "customer", "kind_badge", "moved", "grant_shown", "document", "by", "reason")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("grant", "account__project", "invoice")
+
+    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
+        return page_by_id(changelist.queryset, place=Place.from_text(place), size=self.list_per_page)
+
+    @admin.display(description=_("when"))
+    def entered(self, entry: CreditEntry) -> SafeString:
+        return cells.moment(entry.entered_at)
+
+    @admin.display(description=_("account"))
+    def customer(self, entry: CreditEntry) -> SafeString:
+        return account_link(entry.account)
+
+    @admin.display(description=_("what"))
+    def kind_badge(self, entry: CreditEntry) -> SafeString:
+        return _kind_badge(entry)
+
+    @admin.display(description=_("amount"))
+    def moved(self, entry: CreditEntry) -> SafeString:
+        return signed_cell(entry.amount, entry.grant.currency)
+
+    @admin.display(description=_("credit"))
+    def grant_shown(self, entry: CreditEntry) -> SafeString:
+        url = reverse("admin:billing_creditgrant_change", args=[entry.grant_id])
+        return cells.link(url, entry.grant.name)
+
+    @admin.display(description=_("document"))
+    def document(self, entry: CreditEntry) -> SafeString | str:
+        return document_link(entry.invoice)
+
+    @admin.display(description=_("by"))
+    def by(self, entry: CreditEntry) -> SafeString:
+        return cells.two_lines(entry.entered_by or gettext("by itself"), entry.reason)
+
+
+def standing_of(grant: Any, *, now: dt.datetime) -> str:
+    """One word for a grant with its balance."""
+    if grant.expires_at is not None and grant.expires_at <= now:
+        return EXPIRED
+    return USABLE if grant.balance > 0 else USED_UP
+
+
+def _kind_badge(entry: CreditEntry) -> SafeString:
+    colours = {"granted": "success", "returned": "success", "drawn": "info", "expired": "warning"}
+    return cells.badge(entry.get_kind_display(), colours.get(entry.kind, "danger"))
+
+
+def _entry_line(entry: CreditEntry, grant: CreditGrant) -> dict[str, Any]:
+    return {
+        "entered": cells.moment(entry.entered_at),
+        "badge": _kind_badge(entry),
+        "amount": signed_cell(entry.amount, grant.currency),
+        "document": document_link(entry.invoice),
+        "by": entry.entered_by or gettext("by itself"),
+        "reason": entry.reason,
+    }
