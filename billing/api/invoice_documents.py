@@ -23,7 +23,7 @@ class TaxTotalDocument(TaxDocument):
     base = money("What it is taken of.")
 
 
-class EvidenceDocument(serializers.Serializer):
+class LineEvidenceDocument(serializers.Serializer):
     """Which events a line is made of: those that this selects at this position, so many, of this digest."""
 
     event_count = serializers.IntegerField()
@@ -63,7 +63,7 @@ class InvoiceLineDocument(serializers.Serializer):
     detail = serializers.ListField(
         child=serializers.DictField(), help_text="What the amount is made of: exact and informative."
     )
-    evidence = EvidenceDocument(allow_null=True)
+    evidence = LineEvidenceDocument(allow_null=True)
     reason = serializers.CharField()
     added_by = serializers.CharField()
 

@@ -150,7 +150,7 @@ class WhatIfAccountDocument(AmountsDocument):
     unpriced = UnpricedDocument(many=True)
 
 
-class BucketDocument(serializers.Serializer):
+class DifferenceBucketDocument(serializers.Serializer):
     above = serializers.CharField(allow_null=True, help_text="Fraction; null: unbounded.")
     below = serializers.CharField(allow_null=True)
     is_new = serializers.BooleanField(help_text="Those that pay nothing now.")
@@ -169,7 +169,7 @@ class WhatIfDocument(serializers.Serializer):
     unchanged_count = serializers.IntegerField()
     without_plan_count = serializers.IntegerField(help_text="That were on no plan in these days.")
     by_subject = SubjectAmountsDocument(many=True)
-    buckets = BucketDocument(many=True, help_text="How many accounts would have moved by how much.")
+    buckets = DifferenceBucketDocument(many=True, help_text="How many accounts would have moved by how much.")
     unpriced = UnpricedTotalDocument(many=True)
     accounts = WhatIfAccountDocument(many=True, help_text="Who would have paid most more comes first.")
 
