@@ -22,6 +22,7 @@ from billing.models import (
 from billing.selling.accounts import held_account
 from billing.settling.credits import credit_available
 from metering.clock import database_now
+from metering.errors import NotFound
 from metering.models import Project
 
 from .draft_lines import OPEN_STATES, DraftLines, Found, draft_lines
@@ -104,8 +105,11 @@ def store_totals(
 
 
 def held_draft(invoice_id: int) -> Invoice:
-    """The draft with that id, its row ours until the transaction ends. Raises `DocumentIsIssued`."""
-    stored = Invoice.objects.select_for_update(no_key=True).get(pk=invoice_id)
+    """The draft with that id, its row ours until the transaction ends. Raises `DocumentIsIssued`, and
+    `NotFound` where a run or somebody else removed it meanwhile."""
+    stored = Invoice.objects.select_for_update(no_key=True).filter(pk=invoice_id).first()
+    if stored is None:
+        raise NotFound("The draft was removed meanwhile.")
     if not stored.is_draft:
         raise DocumentIsIssued(str(stored.number))
     return stored
