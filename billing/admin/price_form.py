@@ -290,11 +290,18 @@ class PriceForm(forms.Form):
         detail = str(refusal)
         if field == "unit_conversion":
             field = "conversion_round" if path.endswith("round") else "divide_by"
+        if field == "split_by" and "[" in path:
+            detail = gettext("Line %(row)d: %(detail)s") % {"row": _row(path), "detail": detail}
         if field == "tiers" and "[" in path:
-            row = int(path.split("[")[1].split("]")[0]) + 1
+            row = _row(path)
             detail = detail.replace(": up_to is null.", gettext("; leave “Up to” empty."))
             detail = gettext("Tier %(row)d: %(detail)s") % {"row": row, "detail": detail}
         return (field if field in self.fields else None), detail
+
+
+def _row(path: str) -> int:
+    """The number, from 1, of the entry that a path such as `tiers[1].up_to` names."""
+    return int(path.split("[")[1].split("]", maxsplit=1)[0]) + 1
 
 
 def lines_in(text: str) -> list[str]:

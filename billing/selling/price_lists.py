@@ -264,7 +264,7 @@ def _ensure_splits(names: Sequence[str], place: str) -> None:
         at = f"{place}[{index}]"
         label = name.removeprefix(SPLIT_BY_LABEL)
         if name != SPLIT_BY_PROJECT and (label == name or not label.strip()):
-            raise Invalid("Must be project, or labels. and the name of a label.", field=at)
+            raise Invalid("Must be project, or a label such as labels.region.", field=at)
         if len(name) > SPLIT_LENGTH:
             raise Invalid(f"At most {SPLIT_LENGTH} characters.", field=at)
         if "\x00" in name or any("\ud800" <= character <= "\udfff" for character in name):

@@ -126,7 +126,7 @@ def test_plan_is_drafted_priced_and_published(staff: Client) -> None:
         ({"label_match": "{"}, "label_match", "JSON"),
         ({"model": "percentage", "rate_percent": ""}, "rate_percent", "needed"),
         ({"model": "colour"}, "model", "valid choice"),
-        ({"split_by": "project\nregion"}, "split_by", "labels. and the name of a label"),
+        ({"split_by": "project\nregion"}, "split_by", "Line 2: Must be project, or a label"),
     ],
 )
 def test_wrong_price_names_its_field(

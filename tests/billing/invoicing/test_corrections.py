@@ -7,10 +7,11 @@ from billing.invoicing.corrections import approve_correction, write_off_correcti
 from billing.invoicing.due import issued_lines_of, live_lines
 from billing.invoicing.issuing import void
 from billing.models import BilledPeriod, BillingAccount, Invoice, PeriodCorrection
-from metering.errors import Invalid
+from metering.errors import Invalid, NotFound
+from metering.models import UsageEvent
 from tests.billing.billed import a_seller, billed, draft_of, issued, table_of, used
 from tests.billing.factories import a_plan, a_subscription, a_usage_price, an_account
-from tests.factories import a_metric, a_project, at
+from tests.factories import a_metric, a_project, a_void_of, at
 
 pytestmark = pytest.mark.django_db
 
@@ -190,3 +191,16 @@ def test_correction_found_before_a_void_is_not_written_off(account):
         write_off_correction(found, decided_by="ada", reason="Our mistake.", now=NOW)
     billed(MAY)
     assert march() == ("10.00", "11.00", "0.00")
+
+
+def test_difference_that_is_gone_is_not_decided(account):
+    found = the_open_one()
+    late = UsageEvent.objects.latest("id").pk
+    a_void_of(late)
+    billed(MAY)
+
+    with pytest.raises(NotFound):
+        approve_correction(found, decided_by="ada", now=NOW)
+    with pytest.raises(NotFound):
+        write_off_correction(found, decided_by="ada", reason="Our mistake.", now=NOW)
+    assert march() == ("10.00", "0.00", "0.00")
