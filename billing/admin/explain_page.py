@@ -25,7 +25,7 @@ def page_of(explanation: Explanation) -> dict[str, Any]:
     """What the template shows, but for the events."""
     line, words = explanation.line, LineWords(explanation)
     sentences = words.answer()
-    learned = explanation.learned
+    learned, meaning = explanation.learned, explanation.meaning
     return {
         "title": gettext("Why %(amount)s for “%(name)s”?")
         % {"amount": words.amount(line.amount), "name": line.name},
@@ -44,6 +44,7 @@ def page_of(explanation: Explanation) -> dict[str, Any]:
         "days": _day_rows(explanation),
         "day_word": _unit_words(explanation.course),
         "adds_up": explanation.course is None or explanation.course.adds_up,
+        "compares": meaning is not None and (meaning.is_stepped or meaning.carries_level),
         "learned": learned,
         "is_live": line.reverses_id is None and explanation.reversal is None,
         "voided_words": events_in_words(learned.voided_count) if learned else "",

@@ -87,14 +87,14 @@ class LineWords:
         if not self.origin.event_count and not self.origin.quantity:
             yield _("%(amount)s, although nothing was used %(days)s.") % facts
         else:
-            yield _("%(amount)s, because %(quantity)s were used %(days)s.") % facts
+            yield _("%(amount)s for %(quantity)s, used %(days)s.") % facts
         if self.origin.price is not None:
             yield _("The price: %s.") % self.money.of(price_from(self.origin.price))
-        if self.origin.share:
+        if self.origin.share and self.explanation.price != price_from(self.origin.price):
             served, full = self.origin.share.split("/")
             yield _(
-                "The period is %(days)s of %(full)s days, so what is included, the least and the most count "
-                "for that part."
+                "The period is %(days)s of %(full)s days, and so much of what is included, of the minimum "
+                "and of the maximum counts."
             ) % {"days": served, "full": full}
         if self._is_split():
             yield _(
@@ -226,15 +226,15 @@ class LineWords:
             "packages": (_("Beyond the free units"), _("%s free") % of),
             "usage": (tier, how),
             "event_fee": (_("Fee per event"), how),
-            "event_minimum": (_("Events raised to the least per event"), ""),
-            "event_maximum": (_("Events cut to the most per event"), ""),
+            "event_minimum": (_("Raised to the minimum per event"), ""),
+            "event_maximum": (_("Cut to the maximum per event"), ""),
             "discount": (_("Discount of the price"), ""),
-            "maximum": (_("Cut to the most per period"), ""),
+            "maximum": (_("Cut to the maximum"), ""),
             "rounded": (_("Together, rounded once"), ""),
             "split": (_("Part of this line"), _("%(part)s of %(whole)s") % {"part": quantity, "whole": of}),
-            "minimum": (_("Least per period"), ""),
+            "minimum": (_("Minimum of the period"), ""),
             "short_of": (_("What the usage came to"), ""),
-            "true_up": (_("What it lacks of the least"), ""),
+            "true_up": (_("Up to the minimum"), ""),
             "fee": (_("Fee of a full period"), ""),
             "fee_discount": (_("Less its discount"), f"{rate} %"),
             "days": (_("By days"), _("%(days)s of %(full)s days") % {"days": quantity, "full": of}),

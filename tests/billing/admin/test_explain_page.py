@@ -64,7 +64,7 @@ def test_page_answers_in_a_sentence_and_proves_it(staff: Client, acme: BillingAc
 
     page = words(staff, url(the_line(acme)))
 
-    assert "123.45 EUR, because 1,234.5 tokens were used from 2026-03-01 to 2026-03-31." in page
+    assert "123.45 EUR for 1,234.5 tokens, used from 2026-03-01 to 2026-03-31." in page
     assert "The price: 0.10 EUR per unit." in page
     assert "Reading the ledger again gives the same 1 event, and the same amount." in page
     assert "1,234.5 × 0.10 EUR" in page
@@ -110,7 +110,7 @@ def test_what_was_learned_since_is_a_note_with_links(staff: Client, acme: Billin
 
     assert "The ledger has learned more since" in page
     assert "cancelled since" in page
-    assert "0.30 EUR, because 3 tokens were used" in page
+    assert "0.30 EUR for 3 tokens, used" in page
     assert reverse("admin:metering_usageevent_change", args=[late]) not in page
     assert reverse("admin:metering_usageevent_change", args=[late]) in later
 
@@ -138,6 +138,21 @@ def test_minimum_without_usage_has_an_empty_state(staff: Client) -> None:
 
     assert "50.00 EUR more, because the usage from 2026-03-01 to 2026-03-31 came to 0.00 EUR" in page
     assert "No event: the amount is due without any usage." in page
+
+
+def test_counter_says_what_its_readings_are_compared_with(staff: Client) -> None:
+    account = an_account(a_project("acme"))
+    price = {"model": "per_unit", "unit_amount": "1", "usage_discount": "31"}
+    plan = a_plan(a_usage_price(a_metric("tokens", is_incremental=False), price))
+    a_subscription(account, plan, at("2026-03-18T00:00:00Z"), anchor="calendar")
+    used(account.project, "1000", on="2026-03-10T12:00:00Z")
+    used(account.project, "1040", on="2026-03-20T12:00:00Z")
+
+    page = words(staff, url(the_line(account)))
+
+    assert "26.00 EUR for 40 tokens, used from 2026-03-18 to 2026-03-31." in page  # 31 x 14 / 31 included
+    assert "The period is 14 of 31 days" in page
+    assert "Each reading is compared with the one before it" in page
 
 
 def test_fee_says_its_days(staff: Client) -> None:
