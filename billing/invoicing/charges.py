@@ -331,4 +331,6 @@ _COPIED = (
 
 
 def _negated(text: str) -> str:
+    if not Decimal(text):
+        return text
     return text.removeprefix("-") if text.startswith("-") else f"-{text}"

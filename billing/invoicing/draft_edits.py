@@ -110,10 +110,9 @@ def add_line(invoice: Invoice, line: ManualLine, *, added_by: str) -> InvoiceLin
     `Invalid` that names the field."""
     with transaction.atomic():
         account, stored = _held(invoice)
-        if stored.is_credit_note and stored.origin == Invoice.Origin.MANUAL:
+        if stored.credits is not None:
             added = _add(stored, account, line, added_by=added_by, is_credit=True)
             _retotalled(stored, account, edited_by=added_by)
-            assert stored.credits is not None
             _ensure_within(stored, stored.credits)
             return added
         added = _add(stored, account, line, added_by=added_by)
@@ -152,7 +151,7 @@ def add_discount(
         raise Invalid("Must be above 0, at most 100, with at most 6 decimals.", field="percent")
     with transaction.atomic():
         account, stored = _held(invoice)
-        if stored.origin != Invoice.Origin.RUN and stored.is_credit_note:
+        if stored.credits_id is not None:
             raise Invalid("A credit note takes no discount.", field="invoice")
         if fixed_amount is not None and (
             fixed_amount <= 0 or fixed_amount != rounded(fixed_amount, stored.currency)

@@ -76,6 +76,6 @@ def _set_totals(invoice: Invoice, totals: Totals) -> None:
         }
         for tax in totals.taxes
     ]
-    if invoice.origin == Invoice.Origin.RUN:
+    if invoice.credits_id is None:
         is_credit = totals.total < 0
         invoice.kind = Invoice.Kind.CREDIT_NOTE if is_credit else Invoice.Kind.INVOICE

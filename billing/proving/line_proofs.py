@@ -28,7 +28,7 @@ def line_outcome(first: int, last: int, *, limit: int) -> Outcome:
     with one_snapshot():
         lines = list(
             InvoiceLine.objects.filter(invoice__pk__range=(first, last), invoice__issued_at__isnull=False)
-            .select_related("invoice__account", "billed_period__price", "reverses")
+            .select_related("invoice__account", "billed_period__price", "reverses__invoice")
             .order_by("invoice_id", "position")
         )
         made = [line for line in lines if line.kind in (Kind.USAGE, Kind.TRUE_UP) and not line.reverses_id]
@@ -78,8 +78,7 @@ def _mirrored(line: InvoiceLine) -> Iterator[Breach]:
     if wrong:
         yield Breach(
             "reversal_differs",
-            f"{place_of(line)} takes back line {of.position} of document {of.invoice_id} and differs in"
-            f" {', '.join(wrong)}.",
+            f"{place_of(line)} takes back {of.invoice} line {of.position} and differs in {', '.join(wrong)}.",
         )
 
 

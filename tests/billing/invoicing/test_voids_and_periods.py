@@ -113,3 +113,13 @@ def test_invoice_whose_fee_was_partly_given_back_is_not_voided(acme: Project) ->
 
     assert not Invoice.objects.filter(origin="void").exists()
     assert_verified()
+
+
+def test_tax_of_nothing_is_taken_back_without_a_sign(acme: Project) -> None:
+    account = an_account(acme, tax_rates=[{"name": "Reverse charge", "percent": "0"}])
+    a_subscription(account, a_plan(a_fee("31")))
+    billed("2026-03-01T00:00:00Z")
+
+    note = voided(issued(account, "2026-03-01T01:00:00Z"), "2026-03-02T00:00:00Z")
+
+    assert [tax["amount"] for tax in note.lines.get().taxes] == ["0.00"]

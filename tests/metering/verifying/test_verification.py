@@ -26,6 +26,7 @@ from tests.metering.sealing.sealed_ledger import an_empty_ledger, behind_the_gua
 
 pytestmark = pytest.mark.django_db
 EVERYTHING = ["guards", "seals", "positions", "voids", "payers", "pending", "rollups"]
+BILLING = ["invoice_lines", "invoice_totals", "invoice_numbers", "billed_periods", "credits", "unbilled"]
 LEDGER = ["voids", "payers", "positions", "pending"]
 
 
@@ -55,13 +56,13 @@ def test_verification_is_stored_with_everything_it_looked_at(acme: None) -> None
     run = VerificationRun.objects.get()
     assert (report.run_id, report.state, report.breaches) == (run.pk, "passed", [])
     assert (run.state, run.requested_by, run.trigger, run.breach_count) == ("passed", "kim", "code", 0)
-    assert (run.step_count, run.done_count, run.current_step) == (8, 8, "")
+    assert (run.step_count, run.done_count, run.current_step) == (14, 14, "")
     assert run.started_at is not None
     assert run.finished_at is not None
-    assert [stored["check"] for stored in run.findings] == [*EVERYTHING, "rollups"]
-    assert [stored["subject"] for stored in run.findings[-2:]] == ["peak", "tokens"]
-    assert told[0] == (0, 8, "Guards")
-    assert told[-1] == (7, 8, "Rollups: tokens")
+    assert [stored["check"] for stored in run.findings] == [*EVERYTHING, "rollups", *BILLING]
+    assert [stored["subject"] for stored in run.findings[6:8]] == ["peak", "tokens"]
+    assert told[0] == (0, 14, "Guards")
+    assert told[-1] == (13, 14, "Unbilled usage: 1-200")
     assert Heartbeat.objects.get(job="verify").facts["breaches"] == 0
     assert last_verification() == run
 
@@ -124,7 +125,7 @@ def test_check_that_fails_itself_is_a_breach_and_the_others_go_on(
 
     report = verify()
 
-    assert (report.state, codes(report), len(report.findings)) == ("failed", ["check_failed"], 8)
+    assert (report.state, codes(report), len(report.findings)) == ("failed", ["check_failed"], 14)
     assert report.breaches[0].what == "The check itself failed: ZeroDivisionError: by zero"
 
 
@@ -171,8 +172,8 @@ def test_requested_run_goes_on_slice_by_slice(acme: None) -> None:
         assert (run.state, len(run.findings)) == ("queued", slices)
 
     run.refresh_from_db()
-    assert slices == 7
-    assert (run.state, len(run.findings), run.done_count) == ("passed", 8, 8)
+    assert slices == 13
+    assert (run.state, len(run.findings), run.done_count) == ("passed", 14, 14)
     assert verify_requested() is False
     assert VerificationRun.objects.count() == 1
 
