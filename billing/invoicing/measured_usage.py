@@ -116,8 +116,10 @@ def match_text(match: Mapping[str, Any]) -> str:
 
 def measured(asks: Iterable[UsageAsk], *, position: int) -> dict[UsageAsk, Measured]:
     """The answer to each question, at a ledger position. Raises `EvidenceContradictsUsage`."""
-    catalogue = current()
     asked = list(dict.fromkeys(asks))
+    if not asked:
+        return {}
+    catalogue = current()
     alike: dict[tuple[Any, ...], list[UsageAsk]] = defaultdict(list)
     for ask in dict.fromkeys(_whole_of(ask) for ask in asked):
         alike[(ask.metric_id, ask.start, ask.end, ask.match, ask.excluding, ask.group_by)].append(ask)
