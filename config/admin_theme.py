@@ -132,9 +132,12 @@ UNFOLD: dict[str, object] = {
             ),
             _group(
                 _("Billing"),
+                _page(_("Invoices"), "request_quote", "billing.invoice"),
                 _page(_("Billing accounts"), "business", "billing.billingaccount"),
                 _page(_("Subscriptions"), "event_repeat", "billing.subscription"),
                 _page(_("Plans"), "sell", "billing.plan"),
+                _page(_("Seller"), "storefront", "billing.seller"),
+                _page(_("Numbers"), "pin", "billing.numberseries"),
             ),
             _group(
                 _("Operations"),

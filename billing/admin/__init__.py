@@ -1,5 +1,5 @@
 """Pages for money, one file per noun."""
 
-from . import account, plan, subscription
+from . import account, invoice, number_series, plan, seller, subscription
 
-__all__ = ["account", "plan", "subscription"]
+__all__ = ["account", "invoice", "number_series", "plan", "seller", "subscription"]

@@ -49,11 +49,11 @@ from metering.texts.numbers import EXACT
 from .charges import mirrored
 from .drafting import clear_draft_of, held_draft
 from .due import issued_lines_of, live_lines
+from .number_series import PREFIXES
 from .retotalling import retotal
 from .totals import total
 
 State = PeriodCorrection.State
-_PREFIXES = {NumberSeries.Kind.INVOICE: "INV-", NumberSeries.Kind.CREDIT_NOTE: "CN-"}
 _NEXT_NUMBER = """
     UPDATE billing_numberseries SET last_number = last_number + 1 WHERE kind = %s
     RETURNING id, prefix, digits, last_number
@@ -365,7 +365,7 @@ def _next_number(kind: str) -> tuple[int, int, str]:
         if row is None:
             try:
                 with transaction.atomic():
-                    NumberSeries.objects.create(kind=kind, prefix=_PREFIXES[NumberSeries.Kind(kind)])
+                    NumberSeries.objects.create(kind=kind, prefix=PREFIXES[NumberSeries.Kind(kind)])
             except IntegrityError:
                 pass  # a rival made it
             cursor.execute(_NEXT_NUMBER, [kind])

@@ -1,0 +1,105 @@
+"""What is added to drafts by hand, as forms: lines, discounts, a note, and whom an invoice is for."""
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from billing.invoicing.draft_edits import ManualLine
+from billing.models import BillingAccount
+
+from .document_pages import RefusableForm
+
+_NUMBER = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"})
+
+
+class LineForm(RefusableForm):
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("What the customer reads on the line."),
+    )
+    amount = forms.DecimalField(
+        label=_("Amount"),
+        required=False,
+        max_digits=28,
+        widget=_NUMBER,
+        help_text=_(
+            "Net, before discounts and tax; negative takes something off. Or leave it empty and give:"
+        ),
+    )
+    quantity = forms.DecimalField(label=_("Quantity"), required=False, max_digits=28, widget=_NUMBER)
+    unit_amount = forms.DecimalField(
+        label=_("Unit price"),
+        required=False,
+        max_digits=28,
+        widget=_NUMBER,
+        help_text=_("Quantity times unit price is rounded once, for the line."),
+    )
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=_("For colleagues and auditors; the customer doesn't see it."),
+    )
+
+    @property
+    def line(self) -> ManualLine:
+        return ManualLine(**self.cleaned_data)
+
+
+class DiscountForm(RefusableForm):
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("What the customer reads."),
+    )
+    percent = forms.DecimalField(
+        label=_("Percent"),
+        required=False,
+        max_digits=28,
+        widget=_NUMBER,
+        help_text=_("Of what is left after the discounts there are. Corrections keep their own."),
+    )
+    fixed_amount = forms.DecimalField(
+        label=_("or an amount"),
+        required=False,
+        max_digits=28,
+        widget=_NUMBER,
+        help_text=_("Net; never more than there is to take it off."),
+    )
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=_("For colleagues and auditors; the customer doesn't see it."),
+    )
+
+
+class NotesForm(RefusableForm):
+    notes = forms.CharField(
+        label=_("Note to the customer"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=_("Stands at the end of the document. Empty: none."),
+    )
+
+
+class AccountForm(RefusableForm):
+    project = forms.CharField(
+        label=_("Customer"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "list": "accounts"}),
+        help_text=_("Key of the paying project."),
+    )
+
+    def clean_project(self) -> BillingAccount:
+        key = self.cleaned_data["project"].strip()
+        account = BillingAccount.objects.select_related("project").filter(project__key=key).first()
+        if account is None:
+            raise forms.ValidationError(gettext("No billing account has a project with this key."))
+        return account

@@ -1,0 +1,63 @@
+"""How documents are numbered: prefix and digits. What was given stays, and no number is given twice."""
+
+import re
+
+from django.db import transaction
+
+from billing.models import Invoice, NumberSeries
+from metering.errors import Invalid
+
+PREFIXES = {NumberSeries.Kind.INVOICE: "INV-", NumberSeries.Kind.CREDIT_NOTE: "CN-"}
+MAX_DIGITS = 12
+MAX_PREFIX_LENGTH = 20
+
+
+def series_of(kind: str) -> NumberSeries:
+    """The series as it is, or as it will be made with the first document of the kind."""
+    known = NumberSeries.objects.filter(kind=kind).first()
+    return known or NumberSeries(kind=kind, prefix=PREFIXES[NumberSeries.Kind(kind)])
+
+
+def next_number(kind: str) -> str:
+    """What the next document of the kind is called, unless another one is issued first."""
+    series = series_of(kind)
+    return series.text_of(series.last_number + 1)
+
+
+def ensure_series() -> None:
+    """Make the series that no document has needed yet, so that they can be changed before."""
+    for kind, prefix in PREFIXES.items():
+        NumberSeries.objects.get_or_create(kind=kind, defaults={"prefix": prefix})
+
+
+def change_series(series: NumberSeries, *, prefix: str, digits: int) -> NumberSeries:
+    """Let numbers look different from the next document on. Counting goes on where it was.
+
+    Raises `Invalid` for a prefix that ends with a digit, that the other series has or once had, and for
+    digits out of range: numbers could be given twice.
+    """
+    prefix = prefix.strip()
+    if prefix[-1:].isdigit():
+        raise Invalid("Must not end with a digit: end it with a dash, for instance.", field="prefix")
+    if len(prefix) > MAX_PREFIX_LENGTH or not prefix.isprintable():
+        raise Invalid(f"At most {MAX_PREFIX_LENGTH} characters, all of them printable.", field="prefix")
+    if not 1 <= digits <= MAX_DIGITS:
+        raise Invalid(f"Must be from 1 to {MAX_DIGITS}.", field="digits")
+    with transaction.atomic():
+        # Both rows: two series that are changed at once don't end up with one prefix.
+        rows = {row.pk: row for row in NumberSeries.objects.select_for_update(no_key=True).order_by("pk")}
+        for other in rows.values():
+            if other.pk == series.pk:
+                continue
+            if other.prefix == prefix or _was_given(other, prefix):
+                raise Invalid(f"Numbers of {other.get_kind_display()} begin with it.", field="prefix")
+        stored = rows[series.pk]
+        stored.prefix, stored.digits = prefix, digits
+        stored.save(update_fields=["prefix", "digits"])
+    return stored
+
+
+def _was_given(series: NumberSeries, prefix: str) -> bool:
+    """Whether documents of the series have numbers that are the prefix and digits."""
+    pattern = f"^{re.escape(prefix)}[0-9]+$"
+    return Invoice.objects.filter(series=series, number__regex=pattern).exists()
