@@ -123,9 +123,12 @@ class BulkIssuePages(DocumentPages):
 
 
 def _documents(ids: Iterable[int]) -> list[Invoice]:
-    """In the order in which they get their numbers: the oldest draft first."""
+    """In the order in which they get their numbers: the oldest first, but those by hand come last.
+
+    Whatever is issued for an account makes the draft of its billing run out of date.
+    """
     found = Invoice.objects.with_open_amount().select_related("account__project", "credits")
-    return list(found.filter(pk__in=list(ids)).order_by("id"))
+    return sorted(found.filter(pk__in=list(ids)), key=lambda one: (one.origin != Invoice.Origin.RUN, one.pk))
 
 
 def _asked(invoice: Invoice, *, now: dt.datetime, issued_by: str) -> Chosen:

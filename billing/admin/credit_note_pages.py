@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from billing.invoicing.draft_edits import NAME_LENGTH, ManualLine, begin_credit_note
 from billing.models import MAX_MANUAL_LINES, Invoice, InvoiceLine
 from billing.money import amount_text
+from metering.admin import cells
 from metering.texts.numbers import EXACT
 
 from .document_pages import DocumentPages, RefusableForm
@@ -73,11 +74,7 @@ class CreditNoteForm(RefusableForm):
         return [
             {
                 "name": line.name,
-                "plan": line.plan_name,
-                "days": days_in_words(line.service_start_on, line.service_end_on),
-                "where": ", ".join(
-                    filter(None, [line.project_key, *(f"{k}: {v}" for k, v in line.group.items())])
-                ),
+                "words": " · ".join(filter(None, _where(line))),
                 "billed": bare(line.net_amount, currency),
                 "take": self[f"take_{line.pk}"],
                 "amount": self[f"amount_{line.pk}"],
@@ -148,3 +145,10 @@ def _named(line: InvoiceLine) -> str:
     """The line's name with its days, so that the customer finds it on the invoice."""
     days = days_in_words(line.service_start_on, line.service_end_on)
     return (f"{line.name}, {days}" if days else line.name)[:NAME_LENGTH]
+
+
+def _where(line: InvoiceLine) -> tuple[str, ...]:
+    """What tells lines of one name apart."""
+    days = days_in_words(line.service_start_on, line.service_end_on)
+    labels = ", ".join(f"{name}: {text or cells.DASH}" for name, text in sorted(line.group.items()))
+    return line.plan_name, days, line.project_key, labels

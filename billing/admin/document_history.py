@@ -75,7 +75,7 @@ def history_of(invoice: Any, *, payments: list[Payment], notes: list[Invoice]) -
 
 
 def _maker(invoice: Invoice) -> str:
-    return "" if invoice.origin != Invoice.Origin.RUN else str(Invoice.Origin.RUN.label)
+    return _("a billing run") if invoice.origin == Invoice.Origin.RUN else ""
 
 
 def _mailing(invoice: Invoice) -> list[Happening]:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from billing.invoicing.issuing import needs_approval
 from billing.invoicing.sellers import seller
 from billing.invoicing.standing import Status, status_of
 from billing.models import CreditEntry, CreditGrant, Invoice, InvoiceLine, Payment
@@ -38,8 +39,8 @@ from .invoice_actions import InvoiceActions
 from .invoice_list import InvoiceList
 from .payment_pages import PaymentPages
 
-DRAFT_ACTIONS = ("issue", "approve", "recompute", "add_line", "add_discount", "edit_notes", "discard")
-BY_HAND_ACTIONS = tuple(name for name in DRAFT_ACTIONS if name != "recompute")
+# Lines, discounts and notes are changed where they stand on the page.
+IN_PLACE = ("add_line", "add_discount", "edit_notes")
 
 
 @admin.register(Invoice)
@@ -47,7 +48,16 @@ class InvoiceAdmin(InvoiceActions, DraftPages, PaymentPages, CreditNotePages, Bu
     """No form changes a document: drafts are changed by pages of their own, issued ones by nobody."""
 
     change_form_template = "admin/billing/invoice/change_form.html"
-    actions_detail = (*DRAFT_ACTIONS, "record_payment", "begin_credit_note", "void")
+    actions_detail = (
+        "issue",
+        "approve",
+        "recompute",
+        *IN_PLACE,
+        "discard",
+        "record_payment",
+        "begin_credit_note",
+        "void",
+    )
     actions_list = ()
     fieldsets = ((None, {"fields": ("number",)}),)
 
@@ -61,7 +71,7 @@ class InvoiceAdmin(InvoiceActions, DraftPages, PaymentPages, CreditNotePages, Bu
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only what can be done with it now."""
         invoice = self.get_object(request, str(object_id))
-        offered = _offered(invoice, now=database_now()) if invoice is not None else ()
+        offered = _offered(invoice) if invoice is not None else ()
         prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
         actions = super().get_actions_detail(request, object_id)
         return [one for one in actions if one.action_name.removeprefix(prefix) in offered]
@@ -76,9 +86,11 @@ class InvoiceAdmin(InvoiceActions, DraftPages, PaymentPages, CreditNotePages, Bu
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-def _offered(invoice: Any, *, now: dt.datetime) -> tuple[str, ...]:
+def _offered(invoice: Any) -> tuple[str, ...]:
     if invoice.is_draft:
-        return DRAFT_ACTIONS if invoice.origin == Invoice.Origin.RUN else BY_HAND_ACTIONS
+        approve = ("approve",) if needs_approval(invoice, invoice.account) else ()
+        recompute = ("recompute",) if invoice.origin == Invoice.Origin.RUN else ()
+        return ("issue", *approve, *recompute, "discard")
     if invoice.is_credit_note or invoice.is_void:
         return ()
     actions = ("begin_credit_note", "void")
@@ -151,11 +163,7 @@ def document_card(
             }
             for one in history_of(invoice, payments=payments, notes=notes)
         ],
-        "urls": {
-            name: pages.page_url(name, invoice.pk) for name in ("add_line", "add_discount", "edit_notes")
-        }
-        if may_edit
-        else {},
+        "urls": {name: pages.page_url(name, invoice.pk) for name in IN_PLACE} if may_edit else {},
     }
 
 

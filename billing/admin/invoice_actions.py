@@ -12,6 +12,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
+from billing.errors import OwnWorkNotApproved
 from billing.invoicing.issuing import approve, content_digest, ensure_issuable, grace_until, issue, void
 from billing.invoicing.number_series import next_number
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
@@ -127,11 +128,12 @@ class InvoiceActions(DocumentPages):
         refusal = self.not_a_draft(request, invoice)
         if refusal is not None:
             return refusal
+        by = request.user.get_username()
         form = ApproveForm(request.POST if request.method == "POST" else None, invoice=invoice)
 
         def carry_out() -> Any:
             form.ensure_seen()
-            return approve(invoice, approved_by=request.user.get_username(), note=form.cleaned_data["note"])
+            return approve(invoice, approved_by=by, note=form.cleaned_data["note"])
 
         by_hand = [
             (f"{_('By hand')}: {line.name}", in_words(line.amount, invoice.currency))
@@ -150,6 +152,7 @@ class InvoiceActions(DocumentPages):
                 _("You agree to exactly what is on it now; when it changes, it has to be approved again."),
                 gettext("Last edited by %s.") % invoice.edited_by if invoice.edited_by else "",
             ],
+            obstacle=str(OwnWorkNotApproved()) if invoice.edited_by == by else "",
             facts=[*by_hand, *discounts, *_totals(invoice)],
             form=form,
             verb=carry_out,
@@ -184,7 +187,7 @@ class InvoiceActions(DocumentPages):
             title=_("Void the invoice"),
             button=_("Void the invoice"),
             sentences=_void_words(invoice),
-            facts=_totals(invoice),
+            facts=[*_totals(invoice), (_("Mailed to"), _recipients(invoice))],
             form=form,
             verb=lambda: void(
                 invoice,
@@ -225,10 +228,13 @@ def issue_facts(invoice: Invoice, *, now: dt.datetime) -> list[tuple[Any, Any]]:
         facts.append((_("Settles"), invoice.credits.number))
     else:
         facts.append((_("Becomes"), gettext("credit of the account")))
-    emails = invoice.account.invoice_emails
     facts.append((_("Number"), gettext("the next one, now %s") % next_number(invoice.kind)))
-    facts.append((_("Mailed to"), ", ".join(emails) or gettext("nobody: the account has no address")))
+    facts.append((_("Mailed to"), _recipients(invoice)))
     return facts
+
+
+def _recipients(invoice: Invoice) -> str:
+    return ", ".join(invoice.account.invoice_emails) or gettext("nobody: the account has no address")
 
 
 def _totals(invoice: Invoice) -> list[tuple[Any, Any]]:

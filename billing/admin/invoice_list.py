@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import Abs
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -152,9 +153,10 @@ class InvoiceList(DocumentPages):
         return money_cell(invoice.total, invoice.currency)
 
     @admin.display(description=_("open"))
-    def open_shown(self, invoice: Any) -> SafeString | str:
-        is_owing = not invoice.is_draft and not invoice.is_credit_note and invoice.open_amount > 0
-        return money_cell(invoice.open_amount, invoice.currency) if is_owing else cells.DASH
+    def open_shown(self, invoice: Any) -> SafeString:
+        if invoice.is_draft or invoice.is_credit_note or invoice.open_amount <= 0:
+            return format_html('<span class="mb-number">{}</span>', cells.DASH)
+        return money_cell(invoice.open_amount, invoice.currency)
 
     @admin.display(description=_("due"))
     def due(self, invoice: Any) -> SafeString | str:

@@ -44,8 +44,8 @@ class NumberSeriesAdmin(EditableAdmin):
         return series.get_kind_display()
 
     @admin.display(description=_("last number"))
-    def last(self, series: NumberSeries) -> SafeString:
-        return cells.number(series.last_number or None)
+    def last(self, series: NumberSeries) -> str:
+        return f"{series.last_number:,}" if series.last_number else cells.DASH
 
     @admin.display(description=_("next number"))
     def next(self, series: NumberSeries) -> SafeString:
