@@ -3,7 +3,8 @@
 from . import (
     account,
     billing_run,
-    credit,
+    credit_entry,
+    credit_grant,
     invoice,
     number_series,
     parked_account,
@@ -16,7 +17,8 @@ from . import (
 __all__ = [
     "account",
     "billing_run",
-    "credit",
+    "credit_entry",
+    "credit_grant",
     "invoice",
     "number_series",
     "parked_account",

@@ -209,3 +209,12 @@ def test_account_page_without_the_right_shows_no_money():
 
     assert page.status_code == 200
     assert "money" not in page.context
+
+
+def test_limits_of_an_account_are_shown_without_trailing_zeros():
+    account = an_account(a_project("acme"), approval_above="200", write_off_below="0.50")
+
+    page = superuser().get(url("billingaccount", "change", account.pk)).content.decode()
+
+    assert 'value="200"' in page
+    assert 'value="0.5"' in page
