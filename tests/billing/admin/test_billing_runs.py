@@ -125,6 +125,7 @@ def test_parked_account_is_tried_again():
     assert "Two plans." in listed
     assert url("parkedaccount", "try_again", parked.pk) in listed
 
+    assert client.get(url("parkedaccount", "change", parked.pk)).status_code == 200
     client.get(url("parkedaccount", "try_again", parked.pk))
     assert ParkedAccount.objects.exists()
     answer = client.post(url("parkedaccount", "try_again", parked.pk))
