@@ -3,7 +3,8 @@
 from . import (
     account,
     billing_run,
-    credit,
+    credit_entry,
+    credit_grant,
     explain,
     invoice,
     number_series,
@@ -17,7 +18,8 @@ from . import (
 __all__ = [
     "account",
     "billing_run",
-    "credit",
+    "credit_entry",
+    "credit_grant",
     "explain",
     "invoice",
     "number_series",

@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
 from billing.models import BillingAccount, Subscription
-from billing.selling.accounts import FIELDS, change_account, open_account
+from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
 from billing.selling.billing_cycles import period_at
 from billing.selling.unbilled import Unbilled, unbilled_usage_of
 from metering.admin import cells
@@ -30,6 +31,7 @@ from metering.catalogue import current
 from metering.clock import database_now
 from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
+from metering.texts.numbers import plain
 
 from .account_money import money_card
 from .plan import currency_choices
@@ -107,6 +109,10 @@ class BillingAccountForm(VerbForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in LIMITS:
+            limit = self.initial.get(name)
+            if isinstance(limit, Decimal):  # 200.0000 as it is stored
+                self.initial[name] = plain(limit)
         stored = self.instance.timezone
         if "timezone" in self.fields and stored:
             zones = time_zone_choices()
@@ -151,7 +157,7 @@ class BillingAccountAdmin(EditableAdmin):
         "invoice_emails",
         "issues_automatically",
     )
-    _limits = ("approval_above", "approve_corrections_above", "write_off_below")
+    _limits = LIMITS
     add_fieldsets = (
         (None, {"fields": ("project", *_identity)}),
         (_("Invoices"), {"fields": _invoicing}),

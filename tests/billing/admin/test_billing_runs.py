@@ -125,6 +125,7 @@ def test_parked_account_is_tried_again():
     assert "Two plans." in listed
     assert url("parkedaccount", "try_again", parked.pk) in listed
 
+    assert client.get(url("parkedaccount", "change", parked.pk)).status_code == 200
     client.get(url("parkedaccount", "try_again", parked.pk))
     assert ParkedAccount.objects.exists()
     answer = client.post(url("parkedaccount", "try_again", parked.pk))
@@ -209,3 +210,12 @@ def test_account_page_without_the_right_shows_no_money():
 
     assert page.status_code == 200
     assert "money" not in page.context
+
+
+def test_limits_of_an_account_are_shown_without_trailing_zeros():
+    account = an_account(a_project("acme"), approval_above="200", write_off_below="0.50")
+
+    page = superuser().get(url("billingaccount", "change", account.pk)).content.decode()
+
+    assert 'value="200"' in page
+    assert 'value="0.5"' in page

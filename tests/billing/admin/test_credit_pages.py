@@ -101,6 +101,8 @@ def test_what_is_left_is_withdrawn_with_a_reason():
         ("granted", Decimal(100), "", ""),
         ("withdrawn", Decimal(-100), "Given twice.", "root"),
     ]
+    entry = CreditEntry.objects.latest("id")
+    assert client.get(url("creditentry", "change", entry.pk)).status_code == 200
     page = client.get(url("creditgrant", "change", grant.pk)).content.decode()
     assert "Withdraw what is left" not in page
     assert "Given twice." in page

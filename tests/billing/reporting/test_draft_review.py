@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_invoice
-from billing.invoicing.issuing import approve
+from billing.invoicing.issuing import approve, void
 from billing.models import BillingAccount
 from billing.reporting.draft_review import Difference, QuantityChange, review_queue
 from billing.selling.accounts import FIELDS, change_account
@@ -95,6 +95,16 @@ def test_month_is_not_compared_with_a_year(tokens):
     [review] = review_queue(now=LATER, size=10).reviews
 
     assert (review.net, review.previous) == (Decimal("376.71"), None)  # 275 of 365 days
+
+
+def test_draft_is_not_compared_with_what_was_voided(tokens):
+    _acme, account = a_customer("acme", tokens)
+    void(account.invoices.get(), now=at("2026-04-03T00:00:00Z"), reason="Wrong.", voided_by="ada")
+    billed("2026-04-04T00:00:00Z")
+
+    [review] = review_queue(now=LATER, size=10).reviews
+
+    assert (review.net, review.previous) == (Decimal(10), None)
 
 
 def test_draft_is_out_of_date_once_its_account_changed(tokens):

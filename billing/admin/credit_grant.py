@@ -1,4 +1,4 @@
-"""Prepaid credit: what accounts were given, what is left of it, and where it went."""
+"""Prepaid credit: what accounts were given, and what is left of it."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,18 +17,18 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from billing.models import CreditEntry, CreditGrant
+from billing.models import CreditGrant
 from billing.settling.credits import DEFAULT_PRIORITY, balance_of, grant_credit, with_balance, withdraw_credit
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
-from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
 from .billing_links import account_link, document_link, listed
+from .credit_entry import entry_line
 from .document_words import in_words, money_cell
-from .money_words import balance_bar, signed_cell
+from .money_words import balance_bar
 from .reason_form import ReasonForm
 from .subscription_forms import LocalInstantField, instant_in
 from .subscription_words import LocalTimes
@@ -228,7 +227,7 @@ class CreditGrantAdmin(EditableAdmin):
         grant = kwargs.get("obj")
         if grant is not None:
             entries = grant.entries.select_related("invoice").order_by("-id")[: SHOWN_ENTRIES + 1]
-            context["entries"] = [_entry_line(entry, grant) for entry in entries[:SHOWN_ENTRIES]]
+            context["entries"] = [entry_line(entry, grant) for entry in entries[:SHOWN_ENTRIES]]
             context["is_cut"] = len(entries) > SHOWN_ENTRIES
             context["ledger_url"] = listed("creditentry", account__id__exact=grant.account_id)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -288,76 +287,8 @@ class CreditGrantAdmin(EditableAdmin):
         return cells.moment(grant.granted_at)
 
 
-@admin.register(CreditEntry)
-class CreditEntryAdmin(LargeTableAdmin):
-    """Newest first, by primary key; of one account through its own index."""
-
-    intro = _(
-        "Every movement of credit. A balance is the sum of its entries; none is ever changed or removed."
-    )
-    empty_title = _("No credit moved yet")
-    empty_text = _("Entries appear when credit is given, drawn by an invoice, or expires. Check the filters.")
-    list_display = ("entered", "customer", "kind_badge", "moved", "grant_shown", "document", "by")
-    list_display_links = None
-    list_filter = (("account", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
-    search_fields = ("grant__name",)
-    search_help_text = _("Name of the credit")
-    fields = ("entered", "customer", "kind_badge", "moved", "grant_shown", "document", "by", "reason")
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("grant", "account__project", "invoice")
-
-    def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
-        return page_by_id(changelist.queryset, place=Place.from_text(place), size=self.list_per_page)
-
-    @admin.display(description=_("when"))
-    def entered(self, entry: CreditEntry) -> SafeString:
-        return cells.moment(entry.entered_at)
-
-    @admin.display(description=_("account"))
-    def customer(self, entry: CreditEntry) -> SafeString:
-        return account_link(entry.account)
-
-    @admin.display(description=_("what"))
-    def kind_badge(self, entry: CreditEntry) -> SafeString:
-        return _kind_badge(entry)
-
-    @admin.display(description=_("amount"))
-    def moved(self, entry: CreditEntry) -> SafeString:
-        return signed_cell(entry.amount, entry.grant.currency)
-
-    @admin.display(description=_("credit"))
-    def grant_shown(self, entry: CreditEntry) -> SafeString:
-        url = reverse("admin:billing_creditgrant_change", args=[entry.grant_id])
-        return cells.link(url, entry.grant.name)
-
-    @admin.display(description=_("document"))
-    def document(self, entry: CreditEntry) -> SafeString | str:
-        return document_link(entry.invoice)
-
-    @admin.display(description=_("by"))
-    def by(self, entry: CreditEntry) -> SafeString:
-        return cells.two_lines(entry.entered_by or gettext("by itself"), entry.reason)
-
-
 def standing_of(grant: Any, *, now: dt.datetime) -> str:
     """One word for a grant with its balance."""
     if grant.expires_at is not None and grant.expires_at <= now:
         return EXPIRED
     return USABLE if grant.balance > 0 else USED_UP
-
-
-def _kind_badge(entry: CreditEntry) -> SafeString:
-    colours = {"granted": "success", "returned": "success", "drawn": "info", "expired": "warning"}
-    return cells.badge(entry.get_kind_display(), colours.get(entry.kind, "danger"))
-
-
-def _entry_line(entry: CreditEntry, grant: CreditGrant) -> dict[str, Any]:
-    return {
-        "entered": cells.moment(entry.entered_at),
-        "badge": _kind_badge(entry),
-        "amount": signed_cell(entry.amount, grant.currency),
-        "document": document_link(entry.invoice),
-        "by": entry.entered_by or gettext("by itself"),
-        "reason": entry.reason,
-    }
