@@ -23,6 +23,7 @@ ROLLUP_LOCK = 3
 SEAL_LOCK = 4
 WEBHOOK_LOCK = 5
 MAIL_LOCK = 6
+EXPORT_LOCKS = (7, 8)  # so many workers at once make exports
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5
