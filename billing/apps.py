@@ -20,4 +20,6 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from . import checks  # noqa: F401, PLC0415 (registers the checks)
+
         post_migrate.connect(restore_seeded_rows, sender=self)

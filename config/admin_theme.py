@@ -105,6 +105,7 @@ UNFOLD: dict[str, object] = {
                 _page(_("Rollups"), "table_chart", "metering.usagemeterrollup"),
                 _page(_("Metrics"), "straighten", "metering.metricdefinition"),
                 _page(_("Imports"), "upload_file", "metering.eventimport", "metering.import_events"),
+                _page(_("Exports"), "download", "metering.export", "metering.export_data"),
             ),
             _group(
                 _("Scope and keys"),

@@ -129,6 +129,24 @@ VERIFICATION_CHECKS = [
     "billing.proving.billing_checks.UNBILLED",
 ]
 
+# What can be exported to a file, in this order. An app adds a kind of its own by its dotted path.
+EXPORT_KINDS = [
+    "billing.reporting.invoice_register.INVOICE_REGISTER",
+    "billing.reporting.invoice_lines_export.INVOICE_LINES",
+    "billing.reporting.credit_notes.CREDIT_NOTES",
+    "billing.reporting.journal.JOURNAL",
+    "billing.reporting.usage_statement.USAGE_STATEMENT",
+    "metering.exporting.usage_kinds.USAGE_EVENTS",
+    "metering.exporting.usage_kinds.USAGE_ROLLUPS",
+]
+
+# --- Exports --------------------------------------------------------------------------------------------
+# How long a file stays that was made in the background.
+EXPORT_KEPT_DAYS = env.int("EXPORT_KEPT_DAYS", default=7)
+# Account codes of the bookkeeping, as JSON: {"receivables": "1400", "tax_payable:VAT 19": "3806"}. What isn't
+# named keeps its default (billing/reporting/ledger_accounts.py).
+JOURNAL_ACCOUNTS = env.json("JOURNAL_ACCOUNTS", default={})
+
 # --- Quotas --------------------------------------------------------------------------------------------
 # Seconds for which a process believes what it has read where quotas count by rollups. The bus makes it forget
 # sooner; by the ledger nothing is remembered. QUOTA_USAGE_TTL=0: read anew each time.

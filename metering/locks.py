@@ -24,6 +24,7 @@ SEAL_LOCK = 4
 WEBHOOK_LOCK = 5
 MAIL_LOCK = 6
 BILLING_LOCK = 7
+EXPORT_LOCKS = (8, 9)  # so many workers at once make exports
 
 LOCK_TIMEOUT = "2s"
 LOCK_ATTEMPTS = 5

@@ -49,6 +49,18 @@ JOBS: tuple[dict[str, Any], ...] = (
         "description": "Drops uploaded files that were neither started nor retried for seven days.",
     },
     {
+        "name": "Make exports",
+        "task": "metering.run_exports",
+        "seconds": 5,
+        "description": "Writes the files that were asked for, and begins anew where a worker was lost.",
+    },
+    {
+        "name": "Remove old exports",
+        "task": "metering.remove_old_exports",
+        "seconds": 3600,
+        "description": "Drops exported files EXPORT_KEPT_DAYS after they were made.",
+    },
+    {
         "name": "Deliver webhooks",
         "task": "metering.deliver_webhooks",
         "seconds": 5,

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from .answering import fences
 from .delivering import delivering, mailing, retention
 from .errors import Conflict
+from .exporting import exports
 from .importing import event_uploads
 from .locks import MAIL_LOCK, WEBHOOK_LOCK, alone_at
 from .rolling_up import rebuild_requests, rollups
@@ -22,6 +23,9 @@ REBUILDING_SECONDS = 840
 VERIFYING_LIMIT_SECONDS = 6 * 3600
 # A tick that counts the history of a metric; others go on meanwhile.
 COUNTING_HISTORY_LIMIT_SECONDS = 6 * 3600
+# A file of a large ledger is read in one snapshot, hence in one go. A message that is delivered again finds
+# nothing to do.
+EXPORTING_LIMIT_SECONDS = 6 * 3600
 SEALING_SECONDS = 120.0  # under the hard time limit with room for the segment that is under way
 
 
@@ -68,6 +72,18 @@ def import_files() -> None:
 def remove_old_uploads() -> None:
     """Drop uploaded files that nobody started or retried."""
     event_uploads.remove_old_uploads()
+
+
+@shared_task(name="metering.run_exports", time_limit=EXPORTING_LIMIT_SECONDS)
+def run_exports() -> None:
+    """Twin of `manage.py run_exports`."""
+    exports.run_due_exports()
+
+
+@shared_task(name="metering.remove_old_exports")
+def remove_old_exports() -> None:
+    """Drop exports that were kept for EXPORT_KEPT_DAYS, with their files."""
+    exports.remove_old_exports()
 
 
 @shared_task(name="metering.deliver_webhooks")

@@ -1,0 +1,1 @@
+"""What finance takes out of billing: exports and what they are made of."""

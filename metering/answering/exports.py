@@ -5,7 +5,9 @@ When the reader goes away, closing the generator cancels the statement.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+import json
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -18,6 +20,7 @@ from metering.measuring.label_filter import Params
 from metering.measuring.meaning import Meaning
 from metering.measuring.slices import Scope, Slice
 from metering.models import QUANTITY_SCALE
+from metering.texts.csv_blocks import Block
 from metering.texts.csv_cells import neutral_sql
 
 from .answers import one_snapshot
@@ -58,8 +61,21 @@ ROLLUP_COLUMNS = (
 
 def events_csv(wanted: EventFilter) -> Iterator[bytes]:
     """Rows of the ledger as CSV with a header, by id. Columns: `EVENT_COLUMNS`."""
+    with closing(events_blocks(wanted)) as blocks:
+        for block in blocks:
+            yield block.data
+
+
+def events_blocks(wanted: EventFilter) -> Generator[Block, None, None]:
+    """The same, telling how many rows are in each block."""
     with one_snapshot() as catalogue:
-        yield from copied(*_events_sql(wanted, catalogue))
+        yield from copied_blocks(*_events_sql(wanted, catalogue))
+
+
+def expected_events(wanted: EventFilter) -> int:
+    """About how many rows `events_csv` yields, by the planner's estimate: it costs the same at any size."""
+    with one_snapshot() as catalogue:
+        return _estimated(*_events_sql(wanted, catalogue))
 
 
 def _events_sql(wanted: EventFilter, catalogue: Catalogue) -> tuple[str, Params]:
@@ -107,9 +123,25 @@ def rollups_csv(
     Columns: `ROLLUP_COLUMNS`. Buckets that begin in [start, end). With `as_of`, the rows as they would have
     been at that position.
     """
+    found = rollups_blocks(meaning, scope=scope, granularity=granularity, start=start, end=end, as_of=as_of)
+    with closing(found) as blocks:
+        for block in blocks:
+            yield block.data
+
+
+def rollups_blocks(
+    meaning: Meaning,
+    *,
+    scope: Scope,
+    granularity: str,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    as_of: int | None = None,
+) -> Generator[Block, None, None]:
+    """The same, telling how many rows are in each block."""
     with one_snapshot() as catalogue:
         now = catalogue.meanings[meaning.metric_id]
-        yield from copied(*_rollups_sql(now, scope, granularity, start, end, as_of))
+        yield from copied_blocks(*_rollups_sql(now, scope, granularity, start, end, as_of))
 
 
 def _rollups_sql(
@@ -178,9 +210,16 @@ def instant_sql(expression: str) -> str:
 
 
 def copied(statement: str, params: Params) -> Iterator[bytes]:
-    """The rows of a SELECT as CSV with a header, in chunks; closing the generator cancels the statement.
+    """The rows of a SELECT as CSV with a header, in chunks; closing the generator cancels the statement."""
+    with closing(copied_blocks(statement, params)) as blocks:
+        for block in blocks:
+            yield block.data
 
-    COPY takes no parameters of the protocol, so they are bound by the client's own quoting.
+
+def copied_blocks(statement: str, params: Params) -> Generator[Block, None, None]:
+    """COPY takes no parameters of the protocol, so they are bound by the client's own quoting.
+
+    The server sends one message a row, and the header as one of its own.
     """
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
@@ -192,12 +231,21 @@ def copied(statement: str, params: Params) -> Iterator[bytes]:
         ) as copy,
     ):
         pending: list[bytes] = []
-        size = 0
+        size, row_count = 0, -1
         for data in copy:
             pending.append(bytes(data))
             size += len(data)
+            row_count += 1
             if size >= 65_536:
-                yield b"".join(pending)
-                pending, size = [], 0
+                yield Block(b"".join(pending), row_count)
+                pending, size, row_count = [], 0, 0
         if pending:
-            yield b"".join(pending)
+            yield Block(b"".join(pending), row_count)
+
+
+def _estimated(statement: str, params: Params) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", params)
+        (plan,) = cursor.fetchone()
+    plans = json.loads(plan) if isinstance(plan, str) else plan
+    return int(plans[0]["Plan"]["Plan Rows"])

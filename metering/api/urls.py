@@ -4,6 +4,7 @@ from django.urls import path
 
 from .attribution import AttributionEndView, AttributionRulesView, AttributionRuleView, PayerView
 from .corrections import AmendView, CorrectionsView, VoidBatchView, VoidView
+from .exports import ExportDownloadView, ExportsView, ExportView
 from .ledger_seals import LedgerSealsView
 from .metric_octane import OctaneMetersView, OctaneMeterView
 from .metric_preview import DraftPreviewView, MetricPreviewView
@@ -33,6 +34,9 @@ urlpatterns = [
     path("corrections/", CorrectionsView.as_view(), name="corrections"),
     path("usage/", UsageView.as_view(), name="usage"),
     path("usage/export/", UsageExportView.as_view(), name="usage-export"),
+    path("exports/", ExportsView.as_view(), name="exports"),
+    path("exports/<int:export_id>/", ExportView.as_view(), name="export"),
+    path("exports/<int:export_id>/download/", ExportDownloadView.as_view(), name="export-download"),
     path("usage-summaries/", UsageSummariesView.as_view(), name="usage-summaries"),
     path("ledger-seals/", LedgerSealsView.as_view(), name="ledger-seals"),
     path("projects/", ProjectsView.as_view(), name="projects"),

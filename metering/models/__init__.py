@@ -5,6 +5,7 @@ from .api_key import ApiKey
 from .correction import Correction
 from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
 from .event_import import EventImport, EventImportPiece, EventImportReject
+from .export import Export, ExportPiece
 from .fields import NumericField
 from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
 from .outgoing_mail import MAIL_KEY_MAX_LENGTH, SUBJECT_MAX_LENGTH, MailAttachment, OutgoingMail
@@ -43,6 +44,8 @@ __all__ = [
     "EventImport",
     "EventImportPiece",
     "EventImportReject",
+    "Export",
+    "ExportPiece",
     "Fence",
     "Heartbeat",
     "IdRange",

@@ -39,6 +39,8 @@ from metering.models import (
     ApiKey,
     AttributionRule,
     Correction,
+    Export,
+    ExportPiece,
     MetricDefinition,
     PendingContribution,
     Project,
@@ -166,6 +168,25 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
         ("/usage/export/?type=rollups&metric=shared&project=zebra", None, 404),
         ("/usage/export/?type=rollups&metric=shared&project=zebra&scope=billed", None, 404),
     ],
+    ("GET", "/exports/"): [
+        ("/exports/", None, 200),
+        ("/exports/?kind=usage_events", None, 200),
+        ("/exports/?state=finished", None, 200),
+    ],
+    ("POST", "/exports/"): [
+        ("/exports/", {"kind": "usage_events", "filters": {"project": "zebra"}}, 404),
+        ("/exports/", {"kind": "usage_rollups", "filters": {"metric": "zebra-calls"}}, 404),
+        (
+            "/exports/",
+            {"kind": "usage_rollups", "filters": {"metric": "shared", "project": "zebra-chat"}},
+            404,
+        ),
+        ("/exports/", {"kind": "invoice_register", "filters": {"account": "$account"}}, 404),
+        ("/exports/", {"kind": "journal", "filters": {"account": "$account"}}, 404),
+    ],
+    ("GET", "/exports/<int:export_id>/"): [("/exports/$export/", None, 404)],
+    ("DELETE", "/exports/<int:export_id>/"): [("/exports/$export/", None, 404)],
+    ("GET", "/exports/<int:export_id>/download/"): [("/exports/$export/download/", None, 404)],
     ("GET", "/usage-summaries/"): [
         ("/usage-summaries/?metric=zebra-calls", None, 404),
         ("/usage-summaries/?metric=shared", None, 200),
@@ -580,6 +601,8 @@ def everything_stored():
             WebhookEndpoint,
             WebhookSecret,
             WebhookDelivery,
+            Export,
+            ExportPiece,
             Plan,
             Price,
             BillingAccount,
@@ -670,6 +693,17 @@ def zebra() -> dict[str, str]:
             billed("2026-04-01T00:00:00Z", subscription.account)
             explained_line = draft_of(subscription.account).lines.get()
             roll_up()
+            file = b"zebra\n"
+            zebra_export = Export.objects.create(
+                kind="usage_events",
+                project=tenant,
+                requested_by="zebra",
+                state="finished",
+                piece_count=1,
+                byte_count=len(file),
+                finished_at=at("2999-01-01T00:00:00Z"),
+            )
+            ExportPiece.objects.create(export=zebra_export, number=0, data=file)
     return {
         "$event_cursor": Cursor(at("2030-01-01T00:00:00Z"), 2**60).text,
         "$event": str(zebra_event.pk),
@@ -686,6 +720,7 @@ def zebra() -> dict[str, str]:
         "$threshold": str(zebra_threshold.pk),
         "$rule": str(zebra_rule.pk),
         "$surface": str(zebra_surface.pk),
+        "$export": str(zebra_export.pk),
         "$account": str(zebra_subscription.account_id),
         "$subscription": str(zebra_subscription.pk),
         "$explained_invoice": str(explained_line.invoice_id),
@@ -749,6 +784,8 @@ def filled_body(body: object, places: dict[str, str]) -> object:
         return {**body, "ids": [int(places[name]) for name in body["ids"]]}
     if isinstance(body, dict) and "accounts" in body:
         return {**body, "accounts": [int(places[name]) for name in body["accounts"]]}
+    if isinstance(body, dict) and "account" in body.get("filters", {}):
+        return {**body, "filters": {"account": int(places["$account"])}}
     if isinstance(body, dict) and "account" in body:
         return {**body, "account": int(places[body["account"]])}
     return body
@@ -823,7 +860,7 @@ def test_key_without_the_permission_is_refused(zebra, method, route):
     Endpoints are for keys that manage alone, for they say where messages go.
     """
     tenant = Project.objects.get(key="zebra")
-    only_asks = method == "GET" or route.endswith(("/preview/", "/what-if/"))
+    only_asks = method == "GET" or route.endswith(("/preview/", "/what-if/")) or route.startswith("/exports/")
     permissions = ("ingest", "backfill") if only_asks else ("read",)
     if route.endswith("/check/"):  # whoever reads or records may ask
         permissions = ("manage", "backfill")

@@ -1,0 +1,337 @@
+"""Files that staff take with them: chosen, made in the background or at once, downloaded."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from kombu.exceptions import OperationalError as BrokerError
+
+from metering.clock import database_now
+from metering.errors import MeterbookError
+from metering.exporting.export_kinds import Asked, ExportKind, filters_of, registered_kinds
+from metering.exporting.exports import (
+    cancel_export,
+    file_of,
+    kinds_staff_may_export,
+    remove_export,
+    request_export,
+)
+from metering.models import Export
+from metering.principal import Principal
+from metering.tasks import run_exports
+
+from . import cells
+from .base import ReadOnlyAdmin
+from .export_forms import ExportForm
+
+State = Export.State
+STATE_COLOURS = {
+    State.QUEUED: "info",
+    State.RUNNING: "info",
+    State.FINISHED: "success",
+    State.FAILED: "danger",
+    State.CANCELLED: "warning",
+}
+PATIENCE_SECONDS = 30  # after which a waiting export probably has no worker
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnlyAdmin):
+    """Rows are read-only; whoever may export adds them by the pages below."""
+
+    intro = _(
+        "Files of usage and of billing, each of one instant. Cells can't act as formulas in a spreadsheet. A "
+        "file is kept for some days and then removed."
+    )
+    empty_title = _("Nothing was exported yet")
+    empty_text = _("Choose what to export; a worker makes the file, and it waits for you here.")
+    list_display = ("what", "state_badge", "progress", "who", "kept_until", "file")
+    list_display_links = ("what",)
+    list_filter = ("state",)
+    search_fields = ("requested_by", "kind")
+    search_help_text = _("Person or kind")
+    ordering = ("-id",)
+    sortable_by = ()
+
+    # -- rights ------------------------------------------------------------------------------------------
+
+    def has_export_data_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("metering.export_data")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_export_data_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_export_data_permission(request) or bool(super().has_view_permission(request, obj))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
+        """Exports of what the person may see: a file says as much as the pages it is made from."""
+        names = [kind.name for kind in kinds_staff_may_export(request.user.has_perm)]
+        return super().get_queryset(request).filter(kind__in=names)
+
+    def _found(self, request: HttpRequest, object_id: str, *, to_change: bool = False) -> Export:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if to_change and not self.has_export_data_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(self.get_queryset(request), pk=object_id if str(object_id).isdigit() else 0)
+
+    # -- pages -------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(route: str, view: Any, name: str) -> URLPattern:
+            return path(
+                f"<int:object_id>/{route}/", self.admin_site.admin_view(view), name=f"metering_export_{name}"
+            )
+
+        return [
+            page("download", self.download_view, "download"),
+            page("cancel", self.cancel_view, "cancel"),
+            page("remove", self.remove_view, "remove"),
+            *super().get_urls(),
+        ]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """Which kind; then of what, and whether at once or in the background."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        kinds = kinds_staff_may_export(request.user.has_perm)
+        kind = next((kind for kind in kinds if kind.name == request.GET.get("kind")), None)
+        if kind is None:
+            return self._page(request, "choose", title=_("Export"), kinds=kinds)
+        form = ExportForm(request.POST if request.method == "POST" else None, kind=kind)
+        if request.method == "POST" and form.is_valid():
+            if "now" in request.POST:
+                return _attachment(_streamed(kind, form.sent), f"{kind.name.replace('_', '-')}.csv")
+            try:
+                export = request_export(kind, form.sent, principal=_principal(request), project_path=None)
+            except MeterbookError as refusal:
+                form.refuse(refusal)
+            else:
+                self.log_addition(request, export, [{"added": {}}])
+                _wake()
+                return HttpResponseRedirect(self.page_url("change", export.pk))
+        return self._page(request, "ask", title=kind.title, kind=kind, form=form)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """How far it is, and the file."""
+        if request.method != "GET":
+            raise PermissionDenied
+        export = self._found(request, object_id)
+        waited = (database_now() - export.requested_at).total_seconds()
+        return self._page(
+            request,
+            "progress",
+            title=_title(export),
+            original=export,
+            export=export,
+            badge=self.state_badge(export),
+            bar=self.progress(export),
+            facts=_facts(export),
+            is_stuck=export.state == State.QUEUED and waited > PATIENCE_SECONDS,
+            may_change=self.has_export_data_permission(request),
+        )
+
+    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        export = self._found(request, object_id)
+        try:
+            response = _attachment(file_of(export), export.file_name)
+        except MeterbookError as refusal:
+            messages.error(request, str(refusal))
+            return HttpResponseRedirect(self.page_url("change", export.pk))
+        response["Content-Length"] = str(export.byte_count)
+        return response
+
+    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        export = self._found(request, object_id, to_change=True)
+        back_url = self.page_url("change", export.pk)
+        if request.method == "POST":
+            try:
+                cancel_export(export)
+            except MeterbookError as refusal:
+                messages.error(request, str(refusal))
+                return HttpResponseRedirect(back_url)
+            self.log_change(request, export, gettext("Cancelled."))
+            return self.done(request, gettext("The export is cancelled."), url=back_url)
+        return self.confirmation(
+            request,
+            title=_("Cancel an export"),
+            subtitle=_title(export),
+            sentences=[_("What was written of the file is removed. You can ask for it again.")],
+            button=_("Cancel the export"),
+            back_url=back_url,
+            original=export,
+        )
+
+    def remove_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        export = self._found(request, object_id, to_change=True)
+        back_url = self.page_url("change", export.pk)
+        if request.method == "POST":
+            try:
+                remove_export(export)
+            except MeterbookError as refusal:
+                messages.error(request, str(refusal))
+                return HttpResponseRedirect(back_url)
+            self.log_removal(request, export)
+            return self.done(
+                request, gettext("The export and its file are removed."), url=self.page_url("changelist")
+            )
+        return self.confirmation(
+            request,
+            title=_("Remove an export"),
+            subtitle=_title(export),
+            sentences=[_("Its file can't be downloaded any more. You can ask for it again.")],
+            button=_("Remove the export"),
+            back_url=back_url,
+            original=export,
+        )
+
+    def _page(self, request: HttpRequest, name: str, **context: Any) -> TemplateResponse:
+        request.current_app = self.admin_site.name
+        return TemplateResponse(
+            request,
+            f"admin/metering/export/{name}.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "list_url": self.page_url("changelist"),
+                "add_url": self.page_url("add"),
+                "original": None,
+                **context,
+            },
+        )
+
+    # -- columns -----------------------------------------------------------------------------------------
+
+    @admin.display(description=_("export"))
+    def what(self, export: Export) -> SafeString:
+        return cells.two_lines(_title(export), _filters_in_words(export))
+
+    @admin.display(description=_("state"))
+    def state_badge(self, export: Export) -> SafeString:
+        return cells.badge(export.get_state_display(), STATE_COLOURS[State(export.state)])
+
+    @admin.display(description=_("progress"))
+    def progress(self, export: Export) -> SafeString:
+        fraction = export.done_fraction
+        rows = gettext("%(count)s rows") % {"count": f"{export.row_count:,}"}
+        if export.is_active and export.expected_count:
+            rows = gettext("%(count)s of ~%(expected)s rows") % {
+                "count": f"{export.row_count:,}",
+                "expected": f"{export.expected_count:,}",
+            }
+        if export.state in {State.FAILED, State.CANCELLED} or fraction is None:
+            return cells.quiet(rows)  # how much is to come nobody knows, or none is
+        return format_html(
+            '<div class="mb-meter" role="progressbar" aria-valuenow="{0}" aria-valuemin="0"'
+            ' aria-valuemax="100" aria-label="{1}"><span style="width: {0}%"></span></div>'
+            '<div class="mb-quiet mb-small">{2}</div>',
+            int(fraction * 100),
+            gettext("progress"),
+            rows,
+        )
+
+    @admin.display(description=_("by"))
+    def who(self, export: Export) -> SafeString:
+        return cells.two_lines(export.requested_by, cells.moment(export.requested_at))
+
+    @admin.display(description=_("kept until"))
+    def kept_until(self, export: Export) -> SafeString:
+        return cells.moment(export.expires_at if export.is_finished else None)
+
+    @admin.display(description=_("file"))
+    def file(self, export: Export) -> SafeString:
+        if not export.is_finished:
+            return cells.quiet(cells.DASH)
+        url = self.page_url("download", export.pk)
+        return cells.two_lines(
+            cells.link(url, gettext("Download"), title=export.file_name), _size(export.byte_count)
+        )
+
+
+def _streamed(kind: ExportKind, sent: dict[str, str]) -> Generator[bytes, None, None]:
+    """The file as it is read; whoever goes away ends the reading."""
+    with closing(kind.blocks(Asked(filters=filters_of(kind, sent)))) as blocks:
+        for block in blocks:
+            yield block.data
+
+
+def _attachment(stream: Iterator[bytes], file_name: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    return response
+
+
+def _principal(request: HttpRequest) -> Principal:
+    return Principal(name=request.user.get_username(), permissions=frozenset({"read"}))
+
+
+def _wake() -> None:
+    """Ask a worker to look; should the message get lost, the next sweep finds the export."""
+    try:
+        run_exports.apply_async(retry=False)
+    except (BrokerError, OSError):
+        return
+
+
+def _title(export: Export) -> str:
+    titles = {kind.name: kind.title for kind in registered_kinds()}
+    return str(titles.get(export.kind, export.kind))
+
+
+def _filters_in_words(export: Export) -> str:
+    """In the order of the form; a midnight in UTC as the day that was asked for."""
+    kind = next((kind for kind in registered_kinds() if kind.name == export.kind), None)
+    labels = {one.name: str(one.label) for one in kind.filters} if kind is not None else {}
+    named = [
+        f"{label}: {str(export.filters[name]).removesuffix('T00:00:00Z')}"
+        for name, label in labels.items()
+        if name in export.filters
+    ]
+    return ", ".join(named) or gettext("everything")
+
+
+def _facts(export: Export) -> list[tuple[Any, Any]]:
+    project = export.project
+    return [
+        (_("File"), cells.code(export.file_name)),
+        (_("Limited to"), _filters_in_words(export)),
+        (_("Asked for by a key of"), project.key if project is not None else None),
+        (_("Rows"), cells.grouped(export.row_count)),
+        (_("Size"), _size(export.byte_count)),
+        (_("Requested"), cells.two_lines(export.requested_by, cells.moment(export.requested_at))),
+        (_("Started"), cells.moment(export.started_at)),
+        (_("Ended"), cells.moment(export.finished_at)),
+        (_("Kept until"), cells.moment(export.expires_at)),
+    ]
+
+
+def _size(size: int) -> str:
+    if not size:
+        return cells.DASH
+    if size < 1_000_000:
+        return gettext("%s kB") % f"{size / 1000:,.1f}"
+    return gettext("%s MB") % f"{size / 1_000_000:,.1f}"

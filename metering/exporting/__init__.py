@@ -1,0 +1,1 @@
+"""Files that people ask for: which there are, and making them in the background."""
