@@ -11,7 +11,7 @@ from django.db import transaction
 from billing.errors import CorrectionDecided, CorrectionOutdated
 from billing.models import BilledPeriod, PeriodCorrection
 from billing.selling.accounts import held_account
-from metering.errors import Invalid, NotFound
+from metering.errors import Invalid
 from metering.texts.numbers import EXACT
 
 from .draft_lines import OPEN_STATES
@@ -75,10 +75,10 @@ def write_off_correction(
 
 
 def _held(correction: PeriodCorrection) -> PeriodCorrection:
-    """Its row, ours until the transaction ends. Raises `NotFound` where a draft found it to be none."""
+    """As it stands, its row ours. One that a void or a billing run has overtaken is gone."""
     stored = PeriodCorrection.objects.select_for_update(no_key=True).filter(pk=correction.pk).first()
     if stored is None:
-        raise NotFound("The difference is gone: the period is worth what was billed for it.")
+        raise CorrectionOutdated
     return stored
 
 

@@ -106,10 +106,10 @@ def store_totals(
 
 def held_draft(invoice_id: int) -> Invoice:
     """The draft with that id, its row ours until the transaction ends. Raises `DocumentIsIssued`, and
-    `NotFound` where a run or somebody else removed it meanwhile."""
+    `NotFound` where it was removed meanwhile."""
     stored = Invoice.objects.select_for_update(no_key=True).filter(pk=invoice_id).first()
     if stored is None:
-        raise NotFound("The draft was removed meanwhile.")
+        raise NotFound("The draft was removed; there may be another one.")
     if not stored.is_draft:
         raise DocumentIsIssued(str(stored.number))
     return stored
