@@ -7,7 +7,7 @@ from billing.invoicing.corrections import approve_correction, write_off_correcti
 from billing.invoicing.due import issued_lines_of, live_lines
 from billing.invoicing.issuing import void
 from billing.models import BilledPeriod, BillingAccount, Invoice, PeriodCorrection
-from metering.errors import Invalid, NotFound
+from metering.errors import Invalid
 from metering.models import UsageEvent
 from tests.billing.billed import a_seller, billed, draft_of, issued, table_of, used
 from tests.billing.factories import a_plan, a_subscription, a_usage_price, an_account
@@ -199,8 +199,8 @@ def test_difference_that_is_gone_is_not_decided(account):
     a_void_of(late)
     billed(MAY)
 
-    with pytest.raises(NotFound):
+    with pytest.raises(CorrectionOutdated):
         approve_correction(found, decided_by="ada", now=NOW)
-    with pytest.raises(NotFound):
+    with pytest.raises(CorrectionOutdated):
         write_off_correction(found, decided_by="ada", reason="Our mistake.", now=NOW)
     assert march() == ("10.00", "0.00", "0.00")
