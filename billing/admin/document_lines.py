@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
@@ -63,13 +63,8 @@ def shown_lines(
 
 
 def explain_url(line: InvoiceLine) -> str:
-    """The page that lists the very events of a line; empty for lines without, and where there is no page."""
-    if line.evidence is None:
-        return ""
-    try:
-        return reverse("admin:billing_invoiceline_change", args=[line.pk])
-    except NoReverseMatch:
-        return ""
+    """The page that says how a line came about, down to its very events."""
+    return reverse("admin:billing_invoiceline_change", args=[line.pk])
 
 
 def _sections(

@@ -20,6 +20,7 @@ from metering.texts.numbers import EXACT
 
 from .bulk_issue_pages import BulkIssuePages
 from .credit_note_pages import CreditNotePages
+from .document_files import DocumentFiles
 from .document_history import history_of, warnings_of
 from .document_lines import shown_lines
 from .document_pages import today_of
@@ -40,11 +41,20 @@ from .invoice_list import InvoiceList
 from .payment_pages import PaymentPages
 
 # Lines, discounts and notes are changed where they stand on the page.
+FILES = ("pdf", "csv")
 IN_PLACE = ("add_line", "add_discount", "edit_notes")
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(InvoiceActions, DraftPages, PaymentPages, CreditNotePages, BulkIssuePages, InvoiceList):
+class InvoiceAdmin(
+    InvoiceActions,
+    DraftPages,
+    PaymentPages,
+    CreditNotePages,
+    BulkIssuePages,
+    DocumentFiles,
+    InvoiceList,
+):
     """No form changes a document: drafts are changed by pages of their own, issued ones by nobody."""
 
     change_form_template = "admin/billing/invoice/change_form.html"
@@ -57,6 +67,9 @@ class InvoiceAdmin(InvoiceActions, DraftPages, PaymentPages, CreditNotePages, Bu
         "record_payment",
         "begin_credit_note",
         "void",
+        "pdf",
+        "csv",
+        "resend",
     )
     actions_list = ()
     fieldsets = ((None, {"fields": ("number",)}),)
@@ -90,10 +103,10 @@ def _offered(invoice: Any) -> tuple[str, ...]:
     if invoice.is_draft:
         approve = ("approve",) if needs_approval(invoice, invoice.account) else ()
         recompute = ("recompute",) if invoice.origin == Invoice.Origin.RUN else ()
-        return ("issue", *approve, *recompute, "discard")
+        return ("issue", *approve, *recompute, "discard", *FILES)
     if invoice.is_credit_note or invoice.is_void:
-        return ()
-    actions = ("begin_credit_note", "void")
+        return (*FILES, "resend")
+    actions = ("begin_credit_note", "void", *FILES, "resend")
     return ("record_payment", *actions) if invoice.open_amount > 0 else actions
 
 

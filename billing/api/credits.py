@@ -30,7 +30,7 @@ from .invoice_documents import BillingReasonDocument, money
 from .invoice_verbs import key_of
 from .invoices import ALIASES, PROBLEMS, NewestFirst
 from .member_values import instant_of, needed, number_of, reason_of, whole_number_of
-from .visible import named_account, visible_account
+from .visible import billable_account, visible_account
 from .visible_documents import actor_of, narrowed, visible_grant, visible_grants
 
 OUR_KEYS = ("payment:", "credit-note:")  # what payments and credit notes grant begins so
@@ -148,7 +148,7 @@ class CreditGrantsView(APIView):
     def post(self, request: Request) -> Response:
         principal = principal_of_request(request)
         members = members_of(request.data, known=_MEMBERS, aliases={**ALIASES, "idempotency_key": "key"})
-        account = named_account(members, principal)
+        account = billable_account(members, principal)
         for name in ("amount", "kind"):
             needed(members, name)
         amount, priority = number_of(members, "amount"), whole_number_of(members, "priority")

@@ -26,7 +26,7 @@ from .invoice_documents import (
 )
 from .manual_lines import lines_from
 from .member_values import day_of, needed
-from .visible import named_account
+from .visible import billable_account
 from .visible_documents import actor_of, narrowed, visible_document, visible_documents
 
 ALIASES = {
@@ -98,7 +98,7 @@ class InvoicesView(APIView):
         principal = principal_of_request(request)
         members = members_of(request.data, known=("account", "project", "lines", "notes"), aliases=ALIASES)
         draft = begin_invoice(
-            named_account(members, principal),
+            billable_account(members, principal),
             lines=lines_from(members.get("lines") or []),
             notes=text_of(members, "notes", max_length=2000) or "",
             edited_by=actor_of(principal),

@@ -24,7 +24,7 @@ from . import positions
 from .invoice_answers import iso_or_none
 from .invoices import ALIASES, PROBLEMS, NewestFirst
 from .member_values import instant_of
-from .visible import named_account, visible_accounts
+from .visible import billable_account, visible_accounts
 from .visible_documents import actor_of, visible_runs
 
 MAX_ACCOUNTS = 100  # what one request bills; a run of more has its own process
@@ -109,8 +109,11 @@ class BillingRunsView(APIView):
 
 def _account_ids(members: Mapping[str, Any], principal: Principal) -> list[int]:
     if members.get("account") is not None or members.get("project") is not None:
-        return [named_account(members, principal).pk]
-    ids = list(visible_accounts(principal).order_by("id").values_list("id", flat=True)[: MAX_ACCOUNTS + 1])
+        return [billable_account(members, principal).pk]
+    accounts = visible_accounts(principal).exclude(
+        project__path=principal.project_path, project__parent__isnull=False
+    )
+    ids = list(accounts.order_by("id").values_list("id", flat=True)[: MAX_ACCOUNTS + 1])
     if len(ids) > MAX_ACCOUNTS:
         raise Invalid(
             f"More than {MAX_ACCOUNTS} accounts are billed by the command run_billing; name one here.",

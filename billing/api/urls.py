@@ -7,6 +7,7 @@ from . import (
     credits,
     explain,
     invoice_edits,
+    invoice_files,
     invoice_verbs,
     invoices,
     period_corrections,
@@ -28,6 +29,8 @@ urlpatterns = [
     path("plans/<str:key>/clone/", plans.PlanCloneView.as_view(), name="plan-clone"),
     path("billing-accounts/", accounts.BillingAccountsView.as_view(), name="billing-accounts"),
     path("billing-accounts/<int:account_id>/", accounts.BillingAccountView.as_view(), name="billing-account"),
+    path("invoices/<int:invoice_id>/pdf/", invoice_files.InvoicePdfView.as_view(), name="invoice-pdf"),
+    path("invoices/<int:invoice_id>/csv/", invoice_files.InvoiceCsvView.as_view(), name="invoice-csv"),
     path(
         "invoices/<int:invoice_id>/lines/<int:line_id>/explain/",
         explain.LineExplainView.as_view(),

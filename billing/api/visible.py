@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from billing.models import BillingAccount, Plan, Subscription
@@ -50,6 +51,22 @@ def named_account(members: Mapping[str, Any], principal: Principal) -> BillingAc
     if key is not None and account.project.key != key:
         raise Invalid("The account is of another project.", field="project")
     return account
+
+
+def billable_account(members: Mapping[str, Any], principal: Principal) -> BillingAccount:
+    """The account that is named, where the caller may write its bills. Raises also `PermissionDenied`."""
+    account = named_account(members, principal)
+    ensure_bills(principal, account)
+    return account
+
+
+def ensure_bills(principal: Principal, account: BillingAccount) -> None:
+    """Whoever is billed doesn't write the bills: keys of the account's own project may read, those of a
+    project above it may change. At the root of a tree there is nobody above. Raises `PermissionDenied`."""
+    project = account.project
+    is_own = principal.project_path == project.path
+    if is_own and project.parent_id is not None:
+        raise PermissionDenied("This takes a key of a project above the one that is billed.")
 
 
 def visible_subscriptions(principal: Principal) -> QuerySet[Subscription]:

@@ -3,9 +3,11 @@
 from typing import TypeVar
 
 from django.db.models import Model, Prefetch, QuerySet
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from billing.models import (
+    BillingAccount,
     BillingRun,
     CreditEntry,
     CreditGrant,
@@ -22,7 +24,7 @@ from metering.api.visibility import principal_of_request, visible_project
 from metering.errors import NotFound
 from metering.principal import Principal
 
-from .visible import MAX_ID, visible_account
+from .visible import MAX_ID, ensure_bills, visible_account
 
 ACTOR_LENGTH = 120
 
@@ -57,7 +59,9 @@ def visible_document(request: Request, document_id: int, *, kind: str | None = N
     if kind is not None:
         documents = documents.filter(kind=kind)
     what = "credit note" if kind == Invoice.Kind.CREDIT_NOTE else "invoice"
-    return _one(documents, document_id, what)
+    document = _one(documents, document_id, what)
+    _ensure_may_change(request, document.account)
+    return document
 
 
 def visible_payment(invoice: Invoice, payment_id: int) -> Payment:
@@ -74,7 +78,9 @@ def visible_grants(principal: Principal) -> QuerySet[CreditGrant]:
 
 
 def visible_grant(request: Request, grant_id: int) -> CreditGrant:
-    return _one(visible_grants(principal_of_request(request)), grant_id, "credit grant")
+    grant = _one(visible_grants(principal_of_request(request)), grant_id, "credit grant")
+    _ensure_may_change(request, grant.account)
+    return grant
 
 
 def visible_corrections(principal: Principal) -> QuerySet[PeriodCorrection]:
@@ -88,7 +94,11 @@ def visible_corrections(principal: Principal) -> QuerySet[PeriodCorrection]:
 
 
 def visible_correction(request: Request, correction_id: int) -> PeriodCorrection:
-    return _one(visible_corrections(principal_of_request(request)), correction_id, "correction of a period")
+    correction = _one(
+        visible_corrections(principal_of_request(request)), correction_id, "correction of a period"
+    )
+    _ensure_may_change(request, correction.account)
+    return correction
 
 
 def visible_runs(principal: Principal) -> QuerySet[BillingRun]:
@@ -105,6 +115,11 @@ def narrowed(rows: QuerySet[Row], query: Query, principal: Principal) -> QuerySe
     if project_key is not None:
         rows = rows.filter(account__project=visible_project(principal, project_key))
     return rows
+
+
+def _ensure_may_change(request: Request, account: BillingAccount) -> None:
+    if request.method not in SAFE_METHODS:
+        ensure_bills(principal_of_request(request), account)
 
 
 def _one(rows: QuerySet[Row], row_id: int, what: str) -> Row:

@@ -14,7 +14,7 @@ from billing.models import BilledPeriod, BillingAccount, InvoiceLine, PeriodCorr
 from billing.money import rounded
 from metering.texts.numbers import EXACT
 
-from .charges import fee_change_lines, fee_lines, mirrored, usage_lines
+from .charges import fee_change_lines, fee_lines, fee_of, mirrored, usage_lines
 from .due import Due, DuePrice, live_lines
 from .measured_usage import Measured, UsageAsk
 from .totals import total
@@ -95,7 +95,8 @@ def _correct_fee(lines: DraftLines, due: Due, one: DuePrice) -> None:
         assert line.service_start_on is not None
         assert line.service_end_on is not None
         until = line.service_end_on if line.kind == InvoiceLine.Kind.FEE else line.service_start_on
-    if until == period.service.end:
+    was_for_nothing = not live and not fee_of(one.priced.price).net
+    if until == period.service.end or was_for_nothing:
         lines.unchanged.append((billed, period.end))
         return
     paid = total(line.amount for line in live if line.amount > 0)

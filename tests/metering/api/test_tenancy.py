@@ -477,6 +477,14 @@ TRIES: dict[tuple[str, str], list[tuple[str, object, int]]] = {
             ("withdraw-cancellation", {}),
         )
     },
+    ("GET", "/invoices/<int:invoice_id>/pdf/"): [
+        ("/invoices/$draft/pdf/", None, 404),
+        ("/invoices/$invoice/pdf/", None, 404),
+    ],
+    ("GET", "/invoices/<int:invoice_id>/csv/"): [
+        ("/invoices/$draft/csv/", None, 404),
+        ("/invoices/$invoice/csv/", None, 404),
+    ],
     ("GET", "/invoices/<int:invoice_id>/lines/<int:line_id>/explain/"): [
         ("/invoices/$explained_invoice/lines/$explained_line/explain/", None, 404),
     ],
