@@ -6,6 +6,7 @@ watch over late usage, shared. What was added by hand stays when a draft is comp
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -27,7 +28,7 @@ from metering.models import Project
 from metering.texts.numbers import EXACT
 
 from .draft_lines import OPEN_STATES, DraftLines, Found, draft_lines
-from .due import due_of, is_current, next_due_of
+from .due import Due, due_of, is_current, next_due_of
 from .late_usage import share_watch
 from .measured_usage import Measured, UsageAsk, measured
 from .retotalling import drawn_by, retotal
@@ -36,25 +37,37 @@ State = PeriodCorrection.State
 BATCH = 500
 
 
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """What was read of an account before its row was held: what is due, and usage at the run's position."""
+
+    due: Due | None = None
+    usage: Mapping[UsageAsk, Measured] = field(default_factory=dict)
+
+
 def draft(
     account: BillingAccount,
     *,
     as_of: dt.datetime,
     position: int,
-    usage: Mapping[UsageAsk, Measured] | None = None,
+    ahead: ReadAhead | None = None,
     keeps_current: bool = False,
 ) -> Invoice | None:
     """Compute the account's draft anew, of everything that is due at `as_of`, by the ledger at `position`.
 
     Returns it, or None where nothing is due and nothing was added by hand: then there is no draft afterwards.
-    Periods that come to nothing are settled without a document. `usage` is what was read ahead at the same
-    position; what it lacks is read here. With `keeps_current`, a draft that would come out the same is left
-    as it is, lines and all, but for the credit that there is to pay it with.
+    Periods that come to nothing are settled without a document. `ahead` is what was read at the same position
+    before; what it lacks, or what changed since, is read here. With `keeps_current`, a draft that would come
+    out the same is left as it is, lines and all, but for the credit that there is to pay it with.
     """
     with transaction.atomic():
         held = held_account(account.pk)
         watched = share_watch()
-        due = due_of(held, as_of=as_of)
+        ahead = ahead or ReadAhead()
+        sold = None
+        if ahead.due is not None and ahead.due.account.revision == held.revision:
+            sold = ahead.due.subscriptions
+        due = due_of(held, as_of=as_of, subscriptions=sold)
         BillingAccount.objects.filter(pk=held.pk).update(
             next_due_at=next_due_of(due), billed_revision=held.revision
         )
@@ -62,19 +75,21 @@ def draft(
             kept = _run_draft(held)
             if kept is not None and is_current(kept, due):
                 return _with_credit(kept, held, at=as_of)
-        known = usage or {}
-        missing = [ask for ask in due.asks if ask not in known]
-        found = draft_lines(due, {**known, **measured(missing, position=position)}, position=position)
+        missing = [ask for ask in due.asks if ask not in ahead.usage]
+        usage = {**ahead.usage, **measured(missing, position=position)} if missing else ahead.usage
+        found = draft_lines(due, usage, position=position)
         invoice, by_hand = _emptied_draft(held)
-        _claim(found, held)
         lines = found.lines()
         if lines or by_hand:
-            invoice = invoice or Invoice.objects.create(account=held, currency=held.currency)
-            _fill(invoice, lines, by_hand, held, as_of=as_of, position=position)
+            invoice = invoice or Invoice(account=held, currency=held.currency)
+            _total(invoice, lines, by_hand, held, as_of=as_of, position=position)
         elif invoice is not None:
             _remove(invoice)
             invoice = None
-        _settle(found, invoice, position=position, watched=watched)
+        # What was learned while the draft was computed is looked at again.
+        learned = watched if watched > position else None
+        _settle(found, invoice, held, position=position, learned=learned)
+        InvoiceLine.objects.bulk_create(lines, batch_size=BATCH)
     return invoice
 
 
@@ -82,7 +97,7 @@ def discard_draft(invoice: Invoice) -> None:
     """Remove a draft with everything on it; the next billing run bills what is due. Raises
     `DocumentIsIssued`."""
     with transaction.atomic():
-        held_account(invoice.account_id)
+        held_account(invoice.account_id, is_changing=True)
         stored = held_draft(invoice.pk)
         _release(stored)
         stored.lines.all().delete()
@@ -163,36 +178,7 @@ def _remove(invoice: Invoice) -> None:
     invoice.delete()
 
 
-def _claim(found: DraftLines, account: BillingAccount) -> None:
-    """Rows for the periods that had none, so that lines can name them. The constraint decides races."""
-    fresh = [due for due, _lines in found.claims if due.billed is None]
-    made = iter(
-        BilledPeriod.objects.bulk_create(
-            [
-                BilledPeriod(
-                    account=account,
-                    subscription=due.priced.subscription,
-                    price=due.priced.price,
-                    period_start=due.priced.period.start,
-                    period_end=due.priced.period.end,
-                )
-                for due in fresh
-            ],
-            batch_size=BATCH,
-        )
-    )
-    found.claims = [
-        (due if due.billed is not None else due.claimed(next(made)), lines) for due, lines in found.claims
-    ]
-    for due, lines in found.claims:
-        for line in lines:
-            line.billed_period = due.billed
-    for billed, _end, lines in found.fees:
-        for line in lines:
-            line.billed_period = billed
-
-
-def _fill(
+def _total(
     invoice: Invoice,
     lines: Sequence[InvoiceLine],
     by_hand: Sequence[InvoiceLine],
@@ -201,19 +187,16 @@ def _fill(
     as_of: dt.datetime,
     position: int,
 ) -> None:
-    discounts = list(invoice.discounts.order_by("position"))
+    """Put the lines in their places, and store what the draft comes to. The new ones are written later."""
+    discounts = [] if invoice.pk is None else list(invoice.discounts.order_by("position"))
+    keys = {line.project_key for line in lines if line.project_key}
+    names = dict(Project.objects.filter(key__in=keys).values_list("key", "name")) if keys else {}
     every = [*lines, *by_hand]
-    names = dict(
-        Project.objects.filter(key__in={line.project_key for line in lines if line.project_key}).values_list(
-            "key", "name"
-        )
-    )
     for place, line in enumerate(every, start=1):
         line.invoice, line.position = invoice, place
         if line.project_key and not line.project_name:
             line.project_name = names.get(line.project_key, "")[:200]
     retotal(invoice, every, discounts, credit=credit_available(account, at=as_of))
-    InvoiceLine.objects.bulk_create(lines, batch_size=BATCH)
     starts = [line.period_start for line in lines if line.period_start and not line.is_adjustment]
     ends = [line.period_end for line in lines if line.period_end and not line.is_adjustment]
     invoice.period_start, invoice.period_end = min(starts, default=None), max(ends, default=None)
@@ -221,31 +204,71 @@ def _fill(
     invoice.account_revision = account.revision
     invoice.computed_at = database_now()
     store_totals(invoice, by_hand, discounts)
+    for line in every:
+        line.invoice = invoice  # which has its id only now
 
 
-def _settle(found: DraftLines, invoice: Invoice | None, *, position: int, watched: int) -> None:
+def _settle(
+    found: DraftLines,
+    invoice: Invoice | None,
+    account: BillingAccount,
+    *,
+    position: int,
+    learned: int | None,
+) -> None:
     """Store what the periods are billed by. Without lines a period is settled by nothing at all."""
-    # What was learned while the draft was computed is looked at again.
-    learned = watched if watched > position else None
-    rows = []
-    for due, lines in found.claims:
-        row = due.billed
-        assert row is not None  # claimed
-        row.period_end = due.priced.period.end
-        row.invoice, row.position = (invoice, None) if lines else (None, position)
-        row.learned_at_position = learned
-        rows.append(row)
+    _claim(found, invoice, account, position=position, learned=learned)
     for row, end in found.unchanged:
         row.period_end, row.position, row.learned_at_position = end, position, learned
-        rows.append(row)
-    BilledPeriod.objects.bulk_update(
-        rows, ["period_end", "invoice", "position", "learned_at_position"], batch_size=BATCH
-    )
-    unchanged = [row.pk for row, _end in found.unchanged]
+    unchanged = [row for row, _end in found.unchanged]
     if unchanged:
+        BilledPeriod.objects.bulk_update(
+            unchanged, ["period_end", "position", "learned_at_position"], batch_size=BATCH
+        )
         PeriodCorrection.objects.filter(billed_period__in=unchanged, state__in=OPEN_STATES).delete()
+    for billed, _end, lines in found.fees:
+        for line in lines:
+            line.billed_period = billed
     for one in found.found:
         _store(one, invoice, position=position, learned=learned)
+
+
+def _claim(
+    found: DraftLines,
+    invoice: Invoice | None,
+    account: BillingAccount,
+    *,
+    position: int,
+    learned: int | None,
+) -> None:
+    """Rows for periods that are billed for the first time, or again. The constraint decides races."""
+    fresh: list[BilledPeriod] = []
+    known: list[BilledPeriod] = []
+    for due, lines in found.claims:
+        priced = due.priced
+        row = due.billed
+        if row is None:
+            row = BilledPeriod(
+                account=account,
+                subscription=priced.subscription,
+                price=priced.price,
+                period_start=priced.period.start,
+            )
+            fresh.append(row)
+        else:
+            known.append(row)
+        row.period_end, row.learned_at_position = priced.period.end, learned
+        row.invoice, row.position = (invoice, None) if lines else (None, position)
+        for line in lines:
+            line.billed_period = row
+    BilledPeriod.objects.bulk_create(fresh, batch_size=BATCH)
+    if known:
+        BilledPeriod.objects.bulk_update(
+            known, ["period_end", "invoice", "position", "learned_at_position"], batch_size=BATCH
+        )
+    for _due, lines in found.claims:
+        for line in lines:
+            line.billed_period = line.billed_period  # which has its id only now
 
 
 def _store(one: Found, invoice: Invoice | None, *, position: int, learned: int | None) -> None:

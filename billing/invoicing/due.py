@@ -69,17 +69,29 @@ class Due:
         return [due.ask for due in (*self.charges, *self.corrections) if due.ask is not None]
 
 
-def due_of(account: BillingAccount, *, as_of: dt.datetime, is_running: bool = False) -> Due:
+def due_of(
+    account: BillingAccount,
+    *,
+    as_of: dt.datetime,
+    is_running: bool = False,
+    subscriptions: Sequence[Subscription] | None = None,
+) -> Due:
     """What the account owes. With `is_running`, periods under way count as if they ended at `as_of`: what
     would be billed were it over."""
-    return due_of_many([account], as_of=as_of, is_running=is_running)[0]
+    sold = None if subscriptions is None else {account.pk: subscriptions}
+    return due_of_many([account], as_of=as_of, is_running=is_running, subscriptions=sold)[0]
 
 
 def due_of_many(
-    accounts: Sequence[BillingAccount], *, as_of: dt.datetime, is_running: bool = False
+    accounts: Sequence[BillingAccount],
+    *,
+    as_of: dt.datetime,
+    is_running: bool = False,
+    subscriptions: Mapping[int, Sequence[Subscription]] | None = None,
 ) -> list[Due]:
-    """The same for many, in as many statements."""
-    subscriptions = _subscriptions_of(accounts)
+    """The same for many, in as many statements. `subscriptions` are those of each account, if known."""
+    if subscriptions is None:
+        subscriptions = _subscriptions_of(accounts)
     billed = _billed_of(accounts)
     found = [
         _due_of_one(account, subscriptions[account.pk], billed[account.pk], as_of, is_running)

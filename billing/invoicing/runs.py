@@ -32,14 +32,15 @@ from billing.settling.credits import expire_credits
 from metering.answering.fences import raise_fence
 from metering.errors import Conflict, Invalid, MeterbookError, NotFound
 
-from .drafting import draft
+from .drafting import ReadAhead, draft
 from .due import Due, due_of_many, is_current
 from .issuing import issue
 from .late_usage import watch_late_usage
-from .measured_usage import Measured, UsageAsk, measured
+from .measured_usage import measured
 
 logger = logging.getLogger(__name__)
 
+NOTED_EVERY = 10  # accounts, so that noting how far a run is costs it little
 CHUNK = 100  # accounts that are read ahead together
 BY_RUN = "billing run"
 ONE_WAITS = "one_billing_run_waits"
@@ -126,21 +127,22 @@ def bill_account(
     *,
     run: BillingRun,
     now: dt.datetime,
-    usage: dict[UsageAsk, Measured] | None = None,
+    ahead: ReadAhead | None = None,
     keeps_current: bool = False,
 ) -> Outcome:
     """Draft, and issue where the account wants that, or park the account with the reason."""
     assert run.position is not None  # it has begun
     try:
         invoice = draft(
-            account, as_of=run.as_of, position=run.position, usage=usage, keeps_current=keeps_current
+            account, as_of=run.as_of, position=run.position, ahead=ahead, keeps_current=keeps_current
         )
         is_issued = invoice is not None and account.issues_automatically and _issues(invoice, now=now)
     except (MeterbookError, DatabaseError, ArithmeticError, ValueError, AssertionError) as error:
         logger.exception("Account %s couldn't be billed", account.pk)
         _park(account, run, error)
         return Outcome(is_parked=True)
-    ParkedAccount.objects.filter(account=account).delete()
+    if hasattr(account, "parked"):
+        account.parked.delete()
     return Outcome(invoice, is_issued)
 
 
@@ -198,10 +200,13 @@ def _bill_each(
     BillingRun.objects.filter(pk=run.pk).update(account_count=run.account_count)
     assert run.position is not None  # it has begun
     for start in range(0, len(ids), CHUNK):
-        chunk = list(BillingAccount.objects.filter(pk__in=ids[start : start + CHUNK]).order_by("id"))
-        usage = _read_ahead(chunk, as_of=run.as_of, position=run.position)
+        chosen = BillingAccount.objects.filter(pk__in=ids[start : start + CHUNK])
+        chunk = list(chosen.select_related("parked").order_by("id"))
+        ahead = _read_ahead(chunk, as_of=run.as_of, position=run.position)
         for account in chunk:
-            outcome = bill_account(account, run=run, now=now, usage=usage, keeps_current=accounts is None)
+            outcome = bill_account(
+                account, run=run, now=now, ahead=ahead.get(account.pk), keeps_current=accounts is None
+            )
             _note(run, outcome)
             if on_progress is not None:
                 on_progress(run)
@@ -229,8 +234,9 @@ def _worth_a_look(as_of: dt.datetime) -> QuerySet[BillingAccount]:
 
 def _read_ahead(
     accounts: Sequence[BillingAccount], *, as_of: dt.datetime, position: int
-) -> dict[UsageAsk, Measured]:
-    """The usage of a chunk. What can't be read for all is left to each account, so that one alone fails."""
+) -> dict[int, ReadAhead]:
+    """What is due to a chunk, and its usage. What can't be read for all is left to each account, so that one
+    alone fails."""
     try:
         dues = due_of_many(accounts, as_of=as_of)
         drafts = {
@@ -238,7 +244,8 @@ def _read_ahead(
             for draft in Invoice.objects.drafts().filter(account__in=accounts, origin=Invoice.Origin.RUN)
         }
         stale = [due for due in dues if not _is_drafted(due, drafts.get(due.account.pk))]
-        return measured([ask for due in stale for ask in due.asks], position=position)
+        usage = measured([ask for due in stale for ask in due.asks], position=position)
+        return {due.account.pk: ReadAhead(due, usage) for due in dues}
     except (MeterbookError, DatabaseError, ArithmeticError, ValueError, AssertionError):
         logger.exception("A chunk of accounts couldn't be read ahead")
         return {}
@@ -271,6 +278,8 @@ def _note(run: BillingRun, outcome: Outcome) -> None:
     run.drafted_count += outcome.invoice is not None and not outcome.is_issued
     run.issued_count += outcome.is_issued
     run.parked_count += outcome.is_parked
+    if run.done_count % NOTED_EVERY and run.done_count < run.account_count:
+        return
     BillingRun.objects.filter(pk=run.pk).update(
         done_count=run.done_count,
         drafted_count=run.drafted_count,

@@ -1,5 +1,8 @@
 """The catalogue: plans in versions, and the prices on them."""
 
+import json
+from functools import lru_cache
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -141,6 +144,12 @@ class Plan(models.Model):
         return self.project is None or path.startswith(self.project.path)
 
 
+@lru_cache(maxsize=4096)
+def _parsed(price: str) -> rating.Price:
+    """One reading of a price's JSON serves all accounts that are billed by it."""
+    return rating.price_from(json.loads(price))
+
+
 class Price(models.Model):
     """One price of a plan: for the usage of a metric, or a fixed fee. Written and guarded with its plan.
 
@@ -237,7 +246,7 @@ class Price(models.Model):
     @property
     def parsed(self) -> rating.Price:
         """The price as rating takes it."""
-        return rating.price_from(self.price)
+        return _parsed(json.dumps(self.price, sort_keys=True))
 
     @property
     def is_fixed(self) -> bool:

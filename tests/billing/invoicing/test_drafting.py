@@ -2,6 +2,7 @@ from decimal import Decimal
 
 import pytest
 
+from billing.invoicing.drafting import discard_draft
 from billing.invoicing.issuing import void
 from billing.models import Invoice, PeriodCorrection
 from billing.selling.subscriptions import cancel
@@ -176,3 +177,29 @@ def test_run_passes_over_accounts_of_which_nothing_became_due():
         ("usage (correction)", "Tokens", "-100", "-10.00"),
         ("usage (correction)", "Tokens", "101", "10.10"),
     ]
+
+
+def test_draft_that_was_discarded_is_made_again_by_the_next_run():
+    acme, tokens = a_project("acme"), a_metric("tokens", display_name="Tokens")
+    account = an_account(acme)
+    a_subscription(account, a_plan(a_usage_price(tokens)))
+    used(acme, "100")
+    billed("2026-04-01T00:00:00Z")
+
+    discard_draft(draft_of(account))
+    billed("2026-04-01T01:00:00Z")
+
+    assert table_of(draft_of(account)) == [("usage", "Tokens", "100", "10.00")]
+
+
+def test_fee_of_nothing_that_is_cut_short_needs_no_correction():
+    account = an_account(a_project("acme"))
+    a_seller()
+    subscription = a_subscription(account, a_plan(a_fee("0"), a_fee("31", name="Support")))
+    billed("2026-03-01T00:00:00Z")
+    issued(account, "2026-03-01T01:00:00Z")
+
+    cancel(subscription, now=at("2026-03-11T00:00:00Z"), at=at("2026-03-11T00:00:00Z"))
+    billed("2026-03-11T00:00:00Z")
+
+    assert table_of(draft_of(account)) == [("fee_credit (correction)", "Support", None, "-21.00")]
