@@ -3,6 +3,7 @@
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,7 +24,7 @@ from .catalogue_documents import (
     BillingAccountPage,
     BillingAccountRequestDocument,
 )
-from .visible import named_or_own_project, visible_account, visible_accounts
+from .visible import ensure_bills, is_billed, named_or_own_project, visible_account, visible_accounts
 
 _ALIASES = {
     "project_id": "project",
@@ -76,7 +77,10 @@ class BillingAccountsView(APIView):
     )
     def post(self, request: Request) -> Response:
         members = members_of(request.data, known=("project", *FIELDS), aliases=_ALIASES)
-        project = named_or_own_project(members, principal_of_request(request))
+        principal = principal_of_request(request)
+        project = named_or_own_project(members, principal)
+        if is_billed(principal, project):
+            raise PermissionDenied("This takes a key of a project above the one that is to be billed.")
         return Response(shown(open_account(project, _fields(members))), status=201)
 
 
@@ -105,6 +109,7 @@ class BillingAccountView(APIView):
     )
     def patch(self, request: Request, account_id: int) -> Response:
         account = visible_account(principal_of_request(request), account_id)
+        ensure_bills(principal_of_request(request), account)
         members = members_of(request.data, known=FIELDS, aliases=_ALIASES)
         return Response(shown(change_account(account, _fields(members), now=database_now())))
 

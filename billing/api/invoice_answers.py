@@ -47,6 +47,14 @@ def summary(invoice: Invoice, *, on: dt.date) -> dict[str, Any]:
     }
 
 
+def without_remarks(document: dict[str, Any]) -> dict[str, Any]:
+    """A document as the customer may read it: without what colleagues wrote for each other."""
+    lines = [{**line, "reason": "", "added_by": ""} for line in document["lines"]]
+    discounts = [{**discount, "reason": "", "added_by": ""} for discount in document["discounts"]]
+    payments = [{**payment, "reason": "", "recorded_by": ""} for payment in document["payments"]]
+    return {**document, "lines": lines, "discounts": discounts, "payments": payments, "approvals": []}
+
+
 def shown(invoice: Invoice, *, on: dt.date) -> dict[str, Any]:
     """A document with everything. Needs it loaded as `visible_document` does."""
     text = amounts_in(invoice.currency)

@@ -17,7 +17,7 @@ from metering.api.parsing import Query, members_of, text_of
 from metering.api.visibility import principal_of_request
 from metering.clock import database_now
 
-from .invoice_answers import shown, summary
+from .invoice_answers import shown, summary, without_remarks
 from .invoice_documents import (
     InvoiceDocument,
     InvoiceNotesDocument,
@@ -26,7 +26,7 @@ from .invoice_documents import (
 )
 from .manual_lines import lines_from
 from .member_values import day_of, needed
-from .visible import billable_account
+from .visible import billable_account, is_billed
 from .visible_documents import actor_of, narrowed, visible_document, visible_documents
 
 ALIASES = {
@@ -180,8 +180,11 @@ def answer_with(
     request: Request, document_id: int, *, status: int = 200, kind: str | None = None
 ) -> Response:
     """The document as it is now."""
-    document = visible_document(request, document_id, kind=kind)
-    return Response(shown(document, on=database_now().date()), status=status)
+    invoice = visible_document(request, document_id, kind=kind)
+    document = shown(invoice, on=database_now().date())
+    if is_billed(principal_of_request(request), invoice.account.project):
+        document = without_remarks(document)
+    return Response(document, status=status)
 
 
 def _page(view: APIView, request: Request, query: Query, *, kind: str | None) -> Response:

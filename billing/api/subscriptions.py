@@ -43,7 +43,8 @@ from .catalogue_documents import (
 from .member_values import day_of, instant_of, whole_number_of
 from .subscription_answers import shown, shown_period, shown_preview
 from .visible import (
-    named_account,
+    billable_account,
+    changeable_subscription,
     plan_named,
     visible_account,
     visible_plans,
@@ -140,7 +141,7 @@ class SubscriptionsView(APIView):
     def post(self, request: Request) -> Response:
         principal, now = principal_of_request(request), database_now()
         members = members_of(request.data, known=_MEMBERS, aliases=_ALIASES)
-        account = named_account(members, principal)
+        account = billable_account(members, principal)
         subscription = subscribe(
             account,
             plan=_plan(members, principal, account),
@@ -172,7 +173,7 @@ class SubscriptionView(APIView):
         responses=_CHANGED,
     )
     def patch(self, request: Request, subscription_id: int) -> Response:
-        subscription, now = visible_subscription(request, subscription_id), database_now()
+        subscription, now = changeable_subscription(request, subscription_id), database_now()
         members = members_of(request.data, known=("anchor", "anchor_on"))
         anchor = choice_of(members, "anchor", BillingCycle.Anchor.values)
         if anchor is None:
@@ -214,7 +215,7 @@ class SubscriptionChangePlanView(APIView):
         responses=_CHANGED,
     )
     def post(self, request: Request, subscription_id: int) -> Response:
-        subscription, now = visible_subscription(request, subscription_id), database_now()
+        subscription, now = changeable_subscription(request, subscription_id), database_now()
         plan, at = _order(request, subscription, now=now)
         return Response(shown(change_plan(subscription, plan=plan, at=at, now=now), now=now))
 
@@ -245,7 +246,7 @@ class SubscriptionWithdrawChangeView(APIView):
         responses=_CHANGED,
     )
     def post(self, request: Request, subscription_id: int) -> Response:
-        subscription, now = visible_subscription(request, subscription_id), database_now()
+        subscription, now = changeable_subscription(request, subscription_id), database_now()
         return Response(shown(withdraw_change(subscription, now=now), now=now))
 
 
@@ -262,7 +263,7 @@ class SubscriptionCancelView(APIView):
         responses=_CHANGED,
     )
     def post(self, request: Request, subscription_id: int) -> Response:
-        subscription, now = visible_subscription(request, subscription_id), database_now()
+        subscription, now = changeable_subscription(request, subscription_id), database_now()
         members = members_of(request.data or {}, known=("when", "at"))
         return Response(shown(cancel(subscription, at=_at(members, now=now), now=now), now=now))
 
@@ -295,7 +296,7 @@ class SubscriptionWithdrawCancellationView(APIView):
         responses=_CHANGED,
     )
     def post(self, request: Request, subscription_id: int) -> Response:
-        subscription, now = visible_subscription(request, subscription_id), database_now()
+        subscription, now = changeable_subscription(request, subscription_id), database_now()
         return Response(shown(withdraw_cancellation(subscription, now=now), now=now))
 
 

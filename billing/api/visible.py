@@ -63,10 +63,13 @@ def billable_account(members: Mapping[str, Any], principal: Principal) -> Billin
 def ensure_bills(principal: Principal, account: BillingAccount) -> None:
     """Whoever is billed doesn't write the bills: keys of the account's own project may read, those of a
     project above it may change. At the root of a tree there is nobody above. Raises `PermissionDenied`."""
-    project = account.project
-    is_own = principal.project_path == project.path
-    if is_own and project.parent_id is not None:
+    if is_billed(principal, account.project):
         raise PermissionDenied("This takes a key of a project above the one that is billed.")
+
+
+def is_billed(principal: Principal, project: Project) -> bool:
+    """Whether the caller is the customer: a key of the very project, where there is one above it."""
+    return principal.project_path == project.path and project.parent_id is not None
 
 
 def visible_subscriptions(principal: Principal) -> QuerySet[Subscription]:
@@ -86,6 +89,13 @@ def visible_subscription(request: Request, subscription_id: int) -> Subscription
     if found is None:
         raise NotFound(f"There is no subscription {subscription_id}.")
     return found
+
+
+def changeable_subscription(request: Request, subscription_id: int) -> Subscription:
+    """The same, where the caller may write the bills of its account. Raises also `PermissionDenied`."""
+    subscription = visible_subscription(request, subscription_id)
+    ensure_bills(principal_of_request(request), subscription.account)
+    return subscription
 
 
 def visible_plans(principal: Principal) -> QuerySet[Plan]:

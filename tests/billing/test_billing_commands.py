@@ -241,6 +241,7 @@ def test_jobs_are_seeded_with_their_paces():
         ("Announce overdue invoices", "billing.announce_overdue", None),
         ("Run billing", "billing.run_billing", 3600),
         ("Send invoices", "billing.send_invoices", 10),
+        ("Start requested billing runs", "billing.run_requested", 15),
     ]
     assert (jobs[0].crontab.hour, jobs[0].crontab.minute) == ("6", "0")
 

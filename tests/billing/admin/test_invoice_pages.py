@@ -17,6 +17,7 @@ from billing.selling.accounts import change_account
 from billing.selling.plans import publish_plan
 from billing.settling.credits import grant_credit
 from billing.settling.payments import record_payment, take_back_payment
+from metering.models import OutgoingMail
 from tests.billing.admin.conftest import Clerk
 from tests.billing.admin.reading import read, text_of, told, url
 from tests.billing.billed import a_seller, billed, draft_of, issued, used
@@ -130,7 +131,7 @@ def test_page_reads_like_the_document(staff: Client, account: BillingAccount) ->
     assert "From Meterbook Test AG 1 Test Street 10115 Berlin DE DE999999999" in page
     assert "To Acme Ltd Hafenstr. 12 20457 Hamburg acme" in page
     assert "Pro 2026-03-01 to 2026-03-31" in page
-    assert "Tokens tokens 123.5 tokens 0.1 12.35" in page
+    assert "Tokens tokens Explain 123.5 tokens 0.1 12.35" in page
     assert "Pro 2026-04-01 to 2026-04-30" in page
     assert "Subtotal 72.35 Loyalty (10 %) Renewal. · ada · Remove -7.24" in page
     assert "VAT 19 % of 65.11 12.37 Total 77.48 EUR" in page
@@ -154,8 +155,8 @@ def test_corrections_stand_in_a_section_of_their_own(staff: Client, account: Bil
     page = read(staff, url("change", draft_of(account).pk))
 
     assert "Corrections of periods invoiced before 5.00 Pro 2026-03-01 to 2026-03-31" in page
-    assert "Tokens tokens · takes back what was billed -123.5 tokens -12.35" in page
-    assert "Tokens tokens · as it is known now 173.5 tokens 0.1 17.35" in page
+    assert "Tokens tokens · takes back what was billed Explain -123.5 tokens -12.35" in page
+    assert "Tokens tokens · as it is known now Explain 173.5 tokens 0.1 17.35" in page
 
 
 def test_parts_and_tiers_of_a_price_stand_under_it(staff: Client) -> None:
@@ -179,7 +180,7 @@ def test_parts_and_tiers_of_a_price_stand_under_it(staff: Client) -> None:
 
     assert "Tokens 2 parts tokens How it adds up" in page
     assert "Usage, tier 1 100 0.1 10 Usage, tier 2 100 0.05 2 7 200 17.00" in page
-    assert "model: large 150 12.75 model: small 50 4.25" in page
+    assert "model: large Explain 150 12.75 model: small Explain 50 4.25" in page
 
 
 def test_page_tells_what_became_of_an_invoice(staff: Client, account: BillingAccount) -> None:
@@ -295,14 +296,29 @@ def test_drafts_refuse_what_issued_documents_allow(staff: Client, account: Billi
     assert told(response) == ["The document is a draft; issue it first."]
 
 
-def test_who_may_only_look_is_offered_nothing(clerk: Clerk, account: BillingAccount) -> None:
+def test_documents_are_downloaded_and_sent_again(staff: Client, account: BillingAccount) -> None:
+    invoice = issued_now(account)
+
+    pdf, table = staff.get(url("pdf", invoice.pk)), staff.get(url("csv", invoice.pk))
+    assert (pdf["Content-Type"], pdf.content[:5]) == ("application/pdf", b"%PDF-")
+    assert pdf["Content-Disposition"] == 'attachment; filename="INV-000001.pdf"'
+    assert (table["Content-Type"], "Tokens" in table.content.decode()) == ("text/csv; charset=utf-8", True)
+
+    assert "The account has no addresses" in read(staff, url("resend", invoice.pk))
+    change_account(account, {"invoice_emails": ["ap@acme.test"]}, now=timezone.now())
+    assert "ap@acme.test" in read(staff, url("resend", invoice.pk))
+    assert told(staff.post(url("resend", invoice.pk))) == ["INV-000001 is on its way to ap@acme.test."]
+    assert OutgoingMail.objects.get().recipients == ["ap@acme.test"]
+
+
+def test_who_may_only_look_is_offered_files_and_nothing_else(clerk: Clerk, account: BillingAccount) -> None:
     onlooker = clerk("view_invoice")
     draft, invoice = draft_of(account), issued_now(account)
 
     assert onlooker.get(url("changelist")).status_code == 200
     for document in (draft, invoice):
         response = onlooker.get(url("change", document.pk))
-        assert response.context["actions_detail"] == []
+        assert [action["title"] for action in response.context["actions_detail"]] == ["PDF", "Lines as CSV"]
         assert "Add a line" not in text_of(response)
     for page in OF_DRAFTS:
         assert onlooker.post(url(page, draft.pk)).status_code == 403

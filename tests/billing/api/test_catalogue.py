@@ -180,7 +180,7 @@ def test_plans_are_seen_along_the_branch_and_changed_by_their_owner(tree):
 
 
 def test_account_is_opened_shown_and_changed(tree):
-    call = Caller(tree["acme"])
+    call = Caller(tree["tenant"])
     body = {
         "project": "acme",
         "legalName": "Acme GmbH",
@@ -250,7 +250,7 @@ def test_account_is_opened_shown_and_changed(tree):
 def test_bad_account_names_the_member_at_fault(tree, overrides, path):
     body = {"project": "acme", "legal_name": "Acme", "currency": "EUR", **overrides}
 
-    answer = Caller(tree["acme"])("POST", "/billing-accounts/", body)
+    answer = Caller(tree["tenant"])("POST", "/billing-accounts/", body)
 
     assert problem(answer) == (422, path)
     assert not BillingAccount.objects.exists()
@@ -261,7 +261,7 @@ def test_subscription_is_begun_previewed_changed_and_cancelled(tree):
     account = an_account(tree["acme"])
     a_plan(a_fee("31"), a_usage_price(tokens), key="basic")
     a_plan(a_fee("62"), key="pro")
-    call = Caller(tree["acme"])
+    call = Caller(tree["tenant"])
 
     made = call(
         "POST",
@@ -337,7 +337,7 @@ def test_bad_subscription_says_why(tree, body, status, path):
     a_plan(key="dollars", currency="USD")
     a_draft(key="draft")
 
-    answer = Caller(tree["acme"])("POST", "/subscriptions/", {"project": "acme", **body})
+    answer = Caller(tree["tenant"])("POST", "/subscriptions/", {"project": "acme", **body})
 
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/problem+json"

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from billing.invoicing.draft_edits import ManualLine, add_line
 from billing.models import CreditGrant, Invoice
 from tests.billing.api.callers import Caller
 from tests.billing.billed import a_seller, billed, draft_of, used
@@ -23,6 +24,37 @@ def draft() -> Invoice:
     used(acme, "100")
     billed("2026-04-01T00:00:00Z")
     return draft_of(account)
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "body"),
+    [
+        ("PATCH", "/billing-accounts/{account}/", {"tax_rates": [], "write_off_below": "1000000"}),
+        ("POST", "/subscriptions/", {"project": "acme", "plan": "anything"}),
+        ("POST", "/subscriptions/{subscription}/cancel/", {"when": "now"}),
+        ("POST", "/subscriptions/{subscription}/change-plan/", {"plan": "anything", "when": "now"}),
+    ],
+)
+def test_key_of_the_customer_sets_no_terms(draft, method, route, body):
+    call = Caller(draft.account.project)
+    subscription = draft.account.subscriptions.get()
+
+    answer = call(method, route.format(account=draft.account_id, subscription=subscription.pk), body)
+
+    assert answer.status_code == 403
+    subscription.refresh_from_db()
+    assert subscription.effective_until is None
+
+
+def test_remarks_of_colleagues_are_not_for_the_customer(draft):
+    work = ManualLine("Work", Decimal(10), reason="He complained.")
+    add_line(draft, work, added_by="ada")
+
+    mine = Caller(draft.account.project)("GET", f"/invoices/{draft.pk}/").json()["lines"][-1]
+    ours = Caller(draft.account.project.parent)("GET", f"/invoices/{draft.pk}/").json()["lines"][-1]
+
+    assert (mine["name"], mine["reason"], mine["added_by"]) == ("Work", "", "")
+    assert (ours["reason"], ours["added_by"]) == ("He complained.", "ada")
 
 
 @pytest.mark.parametrize(

@@ -372,10 +372,11 @@ def test_usage_that_nobody_bills_is_a_warning() -> None:
     used(acme, "5", on=on)
     used(globex, "5", "7", on=on)
 
-    [outcome] = outcomes_of(UNBILLED)
+    found = outcomes_of(UNBILLED)  # a step or two: accounts go by ranges of ids
 
-    assert outcome.breach_count == 0
-    assert [(one.code, one.what.split(" from ")[0]) for one in outcome.warnings] == [
+    assert sum(outcome.breach_count for outcome in found) == 0
+    warnings = [one for outcome in found for one in outcome.warnings]
+    assert sorted((one.code, one.what.split(" from ")[0]) for one in warnings) == [
         (
             "payer_without_account",
             "Project globex pays for 2 events of tokens and has no billing account.",

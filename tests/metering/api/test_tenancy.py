@@ -754,8 +754,8 @@ def documents_of(subscription: Subscription, name: str) -> dict[str, str]:
         account=account,
         subscription=subscription,
         price=subscription.plan.prices.get(),
-        period_start=at("2026-03-01T00:00:00Z"),
-        period_end=now,
+        period_start=at("2026-02-01T00:00:00Z"),  # none of the subscription's, so that no run looks at it
+        period_end=at("2026-03-01T00:00:00Z"),
         position=0,
     )
     correction = PeriodCorrection.objects.create(
