@@ -57,7 +57,7 @@ def _group(title: object, *items: dict[str, object]) -> dict[str, object]:
 UNFOLD: dict[str, object] = {
     "SITE_TITLE": _("Meterbook"),
     "SITE_HEADER": _("Meterbook"),
-    "SITE_SUBHEADER": _("Usage and limits"),
+    "SITE_SUBHEADER": _("Usage, limits, billing"),
     "SITE_SYMBOL": "speed",
     "SITE_FAVICONS": [
         {

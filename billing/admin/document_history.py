@@ -38,7 +38,9 @@ class Happening:
 
 def history_of(invoice: Any, *, payments: list[Payment], notes: list[Invoice]) -> list[Happening]:
     """From the first draft to what became of it. `payments` and credit `notes` are those of the document."""
-    found = [Happening(invoice.created_at, _("Drafted"), _maker(invoice))]
+    # A run takes the time before it writes the row, so its draft is computed an instant before it is there.
+    drafted_at = min(invoice.created_at, invoice.computed_at or invoice.created_at)
+    found = [Happening(drafted_at, _("Drafted"), _maker(invoice))]
     if invoice.computed_at is not None and invoice.as_of is not None:
         billed_to = invoice.as_of.astimezone(zone_of(invoice))
         found.append(

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
+from billing.documents.tier_views import rate_of, tiers_of
 from billing.invoicing.totals import total
 from billing.models import Invoice, InvoiceLine
 from metering.admin import cells
@@ -18,15 +18,6 @@ from .document_words import bare, days_in_words
 
 Kind = InvoiceLine.Kind
 OPEN_PARTS = 6  # more parts of one price than these are folded
-PART_WORDS = {
-    "usage": lazy("Usage"),
-    "event_fee": lazy("Fee per event"),
-    "event_minimum": lazy("Up to the minimum per event"),
-    "event_maximum": lazy("Down to the maximum per event"),
-    "discount": lazy("Discount"),
-    "maximum": lazy("Down to the maximum"),
-    "true_up": lazy("Up to the minimum"),
-}
 
 
 @dataclass(slots=True)
@@ -123,8 +114,8 @@ def _price_row(
 
 
 def _row(line: InvoiceLine, currency: str, remove_url: Callable[[InvoiceLine], str]) -> dict[str, Any]:
-    detail = [_detail_row(part) for part in line.detail]
-    is_simple = len(line.detail) == 1 and line.detail[0].get("kind") == "usage" and not detail[0]["flat"]
+    # As the customer reads it: beside the quantity stands a rate only where the two make the amount.
+    rate = rate_of(line, currency)
     return {
         "name": line.name,
         "kind": _kind_words(line),
@@ -140,8 +131,8 @@ def _row(line: InvoiceLine, currency: str, remove_url: Callable[[InvoiceLine], s
         "labels": [(name, cells.DASH if text is None else text) for name, text in sorted(line.group.items())],
         "quantity": cells.readable(line.quantity) if line.quantity is not None else "",
         "unit": line.unit,
-        "rate": detail[0]["rate"] if is_simple else "",
-        "detail": [] if is_simple else detail,
+        "rate": rate,
+        "detail": tiers_of(line, currency),
         "amount": bare(line.amount, currency),
         "is_negative": line.amount < 0,
         "reason": line.reason,
@@ -167,21 +158,6 @@ def _kind_words(line: InvoiceLine) -> str:
     if line.share and line.kind == Kind.USAGE:
         return _("%s of a full period") % line.share
     return ""
-
-
-def _detail_row(part: dict[str, Any]) -> dict[str, str]:
-    def text(name: str) -> str:
-        value = part.get(name)
-        return "" if value in (None, "") else cells.grouped(Decimal(value))
-
-    return {
-        "words": str(PART_WORDS.get(part.get("kind", ""), part.get("kind", ""))),
-        "tier": str(part.get("tier") or ""),
-        "quantity": text("quantity"),
-        "rate": text("unit_amount"),
-        "flat": text("flat_amount"),
-        "amount": text("amount"),
-    }
 
 
 def _by_project(lines: Iterable[InvoiceLine], currency: str) -> list[tuple[str, str, str]]:

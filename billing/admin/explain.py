@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import InvoiceLine
 from billing.proving.explaining import explained, lines_to_explain
 from billing.proving.line_events import line_events_csv
-from metering.admin import cells
 from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
 from metering.answering.answers import answer
 
+from .document_words import money_cell
 from .explain_events import events_of, which_of
 from .explain_page import page_of
 from .explain_words import document_name
@@ -66,7 +66,7 @@ class InvoiceLineAdmin(LargeTableAdmin):
 
     @admin.display(description=_("amount"))
     def amount_shown(self, line: InvoiceLine) -> SafeString:
-        return cells.number(line.amount, unit=line.invoice.currency)
+        return money_cell(line.amount, line.invoice.currency)
 
     # -- the page ----------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from billing.models import Payment
+from billing.models import CreditGrant, Invoice, Payment
 from billing.money import amount_text
 from billing.settling.payments import BY_HAND, REFERENCE_LENGTH, Recorded, record_payment, take_back_payment
 from metering.clock import database_now
@@ -137,9 +137,7 @@ class PaymentPages(DocumentPages):
             invoice,
             title=_("Take a payment back"),
             button=_("Take the payment back"),
-            sentences=[
-                gettext("%s are open again. What became credit of the account stays credit.") % amount
-            ],
+            sentences=[gettext("%s are open again.") % amount, _credit_words(payment, invoice)],
             facts=[
                 (payment.get_method_display(), amount),
                 (_("Received on"), payment.received_on),
@@ -153,3 +151,14 @@ class PaymentPages(DocumentPages):
                 request, invoice, "payments", gettext("The payment of %s is taken back.") % amount
             ),
         )
+
+
+def _credit_words(payment: Payment, invoice: Invoice) -> str:
+    """What else came with the payment: credit, which taking the payment back doesn't touch."""
+    grant = CreditGrant.objects.filter(account=invoice.account_id, key=f"payment:{payment.pk}").first()
+    if grant is None:
+        return ""
+    return gettext(
+        "%s more were received with it and became credit of the account, which stays: if that money never "
+        "came or was returned, withdraw the credit, too."
+    ) % in_words(grant.amount, invoice.currency)

@@ -22,10 +22,9 @@ from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
 from .billing_links import account_link, document_link
-from .document_words import money_cell
+from .document_words import ONE_DAY, TICK, days_in_words, money_cell
 from .money_words import signed, signed_cell
 from .reason_form import ReasonForm
-from .subscription_words import LocalTimes
 
 State = PeriodCorrection.State
 STATE_COLOURS = {
@@ -224,8 +223,6 @@ def _name(correction: PeriodCorrection) -> str:
 
 
 def _period(correction: PeriodCorrection) -> str:
-    times = LocalTimes(zone_named(correction.account.timezone))
-    return gettext("%(start)s until %(end)s") % {
-        "start": times.short(correction.billed_period.period_start),
-        "end": times.short(correction.period_end),
-    }
+    zone = zone_named(correction.account.timezone)
+    last = (correction.period_end - TICK).astimezone(zone).date()
+    return days_in_words(correction.billed_period.period_start.astimezone(zone).date(), last + ONE_DAY)

@@ -21,6 +21,7 @@ from metering.clock import database_now
 from metering.errors import Unavailable
 from metering.measuring.windows import zone_named
 
+from .document_words import days_in_words
 from .price_words import Words
 from .report_charts import amounts_chart, usage_over_time_chart
 from .subscription_words import period_in_words
@@ -132,9 +133,7 @@ def _line(line: InvoiceLine, words: Words, *, is_running: bool) -> dict[str, Any
         "name": line.name,
         "note": ", ".join([*([line.project_key] if line.project_key else []), *labels]),
         "kind": line.get_kind_display(),
-        "period": _("%(first)s until %(end)s") % {"first": line.service_start_on, "end": line.service_end_on}
-        if line.service_start_on
-        else cells.DASH,
+        "period": days_in_words(line.service_start_on, line.service_end_on) or cells.DASH,
         "state": _("correction") if line.is_adjustment else _("running") if is_running else _("over"),
         "is_running": is_running,
         "quantity": quantity,

@@ -9,6 +9,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from billing.models import InvoiceLine
+from billing.money import exact_text
+from billing.proration import prorated_price
+from billing.rating import price_from, prices_events
+from billing.rating.package import Package
 
 from . import document_words as words
 
@@ -36,7 +40,7 @@ def tiers_of(line: InvoiceLine, currency: str) -> tuple[TierView, ...]:
     """The parts of an amount, where one rate doesn't say it all."""
     if len(line.detail) == 1 and _is_plain(line, line.detail[0]):
         return ()
-    return tuple(
+    priced = tuple(
         TierView(
             name=_name(line, part, currency),
             quantity="" if part.get("quantity") is None else words.grouped(part["quantity"]),
@@ -46,6 +50,26 @@ def tiers_of(line: InvoiceLine, currency: str) -> tuple[TierView, ...]:
         for part in line.detail
         if part.get("amount") is not None
     )
+    return (*_included(line), *priced) if priced else ()
+
+
+def _included(line: InvoiceLine) -> tuple[TierView, ...]:
+    """What of the quantity costs nothing, so that it and the tiers are seen to make the whole."""
+    if not line.price or not line.rated_quantity or line.rated_quantity < 0:
+        return ()
+    price = price_from(line.price)
+    if prices_events(price):
+        return ()
+    if line.share:
+        price = prorated_price(price, Fraction(line.share))
+    units = Fraction(line.rated_quantity)
+    if price.unit_conversion is not None:
+        units = price.unit_conversion.converted(units)
+    free = price.usage_discount + (price.model.free_units if isinstance(price.model, Package) else 0)
+    taken = min(units, Fraction(free))
+    if not taken:
+        return ()
+    return (TierView(name=_("Included"), quantity=words.grouped(exact_text(taken)), rate="", amount=""),)
 
 
 def _is_plain(line: InvoiceLine, part: Mapping[str, Any]) -> bool:

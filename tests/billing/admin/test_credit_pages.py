@@ -209,4 +209,4 @@ def test_correction_on_its_account_and_in_the_queue():
 
     assert (line["name"], line["period"]) == ("Tokens", "2026-03-01")
     assert [row.pk for row in listed.context["cl"].result_list] == [correction.pk]
-    assert "2026-03-01 until 2026-04-01" in listed.content.decode()
+    assert "2026-03-01 to 2026-03-31" in listed.content.decode()

@@ -131,7 +131,7 @@ def test_page_reads_like_the_document(staff: Client, account: BillingAccount) ->
     assert "From Meterbook Test AG 1 Test Street 10115 Berlin DE DE999999999" in page
     assert "To Acme Ltd Hafenstr. 12 20457 Hamburg acme" in page
     assert "Pro 2026-03-01 to 2026-03-31" in page
-    assert "Tokens tokens Explain 123.5 tokens 0.1 12.35" in page
+    assert "Tokens tokens Explain 123.5 tokens 0.10 12.35" in page
     assert "Pro 2026-04-01 to 2026-04-30" in page
     assert "Subtotal 72.35 Loyalty (10 %) Renewal. · ada · Remove -7.24" in page
     assert "VAT 19 % of 65.11 12.37 Total 77.48 EUR" in page
@@ -156,7 +156,7 @@ def test_corrections_stand_in_a_section_of_their_own(staff: Client, account: Bil
 
     assert "Corrections of periods invoiced before 5.00 Pro 2026-03-01 to 2026-03-31" in page
     assert "Tokens tokens · takes back what was billed Explain -123.5 tokens -12.35" in page
-    assert "Tokens tokens · as it is known now Explain 173.5 tokens 0.1 17.35" in page
+    assert "Tokens tokens · as it is known now Explain 173.5 tokens 0.10 17.35" in page
 
 
 def test_parts_and_tiers_of_a_price_stand_under_it(staff: Client) -> None:
@@ -179,7 +179,7 @@ def test_parts_and_tiers_of_a_price_stand_under_it(staff: Client) -> None:
     page = read(staff, url("change", draft_of(account).pk))
 
     assert "Tokens 2 parts tokens How it adds up" in page
-    assert "Usage, tier 1 100 0.1 10 Usage, tier 2 100 0.05 2 7 200 17.00" in page
+    assert "Tier 1 100 0.10 10.00 Tier 2, with 2.00 flat 100 0.05 7.00 200 17.00" in page
     assert "model: large Explain 150 12.75 model: small Explain 50 4.25" in page
 
 
@@ -311,6 +311,30 @@ def test_documents_are_downloaded_and_sent_again(staff: Client, account: Billing
     assert "ap@acme.test" in read(staff, url("resend", invoice.pk))
     assert told(staff.post(url("resend", invoice.pk))) == ["INV-000001 is on its way to ap@acme.test."]
     assert OutgoingMail.objects.get().recipients == ["ap@acme.test"]
+
+
+def test_a_draft_is_drafted_before_it_is_computed(staff: Client, account: BillingAccount) -> None:
+    page = read(staff, url("change", draft_of(account).pk))
+
+    assert page.index("Drafted by a billing run") < page.index("billed up to 2026-04-01")
+
+
+def test_rate_stands_beside_a_quantity_only_where_the_two_make_the_amount(staff: Client) -> None:
+    acme = a_project("acme")
+    calls, bytes_out = a_metric("calls", display_name="Calls"), a_metric("bytes", display_name="Egress")
+    account = an_account(acme)
+    beyond = {"model": "per_unit", "unit_amount": "0.10", "usage_discount": "100"}
+    per_thousand = {"model": "per_unit", "unit_amount": "2", "unit_conversion": {"divide_by": "1000"}}
+    plan = a_draft(a_usage_price(calls, beyond), a_usage_price(bytes_out, per_thousand))
+    a_subscription(account, publish_plan(plan))
+    used(acme, "250", event_name="calls")
+    used(acme, "2500", event_name="bytes")
+    billed("2026-04-01T00:00:00Z")
+
+    page = read(staff, url("change", draft_of(account).pk))
+
+    assert "Included 100 Beyond what is included 150 0.10 15.00 250 15.00" in page
+    assert "Units of 1,000 2.5 2.00 5.00 2,500 5.00" in page
 
 
 def test_who_may_only_look_is_offered_files_and_nothing_else(clerk: Clerk, account: BillingAccount) -> None:

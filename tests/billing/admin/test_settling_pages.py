@@ -127,6 +127,14 @@ def test_payment_is_taken_back_once(cashier: Client, invoice: Invoice) -> None:
     assert cashier.get(url("take_back_payment", invoice.pk, 0)).status_code == 404
 
 
+def test_taking_a_payment_back_names_the_credit_that_stays(cashier: Client, invoice: Invoice) -> None:
+    cashier.post(url("record_payment", invoice.pk), payment(amount="100", excess_to_credit="on"))
+
+    page = read(cashier, url("take_back_payment", invoice.pk, Payment.objects.get().pk))
+
+    assert "86.10 EUR are open again. 13.90 EUR more were received with it and became credit" in page
+
+
 def test_payments_need_their_right(clerk: Clerk, cashier: Client, invoice: Invoice) -> None:
     other = clerk("view_invoice", "change_invoice", "issue_invoice", "void_invoice", name="other")
     cashier.post(url("record_payment", invoice.pk), payment(amount="10"))

@@ -280,7 +280,12 @@ def test_project_is_named_where_lines_are_by_project():
         (
             {"model": "per_unit", "unit_amount": "0.10", "usage_discount": "100"},
             ["250"],
-            ("250", "", "15.00", [("Beyond what is included", "150", "0.10", "15.00")]),
+            (
+                "250",
+                "",
+                "15.00",
+                [("Included", "100", "", ""), ("Beyond what is included", "150", "0.10", "15.00")],
+            ),
         ),
         (
             {"model": "per_unit", "unit_amount": "2", "unit_conversion": {"divide_by": "1000"}},
