@@ -135,7 +135,7 @@ class OwnWorkNotApproved(Conflict):
     code = "own_work_not_approved"
 
     def __init__(self) -> None:
-        super().__init__("You edited this document last; somebody else has to approve it.")
+        super().__init__("You edited this document; somebody else has to approve it.")
 
 
 class SellerUnknown(Conflict):

@@ -13,7 +13,15 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from billing.errors import OwnWorkNotApproved
-from billing.invoicing.issuing import approve, content_digest, ensure_issuable, grace_until, issue, void
+from billing.invoicing.issuing import (
+    approve,
+    content_digest,
+    editors_of,
+    ensure_issuable,
+    grace_until,
+    issue,
+    void,
+)
 from billing.invoicing.number_series import next_number
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
@@ -152,7 +160,7 @@ class InvoiceActions(DocumentPages):
                 _("You agree to exactly what is on it now; when it changes, it has to be approved again."),
                 gettext("Last edited by %s.") % invoice.edited_by if invoice.edited_by else "",
             ],
-            obstacle=str(OwnWorkNotApproved()) if invoice.edited_by == by else "",
+            obstacle=str(OwnWorkNotApproved()) if by in editors_of(invoice) else "",
             facts=[*by_hand, *discounts, *_totals(invoice)],
             form=form,
             verb=carry_out,

@@ -92,7 +92,7 @@ class InvoiceApproveView(APIView):
     @extend_schema(
         operation_id="invoices_approve",
         summary="Approve a draft with exactly what is on it now",
-        description="409 `own_work_not_approved` for whoever edited it last.",
+        description="409 `own_work_not_approved` for whoever edited it last or added anything that is on it.",
         request=ApproveDocument,
         responses={201: ApprovalDocument, **PROBLEMS},
     )

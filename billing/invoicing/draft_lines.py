@@ -41,12 +41,14 @@ class Found:
 class DraftLines:
     """`claims`: periods that are billed for the first time, with their lines; `found`: corrections;
     `unchanged`: billed periods that are worth what was billed, with their ends; `fees`: lines of fees whose
-    days changed."""
+    days changed; `billed_beyond`: periods that were billed by more of the ledger than was read, which only a
+    later reading can correct."""
 
     claims: list[tuple[DuePrice, list[InvoiceLine]]] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     unchanged: list[tuple[BilledPeriod, dt.datetime]] = field(default_factory=list)
     fees: list[tuple[BilledPeriod, dt.datetime, list[InvoiceLine]]] = field(default_factory=list)
+    billed_beyond: list[BilledPeriod] = field(default_factory=list)
 
     def lines(self) -> list[InvoiceLine]:
         """All of them, as documents show them: by plan and period, corrections last."""
@@ -68,6 +70,8 @@ def draft_lines(due: Due, usage: Mapping[UsageAsk, Measured], *, position: int) 
         assert one.billed is not None
         if one.ask is None:
             _correct_fee(lines, due, one)
+        elif one.billed.position is not None and one.billed.position > position:
+            lines.billed_beyond.append(one.billed)
         else:
             now = _usage_lines(one, usage, position)
             _correct_usage(lines, due, one.billed, now, until=one.priced.period.end)
@@ -102,7 +106,7 @@ def _correct_fee(lines: DraftLines, due: Due, one: DuePrice) -> None:
     paid = total(line.amount for line in live if line.amount > 0)
     credited = EXACT.minus(total(line.amount for line in live if line.amount < 0))
     changed = fee_change_lines(one.priced, billed_until=until, paid=paid, credited=credited)
-    _as_billed(changed, live, due)
+    _as_billed(changed, live, due, billed)
     lines.fees.append((billed, period.end, changed))
 
 
@@ -133,7 +137,7 @@ def _correct_usage(
     state = _decision(due.account, difference, known)
     on_draft: list[InvoiceLine] = []
     if state == State.DRAFTED:
-        _as_billed(now, live, due)
+        _as_billed(now, live, due, billed)
         on_draft = [*map(mirrored, live), *now]
         for line in on_draft:
             line.billed_period = billed
@@ -153,17 +157,18 @@ def _decision(account: BillingAccount, difference: Decimal, known: PeriodCorrect
     return State.DRAFTED if is_approved else State.WAITING
 
 
-def _as_billed(lines: Sequence[InvoiceLine], live: Sequence[InvoiceLine], due: Due) -> None:
+def _as_billed(
+    lines: Sequence[InvoiceLine], live: Sequence[InvoiceLine], due: Due, billed: BilledPeriod
+) -> None:
     """Give lines the taxes and the share of discounts that their period was billed with."""
     if not live:
         rates = taxes_of(due.account)
         for line in lines:
             line.taxes = rates
         return
-    base, taken = total(line.amount for line in live), total(line.discount_amount for line in live)
-    fraction = Fraction(taken) / Fraction(base) if base else Fraction(0)
+    share = due.discount_shares.get(billed.pk, Fraction(0))
     rates = [{**tax, "amount": "0"} for tax in live[0].taxes]
     for line in lines:
         line.is_adjustment = True
-        line.discount_amount = rounded(Fraction(line.amount) * fraction, due.account.currency)
+        line.discount_amount = rounded(-Fraction(line.amount) * share, due.account.currency)
         line.taxes = rates

@@ -226,6 +226,9 @@ def _settle(
             unchanged, ["period_end", "position", "learned_at_position"], batch_size=BATCH
         )
         PeriodCorrection.objects.filter(billed_period__in=unchanged, state__in=OPEN_STATES).delete()
+    beyond = [row.pk for row in found.billed_beyond]
+    if beyond:
+        BilledPeriod.objects.filter(pk__in=beyond).update(learned_at_position=learned)
     for billed, _end, lines in found.fees:
         for line in lines:
             line.billed_period = billed

@@ -9,6 +9,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from django.db.models import Prefetch
@@ -26,6 +27,7 @@ from billing.periods import BillingPeriod, period_holding, periods_of
 from billing.selling.billing_cycles import cycles_of, term_of
 
 from .charges import PricedPeriod, ask_of
+from .discount_shares import discount_shares_of
 from .measured_usage import UsageAsk
 
 FAR_AHEAD = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
@@ -63,6 +65,7 @@ class Due:
     subscriptions: Sequence[Subscription] = ()
     lines: Mapping[int, Sequence[InvoiceLine]] = field(default_factory=dict)  # issued, by billed period
     found_before: Mapping[int, Sequence[PeriodCorrection]] = field(default_factory=dict)  # likewise
+    discount_shares: Mapping[int, Fraction] = field(default_factory=dict)  # likewise
 
     @property
     def asks(self) -> list[UsageAsk]:
@@ -100,7 +103,8 @@ def due_of_many(
     looked_at = [due.billed for each in found for due in each.corrections if due.billed is not None]
     looked_at += [period for each in found for period in each.gone]
     lines, found_before = issued_lines_of(looked_at), _corrections_of(looked_at)
-    return [replace(each, lines=lines, found_before=found_before) for each in found]
+    shares = discount_shares_of(lines)
+    return [replace(each, lines=lines, found_before=found_before, discount_shares=shares) for each in found]
 
 
 def next_due_of(due: Due) -> dt.datetime:

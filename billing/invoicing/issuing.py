@@ -24,6 +24,7 @@ from billing.errors import (
     NothingToIssue,
     OwnWorkNotApproved,
     SellerUnknown,
+    TooMuch,
 )
 from billing.models import (
     BilledPeriod,
@@ -68,7 +69,7 @@ def issue(invoice: Invoice, *, now: dt.datetime, issued_by: str, is_early: bool 
     Draws credit, copies seller and customer, and lets it be sent once committed. A draft that comes to less
     than nothing is a credit note, whose amount becomes credit of the account unless it settles an invoice.
     Raises `DocumentIsIssued`, `NothingToIssue`, `DraftOutdated`, `GraceNotOver` (unless `is_early`),
-    `ApprovalMissing`, `SellerUnknown`; then nothing has happened.
+    `ApprovalMissing`, `SellerUnknown`, `TooMuch` where less is left to credit; then nothing has happened.
     """
     with transaction.atomic():
         account = held_account(invoice.account_id)
@@ -128,11 +129,13 @@ def void(invoice: Invoice, *, now: dt.datetime, reason: str, voided_by: str) -> 
 
 
 def approve(invoice: Invoice, *, approved_by: str, note: str = "") -> InvoiceApproval:
-    """Agree to a draft with exactly what is on it now. Raises `OwnWorkNotApproved`, `DocumentIsIssued`."""
+    """Agree to a draft with exactly what is on it now.
+
+    Raises `DocumentIsIssued`, and `OwnWorkNotApproved` for whoever edited it last or added what is on it."""
     with transaction.atomic():
         held_account(invoice.account_id)
         stored = held_draft(invoice.pk)
-        if stored.edited_by and stored.edited_by == approved_by:
+        if approved_by and approved_by in editors_of(stored):
             raise OwnWorkNotApproved
         return InvoiceApproval.objects.create(
             invoice=stored,
@@ -140,6 +143,12 @@ def approve(invoice: Invoice, *, approved_by: str, note: str = "") -> InvoiceApp
             approved_by=approved_by,
             note=note.strip(),
         )
+
+
+def editors_of(invoice: Invoice) -> set[str]:
+    """Who edited it last, and who added what is on it."""
+    lines = invoice.lines.exclude(added_by="").values_list("added_by", flat=True)
+    return {invoice.edited_by, *lines, *invoice.discounts.values_list("added_by", flat=True)}
 
 
 def needs_approval(invoice: Invoice, account: BillingAccount) -> bool:
@@ -209,9 +218,22 @@ def ensure_issuable(
             raise ApprovalMissing(
                 f"{amount_text(account.approval_above or Decimal(0), account.currency)} {account.currency}"
             )
+    if invoice.credits is not None:
+        _ensure_creditable(invoice, invoice.credits)
     seller = Seller.objects.filter(pk=1).first()
     if seller is None or not seller.legal_name:
         raise SellerUnknown
+
+
+def _ensure_creditable(note: Invoice, invoice: Invoice) -> None:
+    """The invoice wasn't voided, or credited otherwise, since the credit note was begun."""
+    credited = total(invoice.credit_notes.issued().values_list("total", flat=True))
+    left = EXACT.add(invoice.total, credited)
+    if EXACT.add(left, note.total) < 0:
+        text = amount_text(left, invoice.currency)
+        raise TooMuch(
+            f"At most {text} {invoice.currency}, tax included, is left to credit of {invoice.number}."
+        )
 
 
 def _issued(

@@ -6,17 +6,18 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Sum
 
 from billing.document_news import announced
 from billing.errors import DocumentIsDraft
-from billing.models import CreditGrant, Invoice, Payment
+from billing.models import BillingAccount, CreditEntry, CreditGrant, Invoice, Payment
 from billing.selling.accounts import held_account
 from metering.announcing import kinds
 from metering.announcing.outbox import announce
 from metering.errors import Conflict, Invalid
 from metering.texts.numbers import EXACT
 
-from .credits import ensure_positive, grant_credit
+from .credits import balance_of, ensure_positive, grant_credit, withdraw_credit
 
 REFERENCE_LENGTH = 200
 BY_HAND = tuple(method for method in Payment.Method.values if method != Payment.Method.CREDIT_NOTE)
@@ -60,7 +61,7 @@ def record_payment(
             raise Invalid("A credit note isn't paid.", field="invoice")
         known = stored.payments.filter(key=key).first() if key else None
         if known is not None:
-            return _again(known, amount, key)
+            return _again(known, account, amount, key)
         if stored.open_amount <= 0:
             raise Conflict(f"Nothing is owed on {stored.number}.")
         excess = max(EXACT.subtract(amount, stored.open_amount), Decimal(0))
@@ -91,20 +92,24 @@ def record_payment(
 
 
 def take_back_payment(payment: Payment, *, reason: str, recorded_by: str, received_on: dt.date) -> Payment:
-    """Take back a payment that was recorded by mistake or bounced, by a row of its own.
+    """Take back a payment that was recorded by mistake or bounced, by a row of its own; what was paid beyond
+    the invoice is withdrawn from the account's credit.
 
-    Raises `Invalid` without a reason, `Conflict` for what was taken back already, and for what a credit note
-    settles.
+    Raises `Invalid` without a reason, `Conflict` for what was taken back already, for what a credit note
+    settles, and where another invoice drew the credit.
     """
     if not reason.strip():
         raise Invalid("Say why.", field="reason", code="missing_field")
     with transaction.atomic():
-        held_account(payment.invoice.account_id)
+        account = held_account(payment.invoice.account_id)
         stored = Payment.objects.get(pk=payment.pk)
         if stored.method == Payment.Method.CREDIT_NOTE:
             raise Conflict("A credit note settles this part; it can't be taken back.")
         if stored.reverses_id is not None or Payment.objects.filter(reverses=stored).exists():
             raise Conflict("This payment was taken back already.")
+        grant = _credit_from(stored, account)
+        if grant is not None:
+            _take_back_credit(grant, reason=reason, entered_by=recorded_by)
         return Payment.objects.create(
             invoice_id=stored.invoice_id,
             method=stored.method,
@@ -117,6 +122,23 @@ def take_back_payment(payment: Payment, *, reason: str, recorded_by: str, receiv
         )
 
 
+def _credit_from(payment: Payment, account: BillingAccount) -> CreditGrant | None:
+    """What was paid beyond the invoice, as credit of the account."""
+    return account.credit_grants.filter(key=f"payment:{payment.pk}").first()
+
+
+def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> None:
+    """Withdraw it, unless an invoice that stands was paid with it. Needs the account's row."""
+    moved = grant.entries.filter(kind__in=(CreditEntry.Kind.DRAWN, CreditEntry.Kind.RETURNED))
+    if moved.aggregate(total=Sum("amount"))["total"]:
+        last = moved.filter(kind=CreditEntry.Kind.DRAWN).select_related("invoice").latest("id")
+        raise Conflict(
+            f"What was paid beyond the invoice became credit, which {last.invoice} drew; void that one first."
+        )
+    if balance_of(grant) > 0:
+        withdraw_credit(grant, reason=reason, entered_by=entered_by)
+
+
 def _ensure_worded(method: str, received_on: dt.date, reference: str, key: str, now: dt.datetime) -> None:
     if method not in BY_HAND:
         raise Invalid(f"Must be one of {', '.join(BY_HAND)}.", field="method")
@@ -127,8 +149,8 @@ def _ensure_worded(method: str, received_on: dt.date, reference: str, key: str, 
             raise Invalid(f"At most {REFERENCE_LENGTH} characters.", field=name)
 
 
-def _again(known: Payment, amount: Decimal, key: str) -> Recorded:
-    granted = CreditGrant.objects.filter(key=f"payment:{known.pk}").first()
+def _again(known: Payment, account: BillingAccount, amount: Decimal, key: str) -> Recorded:
+    granted = _credit_from(known, account)
     excess = granted.amount if granted is not None else Decimal(0)
     if EXACT.add(known.amount, excess) != amount:
         raise Conflict(f"The key '{key}' was used for another payment.", field="key")

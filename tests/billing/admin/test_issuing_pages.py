@@ -156,7 +156,7 @@ def test_nobody_approves_their_own_work(clerk: Clerk, account: BillingAccount) -
     errors = errors_of(confirmed(ben, "approve", draft))
 
     assert shown.context["button"] == ""
-    assert errors == {"__all__": ["You edited this document last; somebody else has to approve it."]}
+    assert errors == {"__all__": ["You edited this document; somebody else has to approve it."]}
     assert not draft.approvals.exists()
 
 
