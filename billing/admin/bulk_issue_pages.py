@@ -17,7 +17,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.errors import DocumentIsIssued
-from billing.invoicing.issuing import content_digest, ensure_issuable, issue
+from billing.invoicing.approvals import content_digest
+from billing.invoicing.issuing import ensure_issuable, issue
 from billing.models import Invoice
 from metering.admin.paging import id_from
 from metering.clock import database_now

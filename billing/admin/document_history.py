@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from billing.errors import DraftOutdated, SellerUnknown
-from billing.invoicing.issuing import approval_of, grace_until, needs_approval
+from billing.invoicing.approvals import approval_of, needs_approval
+from billing.invoicing.issuing import grace_until
 from billing.invoicing.sellers import seller
 from billing.models import (
     Invoice,

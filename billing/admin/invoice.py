@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from billing.invoicing.issuing import needs_approval
+from billing.invoicing.approvals import needs_approval
 from billing.invoicing.sellers import seller
 from billing.invoicing.standing import Status, status_of
 from billing.models import CreditEntry, CreditGrant, Invoice, InvoiceLine, Payment

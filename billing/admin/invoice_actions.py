@@ -13,16 +13,10 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from billing.errors import OwnWorkNotApproved
-from billing.invoicing.issuing import (
-    approve,
-    content_digest,
-    editors_of,
-    ensure_issuable,
-    grace_until,
-    issue,
-    void,
-)
+from billing.invoicing.approvals import approve, content_digest, editors_of
+from billing.invoicing.issuing import ensure_issuable, grace_until, issue
 from billing.invoicing.number_series import next_number
+from billing.invoicing.voiding import void
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
 from metering.clock import database_now

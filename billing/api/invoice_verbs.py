@@ -5,8 +5,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from billing.invoicing.approvals import approve
 from billing.invoicing.draft_edits import begin_credit_note
-from billing.invoicing.issuing import approve, issue, void
+from billing.invoicing.issuing import issue
+from billing.invoicing.voiding import void
 from billing.models import Payment
 from billing.settling.payments import BY_HAND, record_payment, take_back_payment
 from metering.api.parsing import choice_of, members_of, text_of

@@ -2,7 +2,7 @@
 
 import re
 
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 
 from billing.models import Invoice, NumberSeries
 from metering.errors import Invalid
@@ -61,3 +61,26 @@ def _was_given(series: NumberSeries, prefix: str) -> bool:
     """Whether documents of the series have numbers that are the prefix and digits."""
     pattern = f"^{re.escape(prefix)}[0-9]+$"
     return Invoice.objects.filter(series=series, number__regex=pattern).exists()
+
+
+_NEXT_NUMBER = """
+    UPDATE billing_numberseries SET last_number = last_number + 1 WHERE kind = %s
+    RETURNING id, prefix, digits, last_number
+"""
+
+
+def take_number(kind: str) -> tuple[int, int, str]:
+    """The next number, taken: the series, the number in it and its text. The last thing that issuing does."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_NUMBER, [kind])
+        row = cursor.fetchone()
+        if row is None:
+            try:
+                with transaction.atomic():
+                    NumberSeries.objects.create(kind=kind, prefix=PREFIXES[NumberSeries.Kind(kind)])
+            except IntegrityError:
+                pass  # a rival made it
+            cursor.execute(_NEXT_NUMBER, [kind])
+            row = cursor.fetchone()
+    series_id, prefix, digits, number = row
+    return series_id, number, NumberSeries(prefix=prefix, digits=digits).text_of(number)

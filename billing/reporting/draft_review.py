@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from django.db import connection
 
-from billing.invoicing.issuing import approval_of
+from billing.invoicing.approvals import approval_of
 from billing.models import Invoice
 from metering.texts.numbers import EXACT
 

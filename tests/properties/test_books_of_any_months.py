@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.errors import InvoiceCorrectedSince
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice, InvoiceLine, PeriodCorrection
 from billing.rating import bill, price_from, rated
 from metering import catalogue

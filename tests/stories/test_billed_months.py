@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.draft_edits import add_discount
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import Invoice, PeriodCorrection, Plan, Price
 from billing.selling.accounts import change_account
 from billing.selling.plans import publish_plan

@@ -10,8 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.invoicing.approvals import approve
 from billing.invoicing.draft_edits import ManualLine, add_discount, add_line, begin_credit_note, begin_invoice
-from billing.invoicing.issuing import approve, issue, void
+from billing.invoicing.issuing import issue
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice, InvoiceLine, ParkedAccount, Price
 from billing.selling.accounts import change_account
 from billing.selling.plans import publish_plan

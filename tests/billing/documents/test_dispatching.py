@@ -14,7 +14,7 @@ from billing.documents.dispatching import (
     resend,
 )
 from billing.errors import DocumentIsDraft
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import Invoice, InvoiceDispatch
 from billing.selling.accounts import change_account
 from billing.settling.payments import record_payment

@@ -8,8 +8,8 @@ from billing.documents.document_view import document_view
 from billing.documents.document_words import days_words, file_name, money_words, rate_words
 from billing.documents.line_views import Block, LineView, Section
 from billing.documents.tier_views import TierView
-from billing.invoicing.issuing import void
 from billing.invoicing.sellers import change_seller
+from billing.invoicing.voiding import void
 from billing.models import Invoice
 from billing.selling.accounts import change_account
 from billing.selling.plans import publish_plan

@@ -9,7 +9,7 @@ from billing.documents.document_view import document_view
 from billing.documents.lettering import BOLD, MEDIUM, REGULAR, fonts, marked_up
 from billing.documents.line_views import Block, LineView, Section
 from billing.documents.pdf import pdf_from, pdf_of
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import Invoice
 from tests.billing.documents.documents import a_rich_draft, a_simple_invoice, texts_of
 from tests.factories import at

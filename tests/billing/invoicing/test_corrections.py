@@ -5,7 +5,7 @@ import pytest
 from billing.errors import CorrectionDecided, CorrectionOutdated, DraftOutdated
 from billing.invoicing.corrections import approve_correction, write_off_correction
 from billing.invoicing.due import issued_lines_of, live_lines
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import BilledPeriod, BillingAccount, Invoice, PeriodCorrection
 from metering.errors import Invalid
 from metering.models import UsageEvent

@@ -3,9 +3,10 @@ from decimal import Decimal
 
 import pytest
 
+from billing.invoicing.approvals import approve
 from billing.invoicing.draft_edits import ManualLine, add_discount, add_line, begin_invoice, set_notes
 from billing.invoicing.drafting import discard_draft
-from billing.invoicing.issuing import approve, issue
+from billing.invoicing.issuing import issue
 from billing.models import Invoice
 from metering.errors import Invalid, NotFound
 from tests.billing.factories import an_account

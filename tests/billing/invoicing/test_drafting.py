@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.drafting import discard_draft
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import Invoice, PeriodCorrection
 from billing.selling.subscriptions import cancel
 from billing.settling.credits import grant_credit

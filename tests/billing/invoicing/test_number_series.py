@@ -3,8 +3,9 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_invoice
-from billing.invoicing.issuing import issue, void
+from billing.invoicing.issuing import issue
 from billing.invoicing.number_series import change_series, ensure_series, next_number
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice, NumberSeries
 from metering.errors import Invalid
 from tests.billing.billed import a_seller

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_credit_note, begin_invoice
-from billing.invoicing.issuing import issue, void
+from billing.invoicing.issuing import issue
 from billing.invoicing.standing import Status, status_of, with_status
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice
 from billing.settling.credits import grant_credit
 from billing.settling.payments import record_payment, take_back_payment

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing.errors import OwnWorkNotApproved, TooMuch
+from billing.invoicing.approvals import approve
 from billing.invoicing.draft_edits import (
     ManualLine,
     add_discount,
@@ -12,7 +13,8 @@ from billing.invoicing.draft_edits import (
     begin_credit_note,
     begin_invoice,
 )
-from billing.invoicing.issuing import approve, issue, void
+from billing.invoicing.issuing import issue
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice
 from billing.settling.credits import credit_available, withdraw_credit
 from billing.settling.payments import Recorded, record_payment, take_back_payment

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing.errors import InvoiceCorrectedSince
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import BilledPeriod, Invoice, PeriodCorrection
 from billing.selling.subscriptions import cancel
 from metering.models import MetricDefinition, Project

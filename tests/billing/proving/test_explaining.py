@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_invoice
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, InvoiceLine
 from billing.money import exact_text
 from billing.proving.explaining import Explanation, explained

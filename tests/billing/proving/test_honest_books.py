@@ -12,7 +12,8 @@ from billing.invoicing.draft_edits import (
     begin_credit_note,
     begin_invoice,
 )
-from billing.invoicing.issuing import issue, void
+from billing.invoicing.issuing import issue
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice, PeriodCorrection, Price
 from billing.selling.accounts import change_account
 from billing.selling.plans import publish_plan

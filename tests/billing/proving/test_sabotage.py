@@ -9,7 +9,8 @@ from django.db import transaction
 
 from billing.guards import DOCUMENT_GUARDS
 from billing.invoicing.draft_edits import ManualLine, add_discount, begin_credit_note
-from billing.invoicing.issuing import issue, void
+from billing.invoicing.issuing import issue
+from billing.invoicing.voiding import void
 from billing.models import BilledPeriod, Invoice, InvoiceLine, Price
 from billing.proving import billing_checks
 from billing.proving.unbilled_proofs import closed_months

@@ -6,8 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from billing.invoicing.approvals import approve
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_invoice
-from billing.invoicing.issuing import approve, void
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount
 from billing.reporting.draft_review import Difference, QuantityChange, review_queue
 from billing.selling.accounts import FIELDS, change_account

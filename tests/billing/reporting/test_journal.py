@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import BilledPeriod, PeriodCorrection, Subscription
 from billing.reporting.journal import JOURNAL
 from billing.selling.subscriptions import cancel

@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_invoice
-from billing.invoicing.issuing import issue, void
+from billing.invoicing.issuing import issue
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice
 from billing.reporting.receivables import Amount, corrections_waiting, credit_balances, drafts, owed
 from billing.settling.credits import grant_credit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.reporting.credit_notes import CREDIT_NOTES
 from billing.reporting.invoice_lines_export import INVOICE_LINES
 from billing.reporting.invoice_register import INVOICE_REGISTER

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.draft_edits import ManualLine, add_discount, add_line
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.models import BillingAccount
 from billing.reporting.revenue import MetricRevenue, Month, months_until, revenue_by_metric, revenue_by_month
 from metering.models import Project

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.invoicing.issuing import void
+from billing.invoicing.voiding import void
 from billing.reporting.usage_statement import USAGE_STATEMENT
 from metering.attributing.scope_tree import attribute
 from metering.errors import Invalid
