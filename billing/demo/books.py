@@ -21,11 +21,12 @@ from billing.selling.subscriptions import subscribe
 from billing.settling.credits import grant_credit
 from billing.settling.payments import record_payment
 from metering.demo.tree import TENANT
+from metering.measuring.windows import first_instant, zone_named
 from metering.models import MetricDefinition, Project
 
 BY = "demo"
-NOVEMBER = dt.datetime(2023, 11, 1, tzinfo=dt.UTC)  # the month of the Azure input file
-DECEMBER = dt.datetime(2023, 12, 1, tzinfo=dt.UTC)
+NOVEMBER = dt.date(2023, 11, 1)  # the month of the Azure input file
+DECEMBER = dt.date(2023, 12, 1)
 SELLER = {
     "legal_name": "Example Platform Ltd",
     "address_lines": ["1 Sample Quay", "Dublin D02 XY00"],
@@ -241,21 +242,27 @@ def _plan(key: str, tenant: Project) -> Plan:
 
 
 def _ensure_subscribed(
-    customer: Customer, plan: Plan, *, since: dt.datetime, until: dt.datetime | None = None
+    customer: Customer, plan: Plan, *, since: dt.date, until: dt.date | None = None
 ) -> None:
+    """From one local midnight of the customer to another."""
     project = Project.objects.get(key=customer.project)
     account = BillingAccount.objects.filter(project=project).first()
     if account is None:
         fields = {"currency": PLANS[customer.plan]["currency"], "timezone": "UTC", **customer.fields}
         account = open_account(project, fields)
     if not Subscription.objects.filter(account=account).exists():
-        subscribe(account, plan=plan, effective_from=since, effective_until=until)
+        zone = zone_named(account.timezone)
+        subscribe(
+            account,
+            plan=plan,
+            effective_from=first_instant(since, zone),
+            effective_until=None if until is None else first_instant(until, zone),
+        )
 
 
-def _month_before(now: dt.datetime) -> dt.datetime:
+def _month_before(now: dt.datetime) -> dt.date:
     """The first of the month before the one of `now`."""
-    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (first - dt.timedelta(days=1)).replace(day=1)
+    return (now.date().replace(day=1) - dt.timedelta(days=1)).replace(day=1)
 
 
 def _issue_and_settle(now: dt.datetime) -> None:

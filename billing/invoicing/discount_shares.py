@@ -6,6 +6,7 @@ about a correction of thousands.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,7 +15,29 @@ from django.db.models import Sum
 from billing.models import InvoiceDiscount, InvoiceLine
 
 
-def discount_shares_of(lines: Mapping[int, Sequence[InvoiceLine]]) -> dict[int, Fraction]:
+@dataclass(frozen=True, slots=True)
+class DiscountShare:
+    """What a document's discounts took of each unit that it charged: by percentages, and by fixed amounts."""
+
+    by_percent: Fraction = Fraction(0)
+    by_amount: Fraction = Fraction(0)
+
+    def of(self, *, worth: Decimal, billed: Decimal) -> Fraction:
+        """Of each unit of a period that was billed at `billed` and is worth `worth` now.
+
+        A percentage goes along; of a fixed amount the period keeps what it had, and no more for being worth
+        more. Never more than the whole.
+        """
+        fixed = self.by_amount
+        if worth > 0 and billed > 0:
+            fixed = fixed * Fraction(billed) / Fraction(worth)
+        return min(self.by_percent + fixed, Fraction(1))
+
+
+NO_DISCOUNT = DiscountShare()
+
+
+def discount_shares_of(lines: Mapping[int, Sequence[InvoiceLine]]) -> dict[int, DiscountShare]:
     """By billed period, where there are discounts; `lines` are its issued lines as they were written."""
     invoice_ids = {
         period_id: origin.invoice_id
@@ -44,14 +67,16 @@ def _origin_of(lines: Sequence[InvoiceLine]) -> InvoiceLine | None:
     return next((line for line in reversed(lines) if not line.is_adjustment), None)
 
 
-def _share(whole: Decimal, discounts: Iterable[InvoiceDiscount]) -> Fraction:
+def _share(whole: Decimal, discounts: Iterable[InvoiceDiscount]) -> DiscountShare:
     """What discounts, one after the other, take of each unit of a document."""
     if whole <= 0:
-        return Fraction(0)
-    left = Fraction(whole)
+        return NO_DISCOUNT
+    left, by_amount = Fraction(whole), Fraction(0)
     for discount in discounts:
         if discount.percent is not None:
             left *= 1 - Fraction(discount.percent) / 100
         else:
-            left = max(left - Fraction(discount.fixed_amount or 0), Fraction(0))
-    return 1 - left / Fraction(whole)
+            taken = min(Fraction(discount.fixed_amount or 0), left)
+            left, by_amount = left - taken, by_amount + taken
+    share = by_amount / Fraction(whole)
+    return DiscountShare(1 - left / Fraction(whole) - share, share)

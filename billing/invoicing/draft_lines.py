@@ -15,6 +15,7 @@ from billing.money import rounded
 from metering.texts.numbers import EXACT
 
 from .charges import fee_change_lines, fee_lines, fee_of, mirrored, usage_lines
+from .discount_shares import NO_DISCOUNT
 from .due import Due, DuePrice, live_lines
 from .measured_usage import Measured, UsageAsk
 from .totals import total
@@ -166,7 +167,8 @@ def _as_billed(
         for line in lines:
             line.taxes = rates
         return
-    share = due.discount_shares.get(billed.pk, Fraction(0))
+    given = due.discount_shares.get(billed.pk, NO_DISCOUNT)
+    share = given.of(worth=total(line.amount for line in lines), billed=total(line.amount for line in live))
     rates = [{**tax, "amount": "0"} for tax in live[0].taxes]
     for line in lines:
         line.is_adjustment = True

@@ -9,7 +9,6 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
 from django.db.models import Prefetch
@@ -27,7 +26,7 @@ from billing.periods import BillingPeriod, period_holding, periods_of
 from billing.selling.billing_cycles import cycles_of, term_of
 
 from .charges import PricedPeriod, ask_of
-from .discount_shares import discount_shares_of
+from .discount_shares import DiscountShare, discount_shares_of
 from .measured_usage import UsageAsk
 
 FAR_AHEAD = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
@@ -65,7 +64,7 @@ class Due:
     subscriptions: Sequence[Subscription] = ()
     lines: Mapping[int, Sequence[InvoiceLine]] = field(default_factory=dict)  # issued, by billed period
     found_before: Mapping[int, Sequence[PeriodCorrection]] = field(default_factory=dict)  # likewise
-    discount_shares: Mapping[int, Fraction] = field(default_factory=dict)  # likewise
+    discount_shares: Mapping[int, DiscountShare] = field(default_factory=dict)  # likewise
 
     @property
     def asks(self) -> list[UsageAsk]:

@@ -36,7 +36,9 @@ def account(subscription: Subscription) -> BillingAccount:
     [
         ("0.01", [{"percent": Decimal(50)}], "-0.01", "500.00"),  # half a cent was taken as a whole one
         ("0.04", [{"percent": Decimal(10)}], "0", "899.96"),  # 0.004 was taken as nothing; -0.04 + 900.00
-        ("10", [{"percent": Decimal(10)}, {"fixed_amount": Decimal("4.5")}], "-5.50", "450.00"),
+        # 4.50 was taken of the document, and no more for the month being worth more: 10 % off 1000.00
+        ("10", [{"percent": Decimal(10)}, {"fixed_amount": Decimal("4.5")}], "-5.50", "900.00"),
+        ("1", [{"fixed_amount": Decimal("5")}], "-1.00", "1000.00"),
     ],
 )
 def test_correction_takes_the_share_of_the_discount_not_of_its_rounded_cents(
