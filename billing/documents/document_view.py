@@ -4,7 +4,7 @@ Issued ones are shown from their own copies, whatever became of seller and accou
 they stand now. Reads; writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from billing.invoicing.sellers import seller as current_seller
 from billing.invoicing.totals import total
 from billing.models import BillingAccount, Invoice, InvoiceDiscount, Payment, Seller
+from billing.money import rounded
 from metering.measuring.windows import zone_named
 from metering.texts.numbers import EXACT
 
@@ -51,12 +52,14 @@ class Discount:
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """One rate over the document."""
+    """One rate over the document. `is_by_line`: rounded on each line it comes to something else than of the
+    whole, which readers with a calculator should be told."""
 
     name: str
     percent: str
     base: str
     amount: str
+    is_by_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def document_view(invoice: Invoice) -> DocumentView:
                 percent=words.percent_words(Fraction(tax["percent"])),
                 base=words.money_words(Decimal(tax["base"]), currency),
                 amount=words.money_words(Decimal(tax["amount"]), currency),
+                is_by_line=_of_whole(tax, currency) != Decimal(tax["amount"]),
             )
             for tax in invoice.taxes
         ],
@@ -143,6 +147,10 @@ def document_view(invoice: Invoice) -> DocumentView:
         notes=invoice.notes,
         footer=str(seller["footer"]),
     )
+
+
+def _of_whole(tax: Mapping[str, Any], currency: str) -> Decimal:
+    return rounded(Fraction(tax["base"]) * Fraction(tax["percent"]) / 100, currency)
 
 
 def _seller(invoice: Invoice) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
-from reportlab.platypus import CondPageBreak, KeepTogether, LongTable, Paragraph, Table, TableStyle
+from reportlab.platypus import KeepTogether, LongTable, Paragraph, Table, TableStyle
 
 from . import paper
 from .document_view import DocumentView
@@ -15,7 +15,6 @@ from .tier_views import TierView
 # Description, quantity, its unit, unit price, amount.
 _SHARES = (0.43, 0.16, 0.1, 0.13, 0.18)
 _WIDTHS = [share * paper.WIDTH for share in _SHARES]
-_ROOM_TO_BEGIN = 45 * paper.MM  # below this a table's first lines go on the next page
 
 
 class _Rows:
@@ -145,7 +144,10 @@ def totals_table(view: DocumentView) -> list[Any]:
         rows.append((name, discount.amount))
     for tax in view.taxes:
         told = {"name": tax.name, "percent": tax.percent, "base": tax.base}
-        rows.append((_("%(name)s %(percent)s of %(base)s") % told, tax.amount))
+        text = _("%(name)s %(percent)s of %(base)s, rounded on each line")
+        if not tax.is_by_line:
+            text = _("%(name)s %(percent)s of %(base)s")
+        rows.append((text % told, tax.amount))
     strong = [(_("Total"), view.total)]
     after: list[tuple[str, str]] = []
     if view.credit_drawn:
@@ -157,7 +159,6 @@ def totals_table(view: DocumentView) -> list[Any]:
             strong = [(_("Total"), view.total), *strong]
     return [
         paper.space(4),
-        CondPageBreak(_ROOM_TO_BEGIN),
         KeepTogether([_totals(view.currency, rows, strong, after, last)]),
     ]
 

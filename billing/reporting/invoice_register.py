@@ -5,12 +5,18 @@ from collections.abc import Generator, Iterator
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from billing.invoicing.standing import status_of
+from billing.models import Payment
+from billing.models.amount import AmountField
 from metering.answering.answers import one_snapshot
 from metering.clock import database_now
 from metering.exporting.export_kinds import Asked, Column, ExportKind
 from metering.texts.csv_blocks import Block, Value, csv_blocks
+from metering.texts.numbers import EXACT
 
 from .asked_documents import (
     ACCOUNT,
@@ -43,9 +49,10 @@ COLUMNS = (
     Column("total", _("subtotal + discount + tax.")),
     Column("credit_drawn", _("What prepaid credit paid when it was issued.")),
     Column("amount_due", _("total - credit_drawn.")),
-    Column("paid", _("Payments and credit notes settled against it since, less what was taken back.")),
-    Column("open", _("amount_due - paid, of invoices that aren't void; else 0.")),
-    Column("status", _("open, overdue, partly_paid, paid or void; issued for credit notes.")),
+    Column("paid", _("Payments received for it, less what was taken back.")),
+    Column("credited", _("What credit notes settled of it.")),
+    Column("open", _("amount_due - paid - credited, of invoices that aren't void; else 0.")),
+    Column("status", _("issued, overdue, partly_paid, paid (nothing is owed) or void.")),
     Column("period_start", _("First instant billed, UTC; empty for documents made by hand.")),
     Column("period_end", _("The instant before which it bills, UTC.")),
 )
@@ -59,7 +66,12 @@ def register_blocks(asked: Asked) -> Generator[Block, None, None]:
 
 
 def _rows(asked: Asked, today: dt.date) -> Iterator[tuple[Value, ...]]:
+    by_notes = Payment.objects.filter(invoice=OuterRef("pk"), method=Payment.Method.CREDIT_NOTE).order_by()
+    credited = by_notes.values("invoice").annotate(total=Sum("amount")).values("total")
     documents = asked_documents(asked).select_related("credits").with_open_amount()  # type: ignore[attr-defined]
+    documents = documents.annotate(
+        credited_amount=Coalesce(Subquery(credited), Decimal(0), output_field=AmountField())
+    )
     for document in documents.iterator(chunk_size=500):
         yield _row(document, today)
 
@@ -88,25 +100,13 @@ def _row(document: Any, today: dt.date) -> tuple[Value, ...]:
         money(document.total, currency),
         money(document.credit_drawn, currency),
         money(document.amount_due, currency),
-        money(document.paid_amount, currency),
+        money(EXACT.subtract(document.paid_amount, document.credited_amount), currency),
+        money(document.credited_amount, currency),
         money(document.open_amount if is_owed else Decimal(0), currency),
-        status_of(document, today=today),
+        status_of(document, on=today).value,
         document.period_start,
         document.period_end,
     )
-
-
-def status_of(document: Any, *, today: dt.date) -> str:
-    """Of a document `with_open_amount`, on a day."""
-    if document.is_credit_note:
-        return "issued"
-    if document.is_void:
-        return "void"
-    if document.open_amount <= 0:
-        return "paid"
-    if document.due_on < today:
-        return "overdue"
-    return "partly_paid" if document.paid_amount else "open"
 
 
 INVOICE_REGISTER = ExportKind(

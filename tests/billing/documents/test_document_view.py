@@ -20,8 +20,8 @@ from tests.billing.documents.documents import (
     a_rich_draft,
     a_simple_invoice,
 )
-from tests.billing.factories import a_draft, a_fee, a_plan, a_subscription, a_usage_price
-from tests.factories import a_metric, at
+from tests.billing.factories import a_draft, a_fee, a_plan, a_subscription, a_usage_price, an_account
+from tests.factories import a_metric, a_project, at
 
 pytestmark = pytest.mark.django_db
 
@@ -334,3 +334,16 @@ def test_line_says_how_its_price_makes_the_amount(price, quantities, expected):
     [line] = section.blocks[0].lines
     tiers = [(tier.name, tier.quantity, tier.rate, tier.amount) for tier in line.tiers]
     assert (line.quantity, line.rate, line.amount, tiers) == expected
+
+
+def test_tax_that_differs_from_that_of_the_whole_says_why():
+    account = an_account(a_project("acme"), tax_rates=[{"name": "VAT", "percent": "23"}])
+    a_seller()
+    prices = [a_fee("1.02", name=name, charged="arrears") for name in ("One", "Two", "Three")]
+    a_subscription(account, a_plan(*prices))
+    billed("2026-04-01T00:00:00Z")
+
+    [tax] = document_view(draft_of(account)).taxes
+
+    # 0.2346 on each line is 0.23; of 3.06 it would be 0.70
+    assert (tax.base, tax.amount, tax.is_by_line) == ("3.06", "0.69", True)

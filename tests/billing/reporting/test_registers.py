@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 VAT = [{"name": "VAT", "percent": "19"}]
 REGISTER_HEADER = (
     "number,kind,issued_on,due_on,credits,account,project,customer,country,tax_id,currency,subtotal,discount,"
-    "tax,taxes,total,credit_drawn,amount_due,paid,open,status,period_start,period_end\n"
+    "tax,taxes,total,credit_drawn,amount_due,paid,credited,open,status,period_start,period_end\n"
 )
 LINES_HEADER = (
     "number,document_kind,issued_on,account,customer,line,kind,is_correction,reverses,name,plan,metric,"
@@ -49,7 +49,7 @@ def test_register_says_what_is_open():
 
     assert text == REGISTER_HEADER + (
         f"INV-000001,invoice,2026-04-01,2026-05-01,,{account.pk},acme,Acme Ltd,DE,DE1,EUR,72.35,0.00,13.75,"
-        "VAT 19% of 72.35 = 13.75,86.10,0.00,86.10,50.10,36.00,"
+        "VAT 19% of 72.35 = 13.75,86.10,0.00,86.10,50.10,0.00,36.00,"
         f"{rows_of(INVOICE_REGISTER)[0]['status']},2026-03-01T00:00:00Z,2026-05-01T00:00:00Z\n"
     )
 
@@ -61,9 +61,10 @@ def test_void_invoice_and_its_credit_note():
     rows = rows_of(INVOICE_REGISTER)
     [note] = rows_of(CREDIT_NOTES)
 
-    assert [(row["number"], row["credits"], row["total"], row["open"], row["status"]) for row in rows] == [
-        ("INV-000001", "", "86.10", "0.00", "void"),
-        ("CN-000001", "INV-000001", "-86.10", "0.00", "issued"),
+    columns = ("number", "credits", "total", "paid", "credited", "open", "status")
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        ("INV-000001", "", "86.10", "0.00", "86.10", "0.00", "void"),
+        ("CN-000001", "INV-000001", "-86.10", "0.00", "0.00", "0.00", "issued"),
     ]
     assert note == rows[1]
 
