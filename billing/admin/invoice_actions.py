@@ -16,7 +16,7 @@ from billing.errors import OwnWorkNotApproved
 from billing.invoicing.approvals import approve, content_digest, editors_of
 from billing.invoicing.issuing import ensure_issuable, grace_until, issue
 from billing.invoicing.number_series import next_number
-from billing.invoicing.voiding import void
+from billing.invoicing.voiding import ensure_voidable, void
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
 from metering.clock import database_now
@@ -190,6 +190,7 @@ class InvoiceActions(DocumentPages):
             button=_("Void the invoice"),
             sentences=_void_words(invoice),
             facts=[*_totals(invoice), (_("Mailed to"), _recipients(invoice))],
+            obstacle=_obstacle_to_void(invoice),
             form=form,
             verb=lambda: void(
                 invoice,
@@ -205,6 +206,14 @@ def obstacle_to(invoice: Invoice, *, now: dt.datetime, issued_by: str) -> str:
     """What `issue` would refuse even where it is early; empty where it wouldn't."""
     try:
         ensure_issuable(invoice, invoice.account, now=now, issued_by=issued_by, is_early=True)
+    except MeterbookError as refusal:
+        return str(refusal)
+    return ""
+
+
+def _obstacle_to_void(invoice: Invoice) -> str:
+    try:
+        ensure_voidable(invoice)
     except MeterbookError as refusal:
         return str(refusal)
     return ""

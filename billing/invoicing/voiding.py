@@ -48,9 +48,8 @@ def void(invoice: Invoice, *, now: dt.datetime, reason: str, voided_by: str) -> 
     with transaction.atomic():
         account = held_account(invoice.account_id, is_changing=True)
         stored = Invoice.objects.with_open_amount().get(pk=invoice.pk)
-        _ensure_voidable(stored)
+        ensure_voidable(stored)
         clear_draft_of(account)
-        _ensure_uncorrected(stored)
         note = Invoice.objects.create(
             account=account,
             kind=Invoice.Kind.CREDIT_NOTE,
@@ -79,7 +78,8 @@ def void(invoice: Invoice, *, now: dt.datetime, reason: str, voided_by: str) -> 
     return issued
 
 
-def _ensure_voidable(invoice: Any) -> None:
+def ensure_voidable(invoice: Any) -> None:
+    """That `void` would take it back as it stands. Raises what that does."""
     if invoice.is_draft:
         raise DocumentIsDraft
     if invoice.is_credit_note:
@@ -87,14 +87,15 @@ def _ensure_voidable(invoice: Any) -> None:
     paid = total(invoice.payments.exclude(method=Payment.Method.CREDIT_NOTE).values_list("amount", flat=True))
     if paid:
         raise InvoiceIsPaid(invoice.number)
+    _ensure_uncorrected(invoice)
 
 
 def _ensure_uncorrected(invoice: Invoice) -> None:
-    """No other document stands on its lines, or credits it."""
+    """No other issued document stands on its lines, or credits it."""
     note = invoice.credit_notes.issued().first()
     if note is not None:
         raise InvoiceCorrectedSince(str(invoice.number), later=str(note.number))
-    lines = InvoiceLine.objects.select_related("invoice")
+    lines = InvoiceLine.objects.select_related("invoice").filter(invoice__issued_at__isnull=False)
     later = lines.filter(reverses__invoice=invoice).first()
     if later is None:
         # Days of a fee that were given back or added reverse no line: they stand on what was billed before.
