@@ -107,7 +107,7 @@ def _rated_lines(
     rating = _rating(parsed, own, usage, position)
     whole = bill(parsed, rating, currency=currency)
     common = {
-        "rated_quantity": _shown_quantity(usage.quantity),
+        "rated_quantity": usage.quantity,
         "rated_amount": whole.usage_amount,
         "detail": detail_of(rating.parts),
     }
@@ -144,27 +144,24 @@ def _rated_quantity(value: Decimal | None) -> Decimal:
     return ZERO if value is None else value
 
 
-def _shown_quantity(value: Decimal | None) -> Decimal | None:
-    return None if value is None else value
-
-
 def _split(
     ask: UsageAsk, usage: Measured, amount: Decimal, currency: str
 ) -> Iterator[tuple[dict[str, str | None], Measured, Decimal]]:
     """The groups of a rated whole with their parts of its amount. One without a name where nothing tells
     how to split."""
-    groups = {group: part for group, part in usage.groups.items() if part.event_count or part.quantity}
-    weights = {
-        tuple((text is None, text or "") for text in group): max(_rated_quantity(part.quantity), ZERO)
-        for group, part in groups.items()
+    groups = {
+        tuple((text is None, text or "") for text in group): (group, part)
+        for group, part in usage.groups.items()
+        if part.event_count or part.quantity
     }
+    weights = {key: max(_rated_quantity(part.quantity), ZERO) for key, (_group, part) in groups.items()}
     if not ask.group_by or not groups or (amount and not any(weights.values())):
         yield {}, usage, amount
         return
     amounts = split(amount, weights, currency)
-    for group in sorted(groups, key=lambda group: tuple((text is None, text or "") for text in group)):
-        key = tuple((text is None, text or "") for text in group)
-        yield dict(zip(ask.group_by, group, strict=True)), groups[group], amounts[key]
+    for key in sorted(groups):
+        group, part = groups[key]
+        yield dict(zip(ask.group_by, group, strict=True)), part, amounts[key]
 
 
 def _usage_line(priced: PricedPeriod, kind: str, amount: Decimal, **fields: Any) -> InvoiceLine:

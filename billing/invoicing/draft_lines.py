@@ -21,6 +21,7 @@ from .measured_usage import Measured, UsageAsk
 from .totals import total
 
 State = PeriodCorrection.State
+OPEN_STATES = (State.WAITING, State.APPROVED, State.DRAFTED)
 FEES = (InvoiceLine.Kind.FEE, InvoiceLine.Kind.FEE_CREDIT)
 
 
@@ -143,9 +144,6 @@ def _correct_usage(
         for line in on_draft:
             line.billed_period = billed
     lines.found.append(Found(billed, state, booked, worth, difference, until, on_draft, known))
-
-
-OPEN_STATES = (State.WAITING, State.APPROVED, State.DRAFTED)
 
 
 def _decision(account: BillingAccount, difference: Decimal, known: PeriodCorrection | None) -> str:

@@ -193,7 +193,7 @@ def _total(
     names = dict(Project.objects.filter(key__in=keys).values_list("key", "name")) if keys else {}
     every = [*lines, *by_hand]
     for place, line in enumerate(every, start=1):
-        line.invoice, line.position = invoice, place
+        line.position = place
         if line.project_key and not line.project_name:
             line.project_name = names.get(line.project_key, "")[:200]
     retotal(invoice, every, discounts, credit=credit_available(account, at=as_of))
@@ -205,7 +205,7 @@ def _total(
     invoice.computed_at = database_now()
     store_totals(invoice, by_hand, discounts)
     for line in every:
-        line.invoice = invoice  # which has its id only now
+        line.invoice = invoice
 
 
 def _settle(
@@ -247,6 +247,7 @@ def _claim(
     """Rows for periods that are billed for the first time, or again. The constraint decides races."""
     fresh: list[BilledPeriod] = []
     known: list[BilledPeriod] = []
+    rows: list[tuple[BilledPeriod, list[InvoiceLine]]] = []
     for due, lines in found.claims:
         priced = due.priced
         row = due.billed
@@ -262,16 +263,15 @@ def _claim(
             known.append(row)
         row.period_end, row.learned_at_position = priced.period.end, learned
         row.invoice, row.position = (invoice, None) if lines else (None, position)
-        for line in lines:
-            line.billed_period = row
+        rows.append((row, lines))
     BilledPeriod.objects.bulk_create(fresh, batch_size=BATCH)
     if known:
         BilledPeriod.objects.bulk_update(
             known, ["period_end", "invoice", "position", "learned_at_position"], batch_size=BATCH
         )
-    for _due, lines in found.claims:
+    for row, lines in rows:
         for line in lines:
-            line.billed_period = line.billed_period  # which has its id only now
+            line.billed_period = row
 
 
 def _store(one: Found, invoice: Invoice | None, *, position: int, learned: int | None) -> None:
