@@ -140,6 +140,13 @@ EXPORT_KINDS = [
     "metering.exporting.usage_kinds.USAGE_ROLLUPS",
 ]
 
+# Cards that apps add to pages of the admin, in this order: callables of metering/admin/panels.py, by page.
+ADMIN_PANELS: dict[str, list[str]] = {
+    "home": [],
+    "project": [],
+    "metric": [],
+}
+
 # --- Exports --------------------------------------------------------------------------------------------
 # How long a file stays that was made in the background.
 EXPORT_KEPT_DAYS = env.int("EXPORT_KEPT_DAYS", default=7)
