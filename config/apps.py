@@ -10,5 +10,7 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         from metering.grants import grant_after_migrate  # noqa: PLC0415 (after the app registry is ready)
 
+        from . import checks  # noqa: F401, PLC0415 (registers them)
+
         # post_migrate reaches apps in the order of INSTALLED_APPS: billing is the last that makes tables.
         post_migrate.connect(grant_after_migrate, sender=apps.get_app_config("billing"))

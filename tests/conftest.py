@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 
+from config.message_catalogues import compiled, languages
 from metering import catalogue
 from metering.guards import truncate_guards
 from quotas.bus import Listener
@@ -52,6 +53,12 @@ def _flush_passes_the_guard() -> Iterator[None]:
     patch.setattr(TransactionTestCase, "_fixture_teardown", _flush_with_the_truncate_guards_lifted)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _translations_are_compiled() -> None:
+    for language in languages():
+        compiled(language)
 
 
 @pytest.fixture(autouse=True)

@@ -313,6 +313,7 @@ class Command(BaseCommand):
     def prepare(self, var: Path, environment: dict[str, str]) -> None:
         """Tables, demo data, simulated traffic. Each is a command of its own and safe to repeat."""
         log = var / "log" / "prepare.log"
+        self.manage("Compiling the translations", ["translations", "compile"], environment, log=log)
         self.manage("Creating and updating the tables", ["migrate", "--verbosity", "0"], environment, log=log)
         self.manage(
             "Loading the demo data", ["load_demo", "--facts", str(var / "quickstart.json")], environment
