@@ -147,6 +147,12 @@ ADMIN_PANELS: dict[str, list[str]] = {
     "metric": [],
 }
 
+# --- Monitoring -----------------------------------------------------------------------------------------
+# Who may read /metrics: whoever sends this as a bearer token. Empty: only this machine itself.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# What stands there: callables that yield readings (metering/telemetry.py).
+TELEMETRY = ["metering.telemetry.readings", "quotas.telemetry.readings", "billing.telemetry.readings"]
+
 # --- Exports --------------------------------------------------------------------------------------------
 # How long a file stays that was made in the background.
 EXPORT_KEPT_DAYS = env.int("EXPORT_KEPT_DAYS", default=7)

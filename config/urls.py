@@ -1,11 +1,11 @@
-"""All routes: the admin, the API and its documentation, health."""
+"""All routes: the admin, the API and its documentation, health and metrics."""
 
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from . import health
+from . import health, telemetry
 
 handler400 = "config.problems.bad_request"
 handler404 = "config.problems.not_found"
@@ -22,4 +22,5 @@ urlpatterns = [
     path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", telemetry.metrics, name="metrics"),
 ]
