@@ -25,11 +25,11 @@ class House:
 
 
 @contextlib.contextmanager
-def a_database() -> Iterator[str]:
-    """A migrated database with Django set up on it; yields its URL."""
+def a_database(kept_in: Path | None = None) -> Iterator[str]:
+    """A migrated database with Django set up on it; yields its URL. The next run finds what is `kept_in`."""
     with tempfile.TemporaryDirectory(prefix="meterbook-benchmark-") as directory:
-        var = Path(directory) / "var"
-        var.mkdir()
+        var = (kept_in or Path(directory)) / "var"
+        var.mkdir(parents=True, exist_ok=True)
         server = postgres.start(var, tied=True)
         try:
             os.environ |= {
@@ -49,7 +49,8 @@ def a_database() -> Iterator[str]:
             from django.db import connections
 
             connections.close_all()
-            postgres.destroy(var)
+            if kept_in is None:
+                postgres.destroy(var)
 
 
 def furnish() -> str:
