@@ -36,6 +36,7 @@ def build(size: Size) -> None:
     """Everything, in a migrated and empty database. Takes some minutes at full size."""
     call_command("load_demo", verbosity=0)
     call_command("simulate_usage", verbosity=0)
+    call_command("load_demo_limits", verbosity=0)
     call_command("load_demo_bills", verbosity=0)
     with transaction.atomic(), _without_guards():
         _projects(size)

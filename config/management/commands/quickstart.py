@@ -319,6 +319,7 @@ class Command(BaseCommand):
             "Loading the demo data", ["load_demo", "--facts", str(var / "quickstart.json")], environment
         )
         self.manage("Simulating the last 30 days of two more projects", ["simulate_usage"], environment)
+        self.manage("Limiting what they may use", ["load_demo_limits"], environment)
         self.manage("Billing the customers of the demo", ["load_demo_bills"], environment)
         self.manage("Sealing the ledger", ["seal_ledger"], environment, log=log)
         (var / "quickstart.json").chmod(0o600)

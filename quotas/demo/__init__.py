@@ -1,0 +1,1 @@
+"""Limits for the customers of the demo."""
