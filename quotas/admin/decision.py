@@ -137,11 +137,8 @@ class QuotaDecisionAdmin(LargeTableAdmin):
     def user_key(self, decision: QuotaDecision) -> Any:
         if decision.user_project_key == decision.project_key:
             return decision.user_project_key
-        return cells.two_lines(
-            decision.user_project_key,
-            gettext("by the threshold of %s" if decision.threshold_id else "by the quota of %s")
-            % decision.project_key,
-        )
+        whose = gettext("by the threshold of %s") if decision.threshold_id else gettext("by the quota of %s")
+        return cells.two_lines(decision.user_project_key, whose % decision.project_key)
 
     @admin.display(description=_("asked for"))
     def asked_for(self, decision: QuotaDecision) -> SafeString:

@@ -99,7 +99,7 @@ def main() -> int:
             build(Size().scaled(options.fraction))
             User.objects.create_superuser("walker", password=None)
             print(f"Filled in {time.monotonic() - began:.0f} s.", file=sys.stderr)
-        client = Client(raise_request_exception=False)
+        client = Client(raise_request_exception=False, headers={"Host": "localhost"})
         client.force_login(User.objects.get(username="walker"))
         found = []
         for url in dict.fromkeys(addresses()):
