@@ -121,7 +121,7 @@ def _without_dates(text: bytes) -> bytes:
         b"\n".join(line for line in lines if not line.startswith((b'"', b"#")) or line.startswith(kept))
         + b"\n\n"
         + rest
-    )
+    ).lstrip(b"\n")
 
 
 def compiled(language: str) -> Path:
