@@ -1,7 +1,7 @@
 """The month so far in money, a card on Home: what was issued beside last month, and what waits in drafts."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,15 +11,23 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing.reporting.month_revenue import Days, Part, Revenue, days_so_far, month_revenue
+from billing.reporting.month_revenue import (
+    Days,
+    MonthRevenue,
+    Part,
+    Revenue,
+    days_so_far,
+    month_revenue,
+)
 from metering.admin.home_usage import Bars, Number, change_in_words
 from metering.admin.panels import Panel, panel_body
 
-from .billing_links import documents_url
+from .billing_links import documents_url, listed
 from .document_words import bare
 
 SHOWN = 8
 ZERO = Decimal(0)
+Rows = Mapping[str, str]  # the list behind each amount, by the name that Revenue has for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +54,20 @@ def revenue_panel(request: HttpRequest, subject: Any) -> Panel | None:
     found = month_revenue(days, count=SHOWN)
     if not found:
         return None
-    currencies = []
-    for each in found:
-        most = max((max(part.revenue.now, part.revenue.same) for part in each.accounts), default=ZERO)
-        currencies.append(
-            {
-                "currency": each.currency,
-                "whole": [_line(_("All documents"), each.whole, each.currency, days)],
-                "accounts": _with_rest(
-                    [_account_line(part, each.currency, days, most=most) for part in each.accounts],
-                    each.whole.less(each.accounts),
-                    each.account_count - len(each.accounts),
-                    each.currency,
-                ),
-                "metrics": _with_rest(
-                    [_metric_line(part, each.currency) for part in each.metrics],
-                    each.whole.less(each.metrics),
-                    each.metric_count - len(each.metrics),
-                    each.currency,
-                ),
-            }
-        )
+    pages = _Pages(request, days)
+    currencies = [
+        {
+            "currency": each.currency,
+            "whole": [_line(_("All documents"), each.whole, each.currency, pages.documents(each.currency))],
+            "accounts": _with_rest(
+                _by_account(each, pages), each.whole.less(each.accounts), each.account_count, each.currency
+            ),
+            "metrics": _with_rest(
+                _by_metric(each, pages), each.whole.less(each.metrics), each.metric_count, each.currency
+            ),
+        }
+        for each in found
+    ]
     context = {
         "currencies": currencies,
         "same_span": _("%(first)s to %(last)s")
@@ -82,60 +83,110 @@ def revenue_panel(request: HttpRequest, subject: Any) -> Panel | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """Where the rows behind each of the four amounts are listed, and pages that this person may open."""
+
+    request: HttpRequest
+    days: Days
+
+    def documents(self, currency: str, **filters: object) -> Rows:
+        narrowed = {"currency__exact": currency, **filters}
+        return {
+            "drafted": documents_url(standing="drafts", **narrowed),
+            **{
+                span: documents_url(issued_on__gte=first, issued_on__lt=end, **narrowed)
+                for span, (first, end) in self._spans.items()
+            },
+        }
+
+    def lines(self, currency: str, **filters: object) -> Rows:
+        narrowed = {"invoice__currency__exact": currency, **filters}
+        return {
+            "drafted": listed("invoiceline", invoice__number__isnull=True, **narrowed),
+            **{
+                span: listed(
+                    "invoiceline", invoice__issued_on__gte=first, invoice__issued_on__lt=end, **narrowed
+                )
+                for span, (first, end) in self._spans.items()
+            },
+        }
+
+    def page(self, model: str, row_id: int) -> str:
+        if not self.request.user.has_perm(model.replace(".", ".view_")):
+            return ""
+        return reverse(f"admin:{model.replace('.', '_')}_change", args=[row_id])
+
+    @property
+    def _spans(self) -> dict[str, tuple[dt.date, dt.date]]:
+        days = self.days
+        return {
+            "now": (days.first, days.end),
+            "same": (days.before, days.same_end),
+            "before": (days.before, days.first),
+        }
+
+
 def _line(
-    name: str,
-    revenue: Revenue,
-    currency: str,
-    days: Days | None,
-    *,
-    url: str = "",
-    bars: Bars | None = None,
-    **filters: object,
+    name: str, revenue: Revenue, currency: str, rows: Rows, *, url: str = "", bars: Bars | None = None
 ) -> Line:
-    """Without `days` its numbers lead nowhere: no list of documents holds what they are made of alone."""
+    """Amounts of 0 lead nowhere, and neither do those without `rows`."""
 
-    def issued(amount: Decimal, first: dt.date, end: dt.date) -> Number:
-        narrowed = {"issued_on__gte": first, "issued_on__lt": end, "currency__exact": currency, **filters}
-        return Number(bare(amount, currency), documents_url(**narrowed) if amount else "")
+    def number(span: str, amount: Decimal) -> Number:
+        return Number(bare(amount, currency), rows.get(span, "") if amount else "")
 
-    if days is None:
-        now, drafts, same, before = (
-            Number(bare(amount, currency))
-            for amount in (revenue.now, revenue.drafted, revenue.same, revenue.before)
-        )
-    else:
-        drafts_url = documents_url(standing="drafts", currency__exact=currency, **filters)
-        now = issued(revenue.now, days.first, days.end)
-        drafts = Number(bare(revenue.drafted, currency), drafts_url if revenue.drafted else "")
-        same = issued(revenue.same, days.before, days.same_end)
-        before = issued(revenue.before, days.before, days.first)
-    change = change_in_words(revenue.now, revenue.same)
-    return Line(name, now, drafts, same, before, change, url=url, bars=bars)
-
-
-def _account_line(part: Part, currency: str, days: Days, *, most: Decimal) -> Line:
-    def length(amount: Decimal) -> str:
-        return f"{100 * max(amount, ZERO) / most:.1f}" if most > 0 else "0"
-
-    return _line(
-        part.name,
-        part.revenue,
-        currency,
-        days,
-        url=reverse("admin:billing_billingaccount_change", args=[part.row_id]),
-        bars=Bars(length(part.revenue.now), length(part.revenue.same)),
-        account__id__exact=part.row_id,
+    return Line(
+        name=name,
+        now=number("now", revenue.now),
+        drafts=number("drafted", revenue.drafted),
+        same=number("same", revenue.same),
+        before=number("before", revenue.before),
+        change=change_in_words(revenue.now, revenue.same),
+        url=url,
+        bars=bars,
     )
 
 
-def _metric_line(part: Part, currency: str) -> Line:
-    if part.row_id is None:
-        return _line(_("Fees and what has no metric"), part.revenue, currency, None)
-    url = reverse("admin:metering_metricdefinition_change", args=[part.row_id])
-    return _line(part.name, part.revenue, currency, None, url=url)
+def _by_account(month: MonthRevenue, pages: _Pages) -> list[Line]:
+    most = _most(month.accounts)
+    return [
+        _line(
+            part.name,
+            part.revenue,
+            month.currency,
+            pages.documents(month.currency, account__id__exact=part.row_id),
+            url=pages.page("billing.billingaccount", part.row_id or 0),
+            bars=Bars.of(part.revenue.now, part.revenue.same, most=most),
+        )
+        for part in month.accounts
+    ]
+
+
+def _by_metric(month: MonthRevenue, pages: _Pages) -> list[Line]:
+    most = _most(month.metrics)
+    return [
+        _line(
+            part.name if part.row_id else _("Fees and what has no metric"),
+            part.revenue,
+            month.currency,
+            pages.lines(
+                month.currency,
+                **({"metric__id__exact": part.row_id} if part.row_id else {"metric__isnull": True}),
+            ),
+            url=pages.page("metering.metricdefinition", part.row_id) if part.row_id else "",
+            bars=Bars.of(part.revenue.now, part.revenue.same, most=most),
+        )
+        for part in month.metrics
+    ]
+
+
+def _most(parts: Sequence[Part]) -> Decimal:
+    return max((max(part.revenue.now, part.revenue.same) for part in parts), default=ZERO)
 
 
 def _with_rest(lines: list[Line], rest: Revenue, count: int, currency: str) -> Sequence[Line]:
-    if count <= 0:
+    """The lines, and one for those of the `count` that they leave out."""
+    left_out = count - len(lines)
+    if left_out <= 0:
         return lines
-    return [*lines, _line(ngettext("%s other", "%s others", count) % f"{count:,}", rest, currency, None)]
+    return [*lines, _line(ngettext("%s other", "%s others", left_out) % f"{left_out:,}", rest, currency, {})]

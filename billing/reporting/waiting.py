@@ -65,7 +65,7 @@ class Heap:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """`overdue` is as the list of documents tells it, by UTC days, and waits since the day after the due day."""
+    """`overdue` is what the list of documents tells by UTC days; it waits since the day after the due day."""
 
     drafts: Heap
     overdue: Heap

@@ -115,12 +115,14 @@ def drawn(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def legend(*, lines: bool = False) -> dict[str, Any]:
-    """What each dataset is called, with a sample of its pattern, or of its dashes."""
-    labels: dict[str, Any] = {"color": GREY, "boxWidth": 24, "boxHeight": 12}
-    if lines:
-        labels |= {"usePointStyle": True, "pointStyle": "line", "pointStyleWidth": 32}
-    return {"display": True, "position": "bottom", "align": "start", "labels": labels}
+def legend() -> dict[str, Any]:
+    """What each dataset is called, with a sample of its pattern."""
+    return {
+        "display": True,
+        "position": "bottom",
+        "align": "start",
+        "labels": {"color": GREY, "boxWidth": 24, "boxHeight": 12},
+    }
 
 
 def chart_options(*, is_small: bool = False, x_title: str = "", y_title: str = "") -> dict[str, Any]:

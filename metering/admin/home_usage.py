@@ -44,10 +44,17 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Two lengths in percent of the longest of a table: now, and the same span of last month."""
+    """Two lengths in percent of the longest of a table, empty for none: now, and the same span before."""
 
     now: str
     same: str
+
+    @classmethod
+    def of(cls, now: Decimal, same: Decimal, *, most: Decimal) -> "Bars":
+        def length(value: Decimal) -> str:
+            return f"{100 * value / most:.1f}" if value > 0 else ""
+
+        return cls(length(now), length(same))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,13 @@ def usage_of_month(request: HttpRequest, *, now: dt.datetime) -> UsageOfMonth | 
         chart=None if chosen is None else month_chart(chosen, month_days(month, chosen), month, now=now),
         payers=()
         if chosen is None
-        else _payer_lines(chosen, month_payers(month, chosen, count=SHOWN_PAYERS), found[chosen.pk], month),
+        else _payer_lines(
+            chosen,
+            month_payers(month, chosen, count=SHOWN_PAYERS),
+            found[chosen.pk],
+            month,
+            has_pages=request.user.has_perm("metering.view_project"),
+        ),
     )
 
 
@@ -143,12 +156,19 @@ def _metric_line(metric: MetricDefinition, usage: Compared, month: MonthSoFar) -
         note="" if metric.aggregation in ADDING else str(metric.get_aggregation_display()),
         url=reverse("admin:metering_usage", query={"metric": metric.pk}),
         unit=metric.unit,
-        **_numbers(usage, month, metric__id__exact=metric.pk),
+        **_numbers(
+            _zeros(usage) if metric.aggregation in ADDING else usage, month, metric__id__exact=metric.pk
+        ),
     )
 
 
+def _zeros(usage: Compared) -> Compared:
+    """What adds up came to nothing where there is nothing."""
+    return Compared(usage.now or NOTHING, usage.same or NOTHING, usage.before or NOTHING, usage.record_count)
+
+
 def _payer_lines(
-    metric: MetricDefinition, payers: PayersUsage, whole: Compared, month: MonthSoFar
+    metric: MetricDefinition, payers: PayersUsage, whole: Compared, month: MonthSoFar, *, has_pages: bool
 ) -> list[Line]:
     """The largest payers, and the others as one line; all lines together are the metric's."""
     most = max((_most(payer.usage) for payer in payers.largest), default=NOTHING)
@@ -156,7 +176,7 @@ def _payer_lines(
         Line(
             name=payer.name,
             note=payer.key,
-            url=reverse("admin:metering_project_change", args=[payer.project_id]),
+            url=reverse("admin:metering_project_change", args=[payer.project_id]) if has_pages else "",
             unit=metric.unit,
             **_numbers(
                 payer.usage,
@@ -164,7 +184,7 @@ def _payer_lines(
                 metric__id__exact=metric.pk,
                 billing_scope__id__exact=payer.project_id,
             ),
-            bars=_bars(payer.usage, most),
+            bars=Bars.of(payer.usage.now or NOTHING, payer.usage.same or NOTHING, most=most),
         )
         for payer in payers.largest
     ]
@@ -225,10 +245,3 @@ def _number(
 
 def _most(usage: Compared) -> Decimal:
     return max(usage.now or NOTHING, usage.same or NOTHING)
-
-
-def _bars(usage: Compared, most: Decimal) -> Bars:
-    def length(value: Decimal | None) -> str:
-        return f"{100 * max(value or NOTHING, NOTHING) / most:.1f}" if most > 0 else "0"
-
-    return Bars(length(usage.now), length(usage.same))

@@ -12,7 +12,7 @@ from metering.models import MetricDefinition
 from metering.texts.numbers import EXACT
 
 from . import cells
-from .charts import COLOUR, Chart, chart_options, drawn, legend
+from .charts import COLOUR, Chart, chart_options, drawn
 
 NOTHING = Decimal(0)
 _DAY = dt.timedelta(days=1)
@@ -28,8 +28,13 @@ def month_chart(
     names = (f"{month.start:%Y-%m}", f"{month.before:%Y-%m}")
     unit = metric.unit or _("Value")
     options = chart_options(x_title=_("Day of the month (UTC)"), y_title=unit)
-    options["plugins"]["legend"] = legend(lines=True)
-    line = {"borderColor": COLOUR, "backgroundColor": COLOUR, "tension": 0, "pointRadius": 0}
+    line = {
+        "borderColor": COLOUR,
+        "backgroundColor": COLOUR,
+        "tension": 0,
+        "pointRadius": 0,
+        "isNamedAtEnd": True,
+    }
     datasets = [
         {**line, "label": names[0], "data": [drawn(one) for one in this], "borderWidth": 3},
         {

@@ -42,6 +42,22 @@
     return name ? getComputedStyle(document.documentElement).getPropertyValue(name[1]).trim() : colour;
   };
 
+  /* The name of a line beside its last point, so that it is told without the legend. */
+  const label = (chart, dataset, index, ink) => {
+    const drawn = chart.getDatasetMeta(index).data.filter((point) => !point.skip);
+    const last = drawn[drawn.length - 1];
+    if (!last) return;
+    const pen = chart.ctx;
+    pen.save();
+    pen.font = `600 12px ${Chart.defaults.font.family}`;
+    pen.fillStyle = ink;
+    const isRight = last.x > chart.chartArea.right - pen.measureText(dataset.label).width - 8;
+    pen.textAlign = isRight ? "right" : "left";
+    pen.textBaseline = "bottom";
+    pen.fillText(dataset.label, isRight ? last.x : last.x + 6, Math.max(last.y - 4, chart.chartArea.top + 14));
+    pen.restore();
+  };
+
   Chart.register({
     id: "house",
     beforeUpdate(chart) {
@@ -60,6 +76,11 @@
         dataset.borderWidth ??= 1;
         dataset.backgroundColor = filled(dataset.pattern, dataset.patternColor);
       }
+    },
+    afterDatasetsDraw(chart) {
+      chart.data.datasets.forEach((dataset, index) => {
+        if (dataset.isNamedAtEnd) label(chart, dataset, index, Chart.defaults.color);
+      });
     },
   });
 })();
