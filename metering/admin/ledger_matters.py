@@ -77,7 +77,7 @@ def _proofs(work: HangingWork) -> Iterator[Matter]:
         yield Matter(
             title=_("Guards are off"),
             sentence=_(
-                "The database doesn't refuse changes of what must never change. `manage.py doctor` names the "
+                "The database doesn't refuse changes of what must never change. manage.py doctor names the "
                 "triggers and puts them back; a verification then proves that nothing was altered."
             ),
             url=_listed("verificationrun"),

@@ -74,7 +74,7 @@ class UsagePage(LargeTableAdmin):
     def usage(self, request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm("metering.view_usagemeterrollup"):
             raise PermissionDenied
-        context = {**self.admin_site.each_context(request), "title": _("Usage")}
+        context = {**self.admin_site.each_context(request), "title": _("Usage over time")}
         request.current_app = self.admin_site.name
         return TemplateResponse(
             request,

@@ -85,7 +85,7 @@ def test_each_number_is_that_of_the_rows_behind_it():
     billed("2026-05-01T00:00:00Z")
     an_invoice(other, "1200", on="2026-05-01")
     paid = an_invoice(other, "30", on="2026-05-01")
-    record_payment(paid, amount=Decimal(30), received_on=a_day("2026-05-02"), recorded_by="ada")
+    record_payment(paid, amount=Decimal(30), received_on=a_day("2026-05-02"), recorded_by="ada", now=IN_JUNE)
     void(an_invoice(other, "40", on="2026-05-01"), reason="twice", voided_by="ada", now=IN_JUNE)
     an_invoice(other, "50", on="2026-05-25")
     a_manual_draft(other, "12.50")
