@@ -25,7 +25,7 @@ from metering.admin.panels import Panel, panel_body
 from .billing_links import documents_url, listed
 from .document_words import bare
 
-SHOWN = 8
+SHOWN = 5
 ZERO = Decimal(0)
 Rows = Mapping[str, str]  # the list behind each amount, by the name that Revenue has for it
 

@@ -29,7 +29,7 @@ from .charts import Chart
 from .month_chart import month_chart
 
 SHOWN_METRICS = 12
-SHOWN_PAYERS = 8
+SHOWN_PAYERS = 5
 WHOLE = Decimal(1)
 NOTHING = Decimal(0)
 

@@ -1,6 +1,6 @@
 """What ticks couldn't finish: rows set aside, and merged usage that an observer failed at."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,6 +17,11 @@ from .base import ReadOnlyAdmin
 
 class _OfMetricAndProject(ReadOnlyAdmin):
     """Rows without foreign keys: their metric and project are asked for once for the page."""
+
+    list_title: ClassVar[Any] = ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": self.list_title, **(extra_context or {})})
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Led to from Home while there are any; no list of its own in the menu."""
@@ -55,6 +60,7 @@ class _OfMetricAndProject(ReadOnlyAdmin):
 class SetAsideAdmin(_OfMetricAndProject):
     """Only those that failed; the others are gone within seconds. Index: pending_that_failed."""
 
+    list_title = _("Usage set aside")
     intro = _(
         "Usage that couldn't be merged into rollups, with the reason. Every question counts it all the same, "
         "and it holds up no other; a rebuild of its metric reads its hours from the ledger again."
@@ -78,6 +84,7 @@ class SetAsideAdmin(_OfMetricAndProject):
 class OwedObservationAdmin(_OfMetricAndProject):
     """Those of observers that the settings name: of others nobody makes up for them."""
 
+    list_title = _("Usage not evaluated yet")
     intro = _(
         "Merged usage that limits and thresholds haven't seen, since looking at it failed. It is tried again "
         "each minute; a row that stays says why."
