@@ -54,7 +54,11 @@
     const isRight = last.x > chart.chartArea.right - pen.measureText(dataset.label).width - 8;
     pen.textAlign = isRight ? "right" : "left";
     pen.textBaseline = "bottom";
-    pen.fillText(dataset.label, isRight ? last.x : last.x + 6, Math.max(last.y - 4, chart.chartArea.top + 14));
+    const place = [isRight ? last.x : last.x + 6, Math.max(last.y - 4, chart.chartArea.top + 14)];
+    pen.strokeStyle = document.documentElement.classList.contains("dark") ? "#111827" : "#fff";
+    pen.lineWidth = 4;
+    pen.strokeText(dataset.label, ...place);
+    pen.fillText(dataset.label, ...place);
     pen.restore();
   };
 
