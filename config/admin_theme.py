@@ -28,6 +28,8 @@ def _page(title: object, icon: str, model: str, *rights: str) -> dict[str, objec
 _RULES_URL = reverse_lazy("admin:metering_attributionrule_changelist")
 _PLANS_URL = reverse_lazy("admin:billing_plan_changelist")
 _WHAT_IF_URL = reverse_lazy("admin:billing_plan_what_if")
+_USAGE_URL = reverse_lazy("admin:metering_usage")
+_ROLLUPS_URL = reverse_lazy("admin:metering_usagemeterrollup_changelist")
 _TREE_URL = reverse_lazy("admin:metering_attributionrule_tree")
 
 _BILLING_URL = reverse_lazy("admin:billing_overview")
@@ -71,8 +73,9 @@ UNFOLD: dict[str, object] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "6px",
-    "DASHBOARD_CALLBACK": "metering.admin.dashboard.dashboard",
+    "DASHBOARD_CALLBACK": "metering.admin.home.home",
     "STYLES": [lambda request: static("metering/admin.css")],
+    "SCRIPTS": [lambda request: static("metering/charts.js")],
     "COLORS": {
         # Blue with enough contrast for white text on 600 and for links on white (WCAG AA).
         "primary": {
@@ -95,14 +98,25 @@ UNFOLD: dict[str, object] = {
         "navigation": [
             {
                 "items": [
-                    {"title": _("Dashboard"), "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    {"title": _("Home"), "icon": "home", "link": reverse_lazy("admin:index")},
                 ],
             },
             _group(
                 _("Usage"),
+                {
+                    "title": _("Usage over time"),
+                    "icon": "monitoring",
+                    "link": _USAGE_URL,
+                    "permission": _may("metering.view_usagemeterrollup"),
+                },
                 _page(_("Usage events"), "receipt_long", "metering.usageevent"),
                 _page(_("Corrections"), "edit_note", "metering.correction"),
-                _page(_("Rollups"), "table_chart", "metering.usagemeterrollup"),
+                _page(_("Rollups"), "table_chart", "metering.usagemeterrollup")
+                | {
+                    "active": lambda request: (
+                        _is_at(request, _ROLLUPS_URL) and not _is_at(request, _USAGE_URL)
+                    )
+                },
                 _page(_("Metrics"), "straighten", "metering.metricdefinition"),
                 _page(_("Imports"), "upload_file", "metering.eventimport", "metering.import_events"),
                 _page(_("Exports"), "download", "metering.export", "metering.export_data"),

@@ -142,10 +142,22 @@ EXPORT_KINDS = [
 
 # Cards that apps add to pages of the admin, in this order: callables of metering/admin/panels.py, by page.
 ADMIN_PANELS: dict[str, list[str]] = {
-    "home": [],
+    "home": ["billing.admin.home_revenue.revenue_panel"],
     "project": [],
     "metric": [],
 }
+
+# Who tells Home what needs somebody today, in this order: callables of metering/admin/matters.py.
+ADMIN_MATTERS = [
+    "metering.admin.ledger_matters.ledger_matters",
+    "quotas.admin.matters.limit_matters",
+    "billing.admin.matters.billing_matters",
+]
+# The ways from nothing to first results, on Home until they are walked: metering/admin/first_steps.py.
+ADMIN_FIRST_STEPS = [
+    "metering.admin.first_steps.measuring_steps",
+    "billing.admin.first_steps.billing_steps",
+]
 
 # --- Monitoring -----------------------------------------------------------------------------------------
 # Who may read /metrics: whoever sends this as a bearer token. Empty: only this machine itself.

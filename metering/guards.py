@@ -219,6 +219,15 @@ def row_guards() -> list[RowGuard]:
     return [guard for guard in found if guard.table in tables]
 
 
+def trigger_states() -> list[tuple[str, str, str]]:
+    """(table, trigger, how it may be enabled) of every guard, whether its table exists or not."""
+    found = [guard for path in settings.ROW_GUARDS for guard in import_string(path)]
+    return [
+        (guard.table, guard.trigger, "A" if guard.is_always else "AO")
+        for guard in (*_guards_of_tables(), *found)
+    ]
+
+
 def truncate_guards() -> list[tuple[str, str]]:
     """(table, trigger) of everything that refuses TRUNCATE."""
     return [(guarded.table, guarded.truncate_guard) for guarded in guarded_tables()] + [

@@ -11,12 +11,63 @@ from django.db import connection
 from django.db.models import Model
 
 from .clock import database_now, ledger_end
+from .guards import trigger_states
 from .models import Fence, Heartbeat, OwedObservation, PendingContribution, UsageEvent
 from .rolling_up.rollups import HEARTBEAT
 from .rolling_up.tick_observers import tick_observers
 
 EXACT_UP_TO = 100_000  # more rows than this are estimated: counting them takes longer than a page should
 TICK_IS_LATE_AFTER = dt.timedelta(seconds=60)  # twelve missed ticks of the schedule as it is seeded
+MOST_COUNTED = 1000
+
+# What hangs, one row each: how many, and since when. Failed rows are counted up to a bound.
+# Reads: pending_that_failed, mail_by_status, webhook_delivery_by_status, the catalogue of triggers.
+# Locks nothing.
+_HANGING = """
+    SELECT 'set_aside', count(*), min(created_at)
+      FROM metering_pendingcontribution
+     WHERE failure <> ''
+    UNION ALL
+    SELECT 'owed', count(*), min(created_at)
+      FROM metering_owedobservation
+     WHERE observer = ANY(%(observers)s)
+    UNION ALL
+    SELECT 'deliveries', count(*), min(failed.created_at)
+      FROM (
+            SELECT created_at
+              FROM metering_webhookdelivery
+             WHERE endpoint_id = ANY(ARRAY(SELECT id FROM metering_webhookendpoint))
+               AND status = 'failed'
+             LIMIT %(most)s
+           ) failed
+    UNION ALL
+    SELECT 'mails', count(*), min(failed.created_at)
+      FROM (
+            SELECT created_at
+              FROM metering_outgoingmail
+             WHERE status = 'failed'
+             ORDER BY id
+             LIMIT %(most)s
+           ) failed
+    UNION ALL
+    SELECT 'guards', count(*), NULL
+      FROM unnest(%(tables)s::text[], %(triggers)s::text[], %(states)s::text[])
+           AS guard (relation, name, states)
+     WHERE to_regclass(guard.relation) IS NOT NULL
+       AND NOT EXISTS (
+               SELECT FROM pg_trigger t
+                WHERE t.tgrelid = to_regclass(guard.relation)
+                  AND t.tgname = guard.name
+                  AND strpos(guard.states, t.tgenabled::text) > 0
+           )
+    UNION ALL
+    SELECT 'pending', count(*), min(oldest.created_at)
+      FROM (SELECT created_at FROM metering_pendingcontribution ORDER BY id LIMIT 1) oldest
+    UNION ALL
+    SELECT 'ticked', count(*), max(finished_at)
+      FROM metering_heartbeat
+     WHERE job = %(tick)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +121,52 @@ def ledger_health() -> LedgerHealth:
         set_aside_count=PendingContribution.objects.exclude(failure="").count(),
         owed_count=OwedObservation.objects.filter(observer__in=tick_observers()).count(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """So many rows that don't go on by themselves; `since` the oldest of them was made. More than
+    `MOST_COUNTED` is counted as one more than that, and says no age."""
+
+    count: int = 0
+    since: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HangingWork:
+    """What somebody has to look at. `ticked_at` is when the last tick ended; None: never."""
+
+    set_aside: Hanging
+    owed: Hanging
+    deliveries: Hanging
+    mails: Hanging
+    guards: Hanging  # triggers of append-only tables that are missing or off
+    tick_is_late: bool
+    ticked_at: dt.datetime | None
+
+
+def hanging_work(*, now: dt.datetime) -> HangingWork:
+    """One statement. Whether guards do what they should, a verification says; here, whether they are on."""
+    guards = trigger_states()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HANGING,
+            {
+                "observers": list(tick_observers()),
+                "most": MOST_COUNTED + 1,
+                "tables": [table for table, _name, _states in guards],
+                "triggers": [name for _table, name, _states in guards],
+                "states": [states for _table, _name, states in guards],
+                "tick": HEARTBEAT,
+            },
+        )
+        found = {
+            name: Hanging(count, since if count <= MOST_COUNTED else None)
+            for name, count, since in cursor.fetchall()
+        }
+    pending, ticked_at = found.pop("pending"), found.pop("ticked").since
+    is_late = pending.count > 0 if ticked_at is None else now - ticked_at > TICK_IS_LATE_AFTER
+    return HangingWork(**found, tick_is_late=is_late, ticked_at=ticked_at)
 
 
 def row_count_of(model: type[Model], *, may_estimate: bool = True) -> RowCount:

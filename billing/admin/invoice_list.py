@@ -21,9 +21,11 @@ from billing.models import (
     Invoice,
     InvoiceApproval,
     InvoiceDiscount,
+    InvoiceDispatch,
     InvoiceLine,
     NumberSeries,
 )
+from billing.reporting.approvals_waiting import drafts_to_approve
 from metering.admin import cells
 from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
 from metering.clock import database_now
@@ -36,11 +38,13 @@ MOST_ACCOUNTS_FOUND = 500  # by name; whoever types less than that narrows it do
 TABS = (
     ("", _("All")),
     ("drafts", _("Drafts to review")),
+    ("to_approve", _("To approve")),
     ("open", _("Open")),
     ("overdue", _("Overdue")),
     ("paid", _("Paid")),
     ("void", _("Void")),
     ("credit_notes", _("Credit notes")),
+    ("unsent", _("Not sent")),
 )
 
 
@@ -59,6 +63,11 @@ class StandingFilter(admin.SimpleListFilter):
         match self.value():
             case "drafts":
                 return queryset.drafts()
+            case "to_approve":
+                found = drafts_to_approve(by=request.user.get_username())
+                return queryset.filter(pk__in=[draft.invoice_id for draft in found])
+            case "unsent":
+                return queryset.filter(dispatch__state=InvoiceDispatch.State.FAILED)
             case "open":
                 return queryset.open()
             case "overdue":

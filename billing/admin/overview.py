@@ -13,14 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from billing.models import (
-    BillingAccount,
     BillingRun,
-    Invoice,
     ParkedAccount,
     PeriodCorrection,
-    Plan,
-    Seller,
-    Subscription,
 )
 from billing.reporting.receivables import (
     AGES,
@@ -38,6 +33,7 @@ from metering.clock import database_now
 
 from .billing_links import documents_url, issued_in, listed
 from .document_words import bare, in_words
+from .first_steps import steps_to_first_invoice
 from .money_words import count_of, figures
 from .revenue_charts import metrics_chart, named, revenue_chart
 
@@ -57,6 +53,7 @@ class OverviewPage(ReadOnlyAdmin):
         if not request.user.has_perm("billing.view_invoice"):
             raise PermissionDenied
         now = database_now()
+        steps = steps_to_first_invoice()
         request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
@@ -65,52 +62,10 @@ class OverviewPage(ReadOnlyAdmin):
                 **self.admin_site.each_context(request),
                 "title": _("Overview of billing"),
                 "may_start": request.user.has_perm("billing.start_billingrun"),
-                **(_figures(now) if Invoice.objects.exists() else _first_steps()),
+                "first_steps": steps,
+                **({} if steps else _figures(now)),
             },
         )
-
-
-def _first_steps() -> dict[str, Any]:
-    """What a fresh installation lacks until its first invoice, in the order in which it is needed."""
-    steps = [
-        (
-            _("Say who you are"),
-            _("Your name, address and tax id, as they stand on invoices."),
-            reverse("admin:billing_seller_changelist"),
-            Seller.objects.exclude(legal_name="").exists(),
-        ),
-        (
-            _("Publish a plan"),
-            _("What usage costs: prices per metric and fixed fees."),
-            listed("plan"),
-            Plan.objects.filter(state=Plan.State.PUBLISHED).exists(),
-        ),
-        (
-            _("Open a billing account"),
-            _("Who pays: one for each project that is to receive invoices."),
-            listed("billingaccount"),
-            BillingAccount.objects.exists(),
-        ),
-        (
-            _("Subscribe it to the plan"),
-            _("From when on the account is charged."),
-            listed("subscription"),
-            Subscription.objects.exists(),
-        ),
-        (
-            _("Bill now"),
-            _("Drafts an invoice for everything that is due. Nothing goes out before you have seen it."),
-            reverse("admin:billing_billingrun_bill_now"),
-            False,
-        ),
-    ]
-    upcoming = next(number for number, step in enumerate(steps) if not step[-1])
-    return {
-        "steps": [
-            {"title": title, "text": text, "url": url, "is_done": is_done, "is_next": number == upcoming}
-            for number, (title, text, url, is_done) in enumerate(steps)
-        ]
-    }
 
 
 def _figures(now: dt.datetime) -> dict[str, Any]:

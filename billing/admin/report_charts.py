@@ -13,11 +13,10 @@ from billing.reporting.running_period import Charge, Preview
 from billing.reporting.running_usage import Point
 from billing.reporting.what_if import Subject, WhatIf
 from metering.admin import cells
-from metering.admin.charts import COLOUR, GREY, Chart, chart_options, drawn
+from metering.admin.charts import COLOUR, GREY, Chart, chart_options, drawn, legend
 
 from .price_words import Words, grouped
 
-LIGHT = "#93c5fd"  # of what lies ahead
 RED, GREEN = "#dc2626", "#16a34a"
 MAX_BARS = 20
 _BARS: dict[str, Any] = {"borderRadius": 2, "maxBarThickness": 22}
@@ -42,7 +41,8 @@ def amounts_chart(preview: Preview) -> Chart:
                 **_BARS,
                 "label": _("At the end, if it goes on"),
                 "data": [drawn(charge.projected_amount) for charge in charges],
-                "backgroundColor": LIGHT,
+                "backgroundColor": COLOUR,
+                "pattern": "stripes",
             }
         )
     return Chart(
@@ -120,12 +120,18 @@ def subjects_chart(found: WhatIf) -> Chart:
     ]
     labels = [subject_in_words(subject) for subject, _amounts in largest]
     sides = (
-        (_("As it was"), GREY, [amounts.current for _subject, amounts in largest]),
-        (str(found.plan), COLOUR, [amounts.hypothetical for _subject, amounts in largest]),
+        (_("As it was"), GREY, "stripes", [amounts.current for _subject, amounts in largest]),
+        (str(found.plan), COLOUR, "", [amounts.hypothetical for _subject, amounts in largest]),
     )
     datasets = [
-        {**_BARS, "label": label, "data": [drawn(one) for one in data], "backgroundColor": colour}
-        for label, colour, data in sides
+        {
+            **_BARS,
+            "label": label,
+            "data": [drawn(one) for one in data],
+            "backgroundColor": colour,
+            "pattern": pattern,
+        }
+        for label, colour, pattern, data in sides
     ]
     return Chart(
         kind="bar",
@@ -184,11 +190,7 @@ def _lying(has_legend: bool) -> dict[str, Any]:
     options["scales"]["x"], options["scales"]["y"] = options["scales"]["y"], options["scales"]["x"]
     options["scales"]["y"]["ticks"]["autoSkip"] = False
     if has_legend:
-        options["plugins"]["legend"] = {
-            "display": True,
-            "position": "bottom",
-            "labels": {"color": GREY, "boxWidth": 12, "boxHeight": 12},
-        }
+        options["plugins"]["legend"] = legend()
     return options
 
 

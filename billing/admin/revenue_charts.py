@@ -7,11 +7,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from billing.reporting.revenue import MetricRevenue, Month
-from metering.admin.charts import COLOUR, GREY, Chart, chart_options, drawn
+from metering.admin.charts import COLOUR, Chart, chart_options, drawn, legend
 
 from .document_words import bare
 
-_COLOURS = {"usage": COLOUR, "fees": "#0d9488", "corrections": "#d97706", "by_hand": "#a1a1aa"}
+_COLOURS = {"usage": COLOUR, "fees": "#0d9488", "corrections": "#d97706", "by_hand": "#71717a"}
+_PATTERNS = {"usage": "", "fees": "stripes", "corrections": "dots", "by_hand": "hollow"}
 
 
 def revenue_chart(months: Sequence[Month], currency: str) -> Chart:
@@ -28,19 +29,15 @@ def revenue_chart(months: Sequence[Month], currency: str) -> Chart:
             "label": words[sort],
             "data": [drawn(getattr(month, sort)) for month in months],
             "backgroundColor": _COLOURS[sort],
+            "pattern": _PATTERNS[sort],
             "maxBarThickness": 40,
             "stack": "revenue",
         }
         for sort in shown
     ]
-    options = chart_options()
+    options = chart_options(y_title=currency)
     options["scales"]["x"]["stacked"] = options["scales"]["y"]["stacked"] = True
-    options["plugins"]["legend"] = {
-        "display": True,
-        "position": "bottom",
-        "align": "start",
-        "labels": {"color": GREY, "boxWidth": 12, "boxHeight": 12},
-    }
+    options["plugins"]["legend"] = legend()
     return Chart(
         kind="bar",
         data=json.dumps({"labels": [f"{month.first_day:%Y-%m}" for month in months], "datasets": datasets}),
@@ -62,7 +59,7 @@ def revenue_chart(months: Sequence[Month], currency: str) -> Chart:
 def metrics_chart(metrics: Sequence[MetricRevenue], currency: str) -> Chart:
     """Which metrics brought in most, as horizontal bars."""
     names = [named(metric) for metric in metrics]
-    options: dict[str, Any] = chart_options()
+    options: dict[str, Any] = chart_options(y_title=currency)
     options["indexAxis"] = "y"
     options["scales"]["x"], options["scales"]["y"] = options["scales"]["y"], options["scales"]["x"]
     options["scales"]["y"]["ticks"]["autoSkip"] = False

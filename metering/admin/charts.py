@@ -13,7 +13,7 @@ from metering.measuring.meaning import Meaning
 
 from . import cells
 
-GREY = "#9ca3af"
+GREY = "#71717a"  # until charts.js puts the colour of the theme in its place
 COLOUR = "var(--color-primary-500)"
 _ADDING = frozenset({"COUNT", "SUM"})  # bars: their heights add up; the others are levels, drawn as lines
 
@@ -62,7 +62,13 @@ def usage_chart(
     return Chart(
         kind="bar" if is_bar else "line",
         data=json.dumps({"labels": labels, "datasets": [dataset]}),
-        options=json.dumps(chart_options(is_small=is_small)),
+        options=json.dumps(
+            chart_options(
+                is_small=is_small,
+                x_title=_("Hour (UTC)") if interval.unit == "hour" else _("Day (UTC)"),
+                y_title=meaning.unit or _("Value"),
+            )
+        ),
         description=_("%(metric)s from %(first)s to %(last)s")
         % {"metric": name, "first": interval.first_day, "last": interval.last_day},
         headers=[
@@ -81,7 +87,7 @@ def usage_chart(
 
 def shares_chart(meaning: Meaning, shares: Sequence[Share], interval: Interval, *, name: str) -> Chart:
     """Who used most, as horizontal bars."""
-    options = chart_options(is_small=False)
+    options = chart_options(y_title=meaning.unit or _("Value"))
     options["indexAxis"] = "y"
     options["scales"]["x"], options["scales"]["y"] = options["scales"]["y"], options["scales"]["x"]
     options["scales"]["y"]["ticks"]["autoSkip"] = False
@@ -109,8 +115,18 @@ def drawn(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def chart_options(*, is_small: bool = False) -> dict[str, Any]:
-    """How every chart of ours is drawn."""
+def legend() -> dict[str, Any]:
+    """What each dataset is called, with a sample of its pattern."""
+    return {
+        "display": True,
+        "position": "bottom",
+        "align": "start",
+        "labels": {"color": GREY, "boxWidth": 24, "boxHeight": 12},
+    }
+
+
+def chart_options(*, is_small: bool = False, x_title: str = "", y_title: str = "") -> dict[str, Any]:
+    """How every chart of ours is drawn; the title of an axis says its unit."""
     return {
         "animation": False,
         "responsive": True,
@@ -122,6 +138,7 @@ def chart_options(*, is_small: bool = False) -> dict[str, Any]:
                 "display": not is_small,
                 "border": {"display": False},
                 "grid": {"display": False},
+                "title": {"display": bool(x_title), "text": x_title, "color": GREY},
                 "ticks": {"color": GREY, "maxRotation": 0, "autoSkipPadding": 24},
             },
             "y": {
@@ -129,6 +146,7 @@ def chart_options(*, is_small: bool = False) -> dict[str, Any]:
                 "beginAtZero": True,
                 "border": {"display": False},
                 "grid": {"drawTicks": False},
+                "title": {"display": bool(y_title), "text": y_title, "color": GREY},
                 "ticks": {
                     "color": GREY,
                     "maxTicksLimit": 6,

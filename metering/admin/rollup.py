@@ -10,7 +10,12 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RelatedDropdownFilter,
+)
 
 from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
@@ -22,7 +27,8 @@ from metering.models import MetricDefinition, UsageMeterRollup
 
 from . import cells
 from .filters import InstantRangeFilter, ProjectFilter
-from .paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, cut, id_from
+from .paging import Place, PlaceChangeList, RowPage, cut, id_from
+from .usage_page import UsagePage
 
 
 class MetricFilter(RelatedDropdownFilter):
@@ -34,6 +40,10 @@ class MetricFilter(RelatedDropdownFilter):
 
 class GranularityFilter(ChoicesDropdownFilter):
     """Hours, days or months."""
+
+
+class PayerFilter(AutocompleteSelectFilter):
+    """Who pays, told from the project that used: both filters are of projects."""
 
 
 class DetailFilter(DropdownFilter):
@@ -58,18 +68,18 @@ class DetailFilter(DropdownFilter):
 
 
 @admin.register(UsageMeterRollup)
-class UsageMeterRollupAdmin(LargeTableAdmin):
+class UsageMeterRollupAdmin(UsagePage):
     """Latest buckets first, by the index rollup_by_metric_and_time: its next rows for each metric and
     granularity asked for, merged."""
 
     intro = _(
         "What the ledger adds up to in each UTC hour, day and month: totals of a project and its payer, "
         "or by the filter the same by subject and labels. Usage recorded since the last tick is still "
-        "pending and not in here; the dashboard and the API include it."
+        "pending and not in here; the page of usage and the API include it."
     )
     empty_title = _("No rollups here")
     empty_text = _(
-        "The worker merges recorded usage every few seconds; see the ledger's health on the dashboard."
+        "The worker merges recorded usage every few seconds; see the ledger's health beside usage."
     )
     list_display = ("metric_key", "bucket", "per", "project_key", "payer", "of", "value", "records")
     list_display_links = ("metric_key",)
@@ -78,6 +88,7 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         ("granularity", GranularityFilter),
         DetailFilter,
         ("project", ProjectFilter),
+        ("billing_scope", PayerFilter),
         ("bucket_start", InstantRangeFilter),
     )
     fieldsets = (
@@ -114,6 +125,7 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         changelist: PlaceChangeList, *, edge: tuple[Any, ...] | None, is_backwards: bool, limit: int
     ) -> list[int]:
         metric, project = changelist.chosen_id(MetricFilter), changelist.chosen_id(ProjectFilter)
+        payer = changelist.chosen_id(PayerFilter)
         granularity = changelist.spec(GranularityFilter).value()
         detail = changelist.spec(DetailFilter).value()
         span = changelist.spec(InstantRangeFilter)
@@ -124,6 +136,8 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         clauses = []
         if project is not None:
             clauses.append(f"AND r.project_id = {params.add(project)}")
+        if payer is not None:
+            clauses.append(f"AND r.billing_scope_id = {params.add(payer)}")
         if detail != "all":
             clauses.append(f"AND r.stream {'<>' if detail == 'streams' else '='} '{TOTAL}'")
         if span.start is not None:

@@ -40,10 +40,10 @@ def test_fresh_installation_is_led_to_its_first_invoice():
     before = words(client, "billing_overview")
 
     a_seller()
-    page = client.get(reverse("admin:billing_overview"))
+    steps = client.get(reverse("admin:billing_overview")).context["first_steps"]
 
     assert "Five steps lead to the first invoice" in before
-    assert [(step["title"], step["is_done"], step["is_next"]) for step in page.context["steps"]] == [
+    assert [(step.title, step.is_done, step == steps.upcoming) for step in steps.steps] == [
         ("Say who you are", True, False),
         ("Publish a plan", False, True),
         ("Open a billing account", False, False),

@@ -110,7 +110,7 @@ def test_rollups_show_the_value_of_their_aggregation(staff: Client, world: World
     assert page.count("2024-05<") == 1
 
 
-def test_signing_in_leads_to_the_dashboard(db: None, client: Client) -> None:
+def test_signing_in_leads_home(db: None, client: Client) -> None:
     page = client.get(reverse("admin:login")).content.decode()
 
     assert f'<input type="hidden" name="next" value="{reverse("admin:index")}" form="login-form">' in page

@@ -24,13 +24,13 @@ def _impatient(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("question", "url"),
     [
-        ("metering.admin.dashboard.value_in", lambda world: reverse("admin:index")),
+        ("metering.admin.usage_page.value_in", lambda world: reverse("admin:metering_usage")),
         (
             "metering.admin.payer_tree.usage_in",
             lambda world: reverse("admin:metering_attributionrule_tree") + f"?tree={world.tenant.pk}",
         ),
     ],
-    ids=["dashboard", "payer tree"],
+    ids=["usage", "payer tree"],
 )
 def test_a_page_that_takes_too_long_says_so_and_keeps_its_navigation(
     staff: Client,

@@ -135,9 +135,9 @@ def test_missing_run_is_not_found(staff: Client, world: World) -> None:
     assert staff.get(url(VerificationRun(pk=77))).status_code == 404
 
 
-def test_dashboard_says_when_it_was_verified(staff: Client, world: World) -> None:
+def test_page_of_usage_says_when_it_was_verified(staff: Client, world: World) -> None:
     def line() -> dict[str, object]:
-        health = staff.get(reverse("admin:index")).context["health"]
+        health = staff.get(reverse("admin:metering_usage")).context["health"]
         return next(line for line in health if line["title"] == "Last verified")
 
     assert (line()["value"], line()["is_bad"]) == ("never", False)

@@ -1,4 +1,4 @@
-"""The first page opens on the latest days that have usage, and says how the ledger is."""
+"""The page of usage opens on the latest days that have some, and says how the ledger is."""
 
 import datetime as dt
 import json
@@ -17,22 +17,22 @@ from tests.factories import a_metric, a_project, an_event, recorded
 
 from .conftest import World
 
-INDEX = "admin:index"
+USAGE = "admin:metering_usage"
 
 
 def heights(page: object, name: str = "usage_chart") -> list[float | None]:
     return json.loads(page.context[name].data)["datasets"][0]["data"]  # type: ignore[attr-defined, no-any-return]
 
 
-def test_empty_dashboard_says_what_to_do(staff: Client) -> None:
-    page = staff.get(reverse(INDEX)).content.decode()
+def test_without_metrics_it_leads_to_the_first_steps(staff: Client) -> None:
+    page = staff.get(reverse(USAGE)).content.decode()
 
     assert "Nothing is measured yet" in page
-    assert reverse("admin:metering_project_add") in page
+    assert "The first steps are on Home" in page
 
 
 def test_chart_opens_on_the_latest_days_with_usage(staff: Client, world: World) -> None:
-    page = staff.get(reverse(INDEX), {"metric": world.tokens.pk})
+    page = staff.get(reverse(USAGE), {"metric": world.tokens.pk})
 
     interval = page.context["interval"]
     assert (interval.first_day, interval.last_day) == (dt.date(2024, 4, 16), dt.date(2024, 5, 15))
@@ -41,7 +41,7 @@ def test_chart_opens_on_the_latest_days_with_usage(staff: Client, world: World) 
 
 
 def test_asked_days_are_shown_by_hours_when_few(staff: Client, world: World) -> None:
-    page = staff.get(reverse(INDEX), {"metric": world.tokens.pk, "from": "2024-05-12", "to": "2024-05-12"})
+    page = staff.get(reverse(USAGE), {"metric": world.tokens.pk, "from": "2024-05-12", "to": "2024-05-12"})
 
     assert len(heights(page)) == 24
     assert heights(page)[12] == 2000.0
@@ -49,7 +49,7 @@ def test_asked_days_are_shown_by_hours_when_few(staff: Client, world: World) -> 
 
 
 def test_days_without_usage_are_shown_as_such(staff: Client, world: World) -> None:
-    page = staff.get(reverse(INDEX), {"metric": world.tokens.pk, "from": "2023-01-01", "to": "2023-01-31"})
+    page = staff.get(reverse(USAGE), {"metric": world.tokens.pk, "from": "2023-01-01", "to": "2023-01-31"})
 
     assert "Nobody used this metric in these days." in page.content.decode()
 
@@ -67,31 +67,31 @@ def test_days_without_usage_are_shown_as_such(staff: Client, world: World) -> No
     ],
 )
 def test_made_up_query_still_answers(staff: Client, world: World, query: dict[str, str]) -> None:
-    assert staff.get(reverse(INDEX), query).status_code == 200
+    assert staff.get(reverse(USAGE), query).status_code == 200
 
 
 def test_pending_usage_is_in_the_chart_before_a_tick(staff: Client, world: World) -> None:
     recorded(an_event(world.shop, id="now", quantity=7, occurred_at="2024-05-16T00:00:00Z"))
 
-    page = staff.get(reverse(INDEX), {"metric": world.tokens.pk})
+    page = staff.get(reverse(USAGE), {"metric": world.tokens.pk})
 
     assert heights(page)[-2:] == [5000.0, 7.0]
     assert page.context["counts"][0]["value"] == "6"
 
 
-def test_dashboard_never_reads_the_ledgers_rows(staff: Client, world: World) -> None:
+def test_the_page_never_reads_the_ledgers_rows(staff: Client, world: World) -> None:
     with CaptureQueriesContext(connection) as queries:
-        staff.get(reverse(INDEX))
+        staff.get(reverse(USAGE))
 
     reading = [query["sql"] for query in queries if "FROM metering_usageevent e" in query["sql"]]
     assert reading == []
 
 
 def test_level_is_a_line_and_an_amount_a_bar(staff: Client, world: World) -> None:
-    amount = staff.get(reverse(INDEX), {"metric": world.tokens.pk}).context["usage_chart"]
+    amount = staff.get(reverse(USAGE), {"metric": world.tokens.pk}).context["usage_chart"]
     peak = a_metric("sessions", aggregation="MAX", meter_type="gauge")
     recorded(an_event(world.shop, event_name="sessions", quantity=9))
-    level = staff.get(reverse(INDEX), {"metric": peak.pk}).context["usage_chart"]
+    level = staff.get(reverse(USAGE), {"metric": peak.pk}).context["usage_chart"]
 
     assert (amount.kind, level.kind) == ("bar", "line")
 
@@ -128,12 +128,12 @@ def test_merged_usage_that_an_observer_owes_to_evaluate_is_shown(
         OwedObservation.objects.create(
             observer=observer, **ids, first_hour=hour, last_hour=hour, failure="no"
         )
-    assert "Not evaluated yet" not in staff.get(reverse(INDEX)).content.decode()
+    assert "Not evaluated yet" not in staff.get(reverse(USAGE)).content.decode()
 
     settings.METERING_TICK_OBSERVERS = [path]
 
     assert ledger_health().owed_count == 1
-    assert "Not evaluated yet" in staff.get(reverse(INDEX)).content.decode()
+    assert "Not evaluated yet" in staff.get(reverse(USAGE)).content.decode()
 
 
 def test_health_tells_positions(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The first page: usage over time, who uses most, and whether the ledger is well."""
+"""Usage over time: one metric, who uses most of it, all metrics small, and whether the ledger is well."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.http import HttpRequest
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
@@ -31,6 +33,7 @@ from metering.verifying.verification import last_verification
 
 from . import cells
 from .charts import Chart, shares_chart, usage_chart
+from .paging import LargeTableAdmin
 
 DEFAULT_DAYS = 30
 RANGES = (1, 7, 30, 90)
@@ -61,11 +64,23 @@ class SmallChart:
     is_chosen: bool
 
 
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What templates/admin/index.html shows. Staff who may not see rollups see no numbers."""
-    if not request.user.has_perm("metering.view_usagemeterrollup"):
-        return {**context, "title": _("Dashboard"), "may_see_usage": False}
-    return answer(lambda catalogue: _with_usage(request, {**context, "title": _("Dashboard")}, catalogue))
+class UsagePage(LargeTableAdmin):
+    """Adds the page to the URLs of rollups, from which it is drawn."""
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.usage)
+        return [path("usage/", page, name="metering_usage"), *super().get_urls()]
+
+    def usage(self, request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perm("metering.view_usagemeterrollup"):
+            raise PermissionDenied
+        context = {**self.admin_site.each_context(request), "title": _("Usage over time")}
+        request.current_app = self.admin_site.name
+        return TemplateResponse(
+            request,
+            "admin/metering/usagemeterrollup/usage.html",
+            answer(lambda catalogue: _with_usage(request, context, catalogue)),
+        )
 
 
 def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
@@ -74,7 +89,6 @@ def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalo
     health = ledger_health()
     lines = _health_lines(health)
     context |= {
-        "may_see_usage": True,
         "health": lines,
         "is_well": not any(line["is_bad"] for line in lines),
         "is_late": health.tick_is_late,
@@ -82,7 +96,6 @@ def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalo
         "counts": _counts(health, [meaning for meaning, end in metrics if end is not None]),
         "metric_choices": [(meaning.metric_id, names[meaning.metric_id]) for meaning, _end in metrics],
         "has_metrics": bool(metrics),
-        "has_projects": Project.objects.exists(),
         "ranges": RANGES,
     }
     chosen = _chosen(request, [meaning for meaning, _end in metrics])
