@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def a_database(kept_in: Path | None = None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="meterbook-benchmark-") as directory:
         var = (kept_in or Path(directory)) / "var"
         var.mkdir(parents=True, exist_ok=True)
-        server = postgres.start(var, tied=True)
+        server = postgres.start(var, tied=kept_in is None)
         try:
             os.environ |= {
                 "DATABASE_URL": server.owner_url,
@@ -51,6 +52,10 @@ def a_database(kept_in: Path | None = None) -> Iterator[str]:
             connections.close_all()
             if kept_in is None:
                 postgres.destroy(var)
+            else:
+                os.kill(server.pid, signal.SIGINT)  # writes out what is in memory, however long that takes
+                if server.process is not None:
+                    server.process.wait()
 
 
 def furnish() -> str:
