@@ -143,8 +143,18 @@ EXPORT_KINDS = [
 # Cards that apps add to pages of the admin, in this order: callables of metering/admin/panels.py, by page.
 ADMIN_PANELS: dict[str, list[str]] = {
     "home": ["billing.admin.home_revenue.revenue_panel"],
-    "project": [],
-    "metric": [],
+    "project": [
+        "quotas.admin.project_panels.limits_panel",
+        "quotas.admin.project_panels.thresholds_panel",
+        "quotas.admin.project_panels.alerts_panel",
+        "billing.admin.project_panels.account_panel",
+        "billing.admin.project_panels.invoices_panel",
+    ],
+    "metric": [
+        "billing.admin.metric_panels.prices_panel",
+        "quotas.admin.metric_panels.limits_panel",
+        "quotas.admin.metric_panels.thresholds_panel",
+    ],
 }
 
 # Who tells Home what needs somebody today, in this order: callables of metering/admin/matters.py.

@@ -88,6 +88,10 @@ class PlanAdmin(WhatIfPages, PlanActions):
     )
     readonly_fields = ("identity", "owner")
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """With the plans that price a metric, as the metric's page asks for them."""
+        return lookup == "prices__metric__id__exact" or super().lookup_allowed(lookup, value, request)
+
     # -- list --------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:

@@ -183,7 +183,7 @@ def price_in_words(price: Price, plan: Plan) -> str:
 
 
 def usage_in_words(price: Price, others: Iterable[Price]) -> str:
-    """Which usage a price takes beside the `others` of its plan, and how lines show it: “where region = eu”,
+    """Which usage a price takes beside the `others` of its plan, and how lines show it: “where region is eu”,
     “all other usage, a line by project and region”. Nothing for a fee."""
     if price.is_fixed:
         return ""

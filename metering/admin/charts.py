@@ -8,13 +8,14 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metering.answering.usage_charts import Interval, Point, Share
+from metering.answering.usage_charts import Interval, Point, Share, Unit
 from metering.measuring.meaning import Meaning
 
 from . import cells
 
 GREY = "#71717a"  # until charts.js puts the colour of the theme in its place
 COLOUR = "var(--color-primary-500)"
+_PATTERNS = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}
 _ADDING = frozenset({"COUNT", "SUM"})  # bars: their heights add up; the others are levels, drawn as lines
 
 
@@ -41,7 +42,7 @@ def usage_chart(
     is_small: bool = False,
 ) -> Chart:
     """Usage of one metric over time."""
-    pattern = "%Y-%m-%d %H:%M" if interval.unit == "hour" else "%Y-%m-%d"
+    pattern = _PATTERNS[interval.unit]
     labels = [f"{point.window.start:{pattern}}" for point in points]
     is_bar = meaning.aggregation.name in _ADDING
     dataset: dict[str, Any] = {
@@ -72,7 +73,7 @@ def usage_chart(
         description=_("%(metric)s from %(first)s to %(last)s")
         % {"metric": name, "first": interval.first_day, "last": interval.last_day},
         headers=[
-            _("Hour (UTC)") if interval.unit == "hour" else _("Day (UTC)"),
+            _unit_words(interval.unit),
             meaning.unit or _("Value"),
             _("Readings"),
         ],
@@ -83,6 +84,15 @@ def usage_chart(
         ],
         height=height,
     )
+
+
+def _unit_words(unit: Unit) -> str:
+    return {
+        "hour": _("Hour (UTC)"),
+        "day": _("Day (UTC)"),
+        "week": _("Week from (UTC)"),
+        "month": _("Month (UTC)"),
+    }[unit]
 
 
 def shares_chart(meaning: Meaning, shares: Sequence[Share], interval: Interval, *, name: str) -> Chart:

@@ -7,49 +7,37 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
-from django.utils.http import urlencode
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
-from unfold.decorators import action
-from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from metering.answering.answers import answer
-from metering.answering.usage_charts import latest_days, points_of, value_in
-from metering.catalogue import Catalogue
 from metering.defining.cloning import clone_metric
 from metering.defining.definitions import (
     MEANING_FIELDS,
     WORDING_FIELDS,
-    archive_metric,
     change_metric,
     define_metric,
     has_counted,
     meaning_fields_of,
 )
 from metering.defining.previews import DEFAULT_DAYS
-from metering.errors import MeterbookError, PreviewTooSlow, Unavailable
+from metering.errors import PreviewTooSlow, Unavailable
 from metering.models import MetricDefinition, UsageMeterRollup
 
 from . import cells
-from .base import EditableAdmin
-from .charts import usage_chart
 from .filters import ProjectFilter
+from .metric_actions import CLONE_OF, MetricActions
 from .metric_form import MetricForm
 from .metric_octane import OctanePages
-from .metric_preview import DAY_CHOICES, preview_card
+from .metric_page import metric_facts, metric_usage
+from .metric_preview import DAY_CHOICES, LIVE, PREVIEW, live_preview, preview_card
 from .metric_ready_made import ReadyMadePages
 from .metric_words import meaning_in_words
-from .rebuild import RebuildPages, last_rebuild_in_words
-
-CHART_DAYS = 30
-CLONE_OF = "clone_of"  # parameter of the add form
-PREVIEW = "_preview"  # name of the buttons that look ahead
+from .rebuild import RebuildPages
 
 
 def following_key(key: str) -> str:
@@ -76,7 +64,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(MetricDefinition)
-class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableAdmin):
+class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, MetricActions):
     form = MetricForm
     intro = _(
         "What is measured: which events a metric listens to, what it takes from them, and how that adds up. "
@@ -150,6 +138,10 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableA
         if metric.is_archived:
             return cells.badge(gettext("Archived"))
         return cells.badge(gettext("Counting"), "success")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """With the owner, whom page and list name."""
+        return super().get_queryset(request).select_related("project")
 
     # -- form --------------------------------------------------------------------------------------------
 
@@ -276,6 +268,8 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableA
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         metric, form = kwargs.get("obj"), context["adminform"].form
+        if LIVE in request.POST:
+            return live_preview(request, form)
         if form.original is not None:
             context["title"] = gettext("Clone “%s”") % form.original.display_name
         is_editable = metric is None or self._may_change(request, metric)
@@ -285,96 +279,27 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, EditableA
                 context["preview"] = preview_card(form.draft, stored=form.stored, days=form.preview_days)
             except PreviewTooSlow as refusal:
                 self.message_user(request, str(refusal), level="ERROR")
-        elif metric is not None:
-            self._add_usage(request, context, metric)
+        elif metric is not None and not form.errors:
+            context["page"] = self._page(request, metric)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _may_change(self, request: HttpRequest, metric: MetricDefinition) -> bool:
         """Whether the meaning is open to this person: else there is nothing to look ahead to."""
         return self.has_change_permission(request, metric) and not self._is_frozen(request, metric)
 
-    def _add_usage(self, request: HttpRequest, context: dict[str, Any], metric: MetricDefinition) -> None:
-        context["metric_words"] = meaning_in_words(metric)
-        context["rebuild_words"] = last_rebuild_in_words(metric)
+    def _page(self, request: HttpRequest, metric: MetricDefinition) -> dict[str, Any]:
+        is_frozen = self._is_frozen(request, metric)
+        facts = metric_facts(
+            request,
+            metric,
+            is_frozen=is_frozen,
+            may_add=self.has_add_permission(request),
+            may_change=self.has_change_permission(request, metric),
+        )
         try:
-            context["usage"] = answer(lambda catalogue: self._usage(catalogue, metric))
+            return facts | answer(
+                lambda catalogue: metric_usage(request, catalogue, metric, is_frozen=is_frozen)
+            )
         except Unavailable as refusal:
             self.message_user(request, str(refusal), level="WARNING")
-
-    @staticmethod
-    def _usage(catalogue: Catalogue, metric: MetricDefinition) -> dict[str, Any] | None:
-        """What the metric came to in its latest days; None before its first usage."""
-        meaning = catalogue.meanings[metric.pk]
-        interval = latest_days(meaning, days=CHART_DAYS)
-        if interval is None:
-            return None
-        points = points_of(meaning, interval)
-        value, record_count = value_in(meaning, interval)
-        return {
-            "interval": interval,
-            "chart": usage_chart(meaning, points, interval, name=metric.display_name, height=200),
-            "value": cells.grouped(value),
-            "record_count": f"{record_count:,}",
-            "unit": metric.unit,
-        }
-
-    # -- actions -----------------------------------------------------------------------------------------
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        actions = list(super().get_actions_detail(request, object_id))
-        is_archived = str(object_id).isdigit() and (
-            MetricDefinition.objects.filter(pk=object_id).exclude(archived_from=None).exists()
-        )
-        return [one for one in actions if not (is_archived and one.action_name.endswith("_archive"))]
-
-    @action(description=_("Rollups"), url_path="rollups", icon="table_chart")
-    def show_usage(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        metric = get_object_or_404(MetricDefinition, pk=object_id)
-        query = urlencode({"metric__id__exact": metric.pk})
-        return HttpResponseRedirect(reverse("admin:metering_usagemeterrollup_changelist") + "?" + query)
-
-    # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
-    def has_clone_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return bool(self.has_add_permission(request))
-
-    @action(description=_("Clone"), url_path="clone", permissions=["clone"], icon="content_copy")
-    def clone(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The form of a new metric, filled in with this one."""
-        metric = get_object_or_404(MetricDefinition, pk=object_id)
-        return HttpResponseRedirect(self.page_url("add") + "?" + urlencode({CLONE_OF: metric.pk}))
-
-    @action(
-        description=_("Archive"),
-        url_path="archive",
-        permissions=["change"],
-        icon="archive",
-        variant=ActionVariant.DANGER,
-    )
-    def archive(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        metric = get_object_or_404(MetricDefinition, pk=object_id)
-        back_url = self.page_url("change", metric.pk)
-        sentences = [
-            meaning_in_words(metric),
-            _("From now on it counts nothing more, and it can't be taken up again."),
-            _(
-                "What it counted stays: history, rollups, invoices. Events that no other metric listens to "
-                "are refused."
-            ),
-        ]
-        if request.method == "POST":
-            try:
-                archive_metric(metric)
-            except MeterbookError as refusal:
-                sentences.append(str(refusal))
-            else:
-                self.log_change(request, metric, [{"changed": {"fields": ["archived from"]}}])
-                return self.done(request, gettext("“%s” is archived.") % metric.display_name, url=back_url)
-        return self.confirmation(
-            request,
-            title=_("Archive a metric"),
-            subtitle=metric.display_name,
-            sentences=sentences,
-            button=_("Archive the metric"),
-            back_url=back_url,
-            original=metric,
-        )
+            return facts

@@ -6,18 +6,32 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from metering.answering.usage_charts import Interval, Point, days_interval
-from metering.defining.previews import MAX_DAYS, MAX_EVENTS, Evaluation, Part, Preview, preview_of
+from metering.defining.previews import (
+    DEFAULT_DAYS,
+    MAX_DAYS,
+    MAX_EVENTS,
+    Evaluation,
+    Part,
+    Preview,
+    preview_of,
+)
+from metering.errors import PreviewTooSlow
 from metering.measuring.meaning import Meaning
 from metering.measuring.windows import Window
 from metering.models import MetricDefinition
 
 from . import cells
 from .charts import Chart, usage_chart
+from .metric_form import MetricForm
 from .metric_words import meaning_in_words
 
+PREVIEW = "_preview"  # name of the buttons that look ahead
+LIVE = "_live"  # comes along where the page looks ahead by itself, while somebody types
 DAY_CHOICES = (7, 30, MAX_DAYS)
 _GREY = "#9ca3af"
 _SHORTEST = dt.timedelta(days=7)  # a chart by days, however few were looked at
@@ -49,6 +63,27 @@ def preview_card(draft: MetricDefinition, *, stored: MetricDefinition | None, da
         "is_empty": not proposed.matching_count,
         "event_name": draft.event_name,
     }
+
+
+def live_preview(request: HttpRequest, form: MetricForm) -> HttpResponse:
+    """The sentence and the effect on recent events, for the line above the form; or what is still missing."""
+    facts: dict[str, Any] = {"errors": _errors_of(form)}
+    if form.draft is not None and not form.errors:
+        facts["words"] = meaning_in_words(form.draft)
+        try:
+            days = form.preview_days or DEFAULT_DAYS
+            facts["preview"] = preview_card(form.draft, stored=form.stored, days=days)
+        except PreviewTooSlow as refusal:
+            facts["problem"] = str(refusal)
+    return TemplateResponse(request, "admin/metering/metricdefinition/live_preview.html", facts)
+
+
+def _errors_of(form: MetricForm) -> list[tuple[str, str]]:
+    """(field, what is wrong with it), in the order of the form."""
+    return [
+        (str(form.fields[name].label) if name in form.fields else "", str(messages[0]))
+        for name, messages in form.errors.items()
+    ]
 
 
 def _facts(proposed: Evaluation, stored: Evaluation | None) -> list[tuple[str, str, str]]:

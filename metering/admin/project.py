@@ -1,34 +1,33 @@
-"""The scope tree."""
+"""The scope tree: its list, and the form of a project below the page about it."""
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, DateTimeField, Func, QuerySet
 from django.db.models.functions import Collate
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.http import urlencode
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action
-from unfold.enums import ActionVariant
 
-from metering.attributing.scope_tree import change_project, create_project, move_project, remove_project
+from metering.answering.answers import answer
+from metering.attributing.scope_tree import change_project, create_project
 from metering.catalogue import current
 from metering.clock import database_now
-from metering.errors import MeterbookError
-from metering.models import ApiKey, MetricDefinition, Project, SurfaceInstallation
+from metering.errors import Unavailable
+from metering.models import ApiKey, MetricDefinition, Project
 
 from . import cells
-from .attribution_rule import rules_of
-from .base import EditableAdmin
-from .project_forms import MoveForm, ProjectForm
-from .reattribution import reattribution_page
+from .panels import remember_instant
+from .project_actions import ProjectActions
+from .project_cards import project_cards
+from .project_forms import ProjectForm
+from .project_page import page_without_usage, project_page
+from .project_usage import usage_csv
 
 INDENT_REM = 1.5
 KIND_COLOURS = {
@@ -38,8 +37,15 @@ KIND_COLOURS = {
 }
 
 
+class ClockNow(Func):
+    """The instant by the database's clock, also within a transaction."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
+
+
 @admin.register(Project)
-class ProjectAdmin(EditableAdmin):
+class ProjectAdmin(ProjectActions):
     form = ProjectForm
     intro = _(
         "The scope tree: platform tenants, the organisations below them, and their projects. Usage is "
@@ -58,7 +64,7 @@ class ProjectAdmin(EditableAdmin):
     search_help_text = _("Key or name")
     list_select_related = ("parent",)
     autocomplete_fields = ("parent",)
-    readonly_fields = ("key_fixed", "place", "payer_fixed", "created")
+    readonly_fields = ("key_fixed", "created")
     add_fieldsets = (
         (
             None,
@@ -71,19 +77,7 @@ class ProjectAdmin(EditableAdmin):
             },
         ),
     )
-    fieldsets = (
-        (None, {"fields": ("key_fixed", "name", "kind", "timezone")}),
-        (_("Place and payer"), {"fields": ("place", "payer_fixed", "created")}),
-    )
-    actions_detail = (
-        "show_usage",
-        "add_rule",
-        {
-            "title": _("More"),
-            "icon": "more_horiz",
-            "items": ["add_key", "move", "reattribute", "remove"],
-        },
-    )
+    fieldsets = ((None, {"fields": ("key_fixed", "name", "kind", "timezone", "created")}),)
 
     # -- list --------------------------------------------------------------------------------------------
 
@@ -176,186 +170,66 @@ class ProjectAdmin(EditableAdmin):
             cells.code(project.key), gettext("Used in the API and in files; it can't be changed.")
         )
 
-    @admin.display(description=_("place in the tree"))
-    def place(self, project: Project) -> SafeString:
-        ids = [int(part) for part in project.path.strip("/").split("/") if part]
-        by_id = Project.objects.in_bulk(ids)
-        links = [
-            cells.project_link(by_id[one]) if one != project.pk else cells.code(project.key) for one in ids
-        ]
-        return format_html_join(
-            format_html(' <span class="mb-quiet">{}</span> ', "›"), "{}", ((one,) for one in links)
-        )
-
-    @admin.display(description=_("who pays now"))
-    def payer_fixed(self, project: Project) -> SafeString:
-        payer_id = current().payer_at(project.pk, database_now())
-        if payer_id == project.pk:
-            return cells.two_lines(gettext("itself"), gettext("No rule names another at this moment."))
-        payer = Project.objects.get(pk=payer_id)
-        return cells.two_lines(cells.project_link(payer), payer.name)
-
     @admin.display(description=_("created at"))
     def created(self, project: Project) -> SafeString:
         return cells.moment(project.created_at)
 
+    # -- page --------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        name = "metering_project_usage_csv"
+        file = path("<int:project_id>/usage.csv", self.admin_site.admin_view(self.usage_file), name=name)
+        cards = path(
+            "<int:project_id>/cards/",
+            self.admin_site.admin_view(self.cards),
+            name="metering_project_cards",
+        )
+        return [file, cards, *super().get_urls()]
+
+    def usage_file(self, request: HttpRequest, project_id: int) -> HttpResponse:
+        """The numbers of the chart."""
+        return usage_csv(request, project_id)
+
+    def cards(self, request: HttpRequest, project_id: int) -> HttpResponse:
+        """What other apps know of the project: loaded by its page, or without scripts a page itself."""
+        project = self.get_object(request, str(project_id))
+        if project is None:
+            raise Http404
+        if not self.has_view_or_change_permission(request, project):
+            raise PermissionDenied
+        return project_cards(request, project, context=lambda: self.admin_site.each_context(request))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """With the instant by the database's clock: the page is about it, and needn't ask again."""
+        project = super().get_object(request, object_id, from_field)
+        if project is not None:
+            remember_instant(request, project.asked_at)
+        return project
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(asked_at=ClockNow())
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
+        """The facts above the form; with errors in it, the form alone."""
         project = kwargs.get("obj")
         if project is not None:
-            now = database_now()
-            context["related"] = {
-                "rules": rules_of(project, now=now),
-                "keys": [_key_line(key, now=now) for key in project.api_keys.all()[:50]],
-                "metrics": list(project.metrics.order_by("archived_from", "key")[:50]),
-                "surfaces": list(SurfaceInstallation.objects.filter(project=project).order_by("key")[:50]),
-                "children": list(project.children.order_by("key")[:50]),
-                "query": urlencode({"project": project.pk}),
-                "tree_url": _tree_url(project),
-                "events_url": _filtered("usageevent", project),
-                "rollups_url": _filtered("usagemeterrollup", project),
-            }
+            context["title"] = context["content_title"] = project.name
+            context |= {"subtitle": None, "show_save_and_add_another": False}
+            if not context["errors"]:
+                context["page"] = self._page(request, project)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    # -- actions -----------------------------------------------------------------------------------------
-
-    # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
-    def has_add_rule_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("metering.add_attributionrule")
-
-    def has_add_key_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("metering.add_apikey")
-
-    def has_remove_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("metering.delete_project")
-
-    @action(description=_("Events"), url_path="events", icon="receipt_long")
-    def show_usage(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        project = get_object_or_404(Project, pk=object_id)
-        return HttpResponseRedirect(_filtered("usageevent", project))
-
-    @action(
-        description=_("Say who pays"),
-        url_path="say-who-pays",
-        icon="payments",
-        permissions=["add_rule"],
-    )
-    def add_rule(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        project = get_object_or_404(Project, pk=object_id)
-        return HttpResponseRedirect(
-            reverse("admin:metering_attributionrule_add") + "?" + urlencode({"project": project.pk})
-        )
-
-    @action(description=_("New API key"), url_path="new-key", icon="key", permissions=["add_key"])
-    def add_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        project = get_object_or_404(Project, pk=object_id)
-        return HttpResponseRedirect(
-            reverse("admin:metering_apikey_add") + "?" + urlencode({"project": project.pk})
-        )
-
-    @action(description=_("Move"), url_path="move", permissions=["change"], icon="drive_file_move")
-    def move(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Another parent, while the project and everything below it have no usage."""
-        project = get_object_or_404(Project, pk=object_id)
-        back_url = self.page_url("change", project.pk)
-        form = MoveForm(request.POST if request.method == "POST" else None, project=project)
-        if request.method == "POST" and form.is_valid():
-            try:
-                moved = move_project(project, parent=form.cleaned_data["parent"])
-            except MeterbookError as refusal:
-                form.add_error("parent", str(refusal))
-            else:
-                self.log_change(request, moved, [{"changed": {"fields": ["parent"]}}])
-                return self.done(request, gettext("“%s” was moved.") % moved.name, url=back_url)
-        return self.confirmation(
-            request,
-            title=_("Move a project"),
-            subtitle=project.name,
-            sentences=[
-                _("Everything below it moves along."),
-                _(
-                    "Only a project without usage, attribution rules and metrics of its own can move, "
-                    "because recorded usage keeps its place and its payer."
-                ),
-            ],
-            button=_("Move"),
-            back_url=back_url,
-            original=project,
-            form=form,
-        )
-
-    def has_reattribute_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perms(["metering.add_correction", "metering.view_usageevent"])
-
-    @action(
-        description=_("Re-attribute"), url_path="reattribute", permissions=["reattribute"], icon="history"
-    )
-    def reattribute(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Past usage to the payers of today's rules."""
-        request.current_app = self.admin_site.name
-        project = get_object_or_404(Project, pk=object_id)
-        return reattribution_page(
-            request,
-            project,
-            context={**self.admin_site.each_context(request), "opts": self.opts},
-            back_url=self.page_url("change", project.pk),
-        )
-
-    @action(
-        description=_("Remove"),
-        url_path="remove",
-        permissions=["remove"],
-        icon="delete",
-        variant=ActionVariant.DANGER,
-    )
-    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """For one that was added by mistake."""
-        project = get_object_or_404(Project, pk=object_id)
-        sentences: list[Any] = [
-            _("The project disappears, as if it had never been added; its key is free again."),
-            _(
-                "Only a project that nothing refers to can be removed: without usage, projects below it, "
-                "metrics, API keys, attribution rules, surfaces and quotas."
-            ),
-        ]
-        if request.method == "POST":
-            try:
-                remove_project(project)
-            except MeterbookError as refusal:
-                sentences.append(str(refusal))
-            else:
-                self.log_removal(request, project)
-                return self.done(
-                    request, gettext("“%s” was removed.") % project.name, url=self.page_url("changelist")
-                )
-        return self.confirmation(
-            request,
-            title=_("Remove a project"),
-            subtitle=project.name,
-            sentences=sentences,
-            button=_("Remove the project"),
-            back_url=self.page_url("change", project.pk),
-            original=project,
-        )
-
-
-def _tree_url(project: Project) -> str:
-    """Its place among those who pay."""
-    return reverse("admin:metering_attributionrule_tree") + f"?tree={project.root_id}#project-{project.pk}"
+    def _page(self, request: HttpRequest, project: Project) -> dict[str, Any]:
+        try:
+            return answer(lambda catalogue: project_page(request, catalogue, project))
+        except Unavailable as refusal:
+            self.message_user(request, str(refusal), level="WARNING")
+            return page_without_usage(request, current(), project)
 
 
 def _counts(queryset: QuerySet, rows: Sequence[Any]) -> dict[int, int]:
     """How many of a related table's rows belong to each project of a page."""
     found = queryset.filter(project__in=[row.pk for row in rows]).values_list("project_id")
     return dict(found.annotate(count=Count("pk")).order_by())
-
-
-def _filtered(model_name: str, project: Project) -> str:
-    query = urlencode({"project__id__exact": project.pk})
-    return reverse(f"admin:metering_{model_name}_changelist") + "?" + query
-
-
-def _key_line(key: ApiKey, *, now: dt.datetime) -> dict[str, Any]:
-    state = key.state(at=now)
-    return {"key": key, "state": state.label, "is_active": state == ApiKey.State.ACTIVE}

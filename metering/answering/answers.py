@@ -6,6 +6,7 @@ that was counted for it is committed, an answer would mix what was with what is.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from django.conf import settings
@@ -18,6 +19,8 @@ ATTEMPTS = 5  # changes of definitions are rare, and one takes longer than most 
 QUERY_CANCELED = "57014"
 
 Answer = TypeVar("Answer")
+# The catalogue of the answer that is being made, if one is.
+_answering: ContextVar[Catalogue | None] = ContextVar("_answering", default=None)
 
 
 def answer(read: Callable[[Catalogue], Answer]) -> Answer:
@@ -25,11 +28,20 @@ def answer(read: Callable[[Catalogue], Answer]) -> Answer:
 
     Each statement may take `settings.USAGE_READ_TIMEOUT` seconds. `read` writes nothing. Raises
     `UsageTooSlow`, and `DefinitionsMoving` when the catalogue moved `ATTEMPTS` times.
+
+    An answer within another is a part of that one: by its catalogue, and asked again with it.
     """
+    whole = _answering.get()
+    if whole is not None:
+        return read(whole)
     for _ in range(ATTEMPTS):
         with statements_within(f"{settings.USAGE_READ_TIMEOUT}s", UsageTooSlow):
             catalogue = current()
-            found = read(catalogue)
+            token = _answering.set(catalogue)
+            try:
+                found = read(catalogue)
+            finally:
+                _answering.reset(token)
             if current().version == catalogue.version:
                 return found
     raise DefinitionsMoving

@@ -7,27 +7,31 @@ ledger.
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from metering.measuring.meaning import Meaning
 from metering.measuring.windows import Window, windows_between
+from metering.texts.numbers import EXACT
 
-from .usage import Scope, Slice, usage_in, usage_span
+from .usage import Scope, Slice, Usage, usage_in, usage_span
 
 UTC_ZONE = ZoneInfo("UTC")
 HOURLY_UP_TO = dt.timedelta(days=3)  # 72 bars at most; longer intervals are shown by days
 MAX_CHART_DAYS = 400
+Unit = Literal["hour", "day", "week", "month"]
+_ADDING = frozenset({"COUNT", "SUM"})  # steps between readings, too: each belongs to its later reading
 _DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Half-open [start, end) in UTC, on whole days."""
+    """Half-open [start, end) in UTC, on whole days; shown by `window`, or by what its length suggests."""
 
     start: dt.datetime
     end: dt.datetime
+    window: Unit | None = None
 
     @property
     def first_day(self) -> dt.date:
@@ -43,7 +47,9 @@ class Interval:
         return (self.end - self.start) // _DAY
 
     @property
-    def unit(self) -> Literal["hour", "day"]:
+    def unit(self) -> Unit:
+        if self.window is not None:
+            return self.window
         return "hour" if self.end - self.start <= HOURLY_UP_TO else "day"
 
 
@@ -52,6 +58,15 @@ class Point:
     """Usage in one window; `value` is None where the aggregation has nothing to say."""
 
     window: Window
+    value: Decimal | None
+    record_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Usage in each window of an interval, and over the whole of it."""
+
+    points: Sequence[Point]
     value: Decimal | None
     record_count: int
 
@@ -89,20 +104,39 @@ def last_used_first(meanings: Iterable[Meaning]) -> list[tuple[Meaning, dt.datet
 
 
 def points_of(meaning: Meaning, interval: Interval, *, scope: Scope = Scope()) -> list[Point]:
-    """Usage in each hour or day of the interval, in order, windows without usage included."""
+    """Usage in each window of the interval, in order, windows without usage included."""
     windows = list(windows_between(interval.start, interval.end, interval.unit, UTC_ZONE))
-    found = {
-        usage.window: usage
-        for usage in usage_in(
-            meaning, [(window.start, window.end) for window in windows], slice=Slice(scope=scope)
-        )
-    }
-    return [
-        Point(window, found[index].value, found[index].aggregate.record_count)
-        if index in found
-        else Point(window, None, 0)
-        for index, window in enumerate(windows)
-    ]
+    asked = [(window.start, window.end) for window in windows]
+    found = {usage.window: usage for usage in usage_in(meaning, asked, slice=Slice(scope=scope))}
+    return [_point(window, found.get(number)) for number, window in enumerate(windows)]
+
+
+def course_of(meaning: Meaning, interval: Interval, *, scope: Scope = Scope()) -> Course:
+    """`points_of` and `value_in` in one statement, hence of one snapshot.
+
+    What adds up is added up; of other metrics the whole is read beside its windows.
+    """
+    if meaning.aggregation.name in _ADDING:
+        points = points_of(meaning, interval, scope=scope)
+        values = [point.value for point in points if point.value is not None]
+        with localcontext(EXACT):
+            whole_value = sum(values, Decimal(0)) if values else None
+        return Course(points, whole_value, sum(point.record_count for point in points))
+    windows = list(windows_between(interval.start, interval.end, interval.unit, UTC_ZONE))
+    asked = [(interval.start, interval.end), *((window.start, window.end) for window in windows)]
+    found = {usage.window: usage for usage in usage_in(meaning, asked, slice=Slice(scope=scope))}
+    whole = found.get(0)
+    return Course(
+        [_point(window, found.get(number)) for number, window in enumerate(windows, start=1)],
+        whole.value if whole else None,
+        whole.aggregate.record_count if whole else 0,
+    )
+
+
+def _point(window: Window, usage: Usage | None) -> Point:
+    return (
+        Point(window, None, 0) if usage is None else Point(window, usage.value, usage.aggregate.record_count)
+    )
 
 
 def value_in(meaning: Meaning, interval: Interval, *, scope: Scope = Scope()) -> tuple[Decimal | None, int]:

@@ -179,7 +179,7 @@ def test_price_page_begins_with_what_is_stored(staff: Client) -> None:
     [price] = prices_of(plan)
     assert (price.price, price.label_match, price.split_by) == (stored, {"region": "eu"}, splits)
     plan_page = staff.get(url("plan", "change", plan.pk)).content.decode()
-    assert "where region = eu, a line by project and region" in plan_page
+    assert "where region is eu, a line by project and region" in plan_page
 
 
 def test_preview_answers_while_typing_and_stores_nothing(staff: Client) -> None:

@@ -53,10 +53,25 @@ def test_a_metric_whose_chart_takes_too_long_can_still_be_changed(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("metering.admin.metric.value_in", slow)
+    monkeypatch.setattr("metering.admin.metric_page.course_of", slow)
 
     page = staff.get(reverse("admin:metering_metricdefinition_change", args=[world.tokens.pk]))
 
     assert page.status_code == 200
     assert "ask for a shorter interval" in page.content.decode()
     assert 'name="display_name"' in page.content.decode()
+
+
+def test_a_project_whose_chart_takes_too_long_still_says_who_pays(
+    staff: Client,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metering.admin.project_usage.course_of", slow)
+
+    page = staff.get(reverse("admin:metering_project_change", args=[world.shop.pk]))
+
+    assert page.status_code == 200
+    assert "ask for a shorter interval" in page.content.decode()
+    assert "Who pays for its usage" in page.content.decode()
+    assert 'name="name"' in page.content.decode()

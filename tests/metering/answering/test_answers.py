@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from metering.answering import answers
 from metering.answering.answers import answer
-from metering.catalogue import move_version
+from metering.catalogue import Catalogue, move_version
 from metering.errors import DefinitionsMoving, UsageTooSlow
 
 pytestmark = pytest.mark.django_db
@@ -60,3 +60,29 @@ def test_who_is_overtaken_each_time_gives_up() -> None:
         answer(overtaken)
 
     assert len(set(asked)) == answers.ATTEMPTS
+
+
+def test_an_answer_within_another_is_a_part_of_it(db: None) -> None:
+    seen = []
+
+    def inner(catalogue: Catalogue) -> int:
+        seen.append(catalogue)
+        return catalogue.version
+
+    version = answer(lambda outer: (outer, answer(inner)))[1]
+
+    assert seen[0].version == version
+    assert len(seen) == 1
+
+
+def test_a_part_that_moves_the_catalogue_is_asked_again_with_the_whole(db: None) -> None:
+    asked = []
+
+    def inner(catalogue: Catalogue) -> int:
+        asked.append(catalogue.version)
+        if len(asked) == 1:
+            move_version()
+        return catalogue.version
+
+    assert answer(lambda _outer: answer(inner)) == asked[1]
+    assert len(asked) == 2
