@@ -24,7 +24,7 @@ from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import ApiKey, MetricDefinition, Project, SurfaceInstallation
 
-from . import cells
+from . import cells, file_columns
 from .attribution_rule import rules_of
 from .base import EditableAdmin
 from .project_forms import MoveForm, ProjectForm
@@ -51,6 +51,8 @@ class ProjectAdmin(EditableAdmin):
     ordering = (Collate("path", "C"),)
     sortable_by = ()
     list_per_page = 200
+    csv_columns = file_columns.PROJECTS
+    csv_key = "key"
     list_display = ("tree", "kind_badge", "payer_now", "key_count", "metric_count", "zone")
     list_display_links = ("tree",)
     list_filter = ("kind",)
