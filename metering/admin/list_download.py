@@ -22,7 +22,7 @@ from metering.models import Export
 from metering.tasks import run_exports
 
 from .list_columns import FileColumns
-from .list_exports import file_name_of, narrowing_in_words, request_list, title_of
+from .list_exports import file_name_of, request_list, title_of
 from .list_files import LARGEST_AT_ONCE, ListTooSlow, WholeList, whole_list
 from .long_work import csv_attachment, wake
 
@@ -107,7 +107,7 @@ class ListDownload(UnfoldModelAdmin):
             subtitle=str(title_of(self)),
             sentences=[
                 gettext("The list has about %(count)s rows: too many to wait for.") % {"count": f"{about:,}"},
-                gettext("Limited to: %s") % narrowing_in_words(query),
+                *(f"{title}: {value}" for title, value in found.narrowing()),
                 ngettext(
                     "A worker makes the file meanwhile; the next page shows how far it is. It stays under "
                     "“Exports” for %(days)d day after it is made.",

@@ -15,6 +15,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import DataError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from metering.answering.answers import statements_within
@@ -70,6 +71,16 @@ class WholeList:
         """By the planner: it costs the same at any size."""
         (plan,) = json.loads(self.rows.order_by().explain(format="json"))
         return int(plan["Plan"]["Plan Rows"])
+
+    def narrowing(self) -> list[tuple[str, str]]:
+        """What it is narrowed by, in the words of its page: (filter, what was chosen)."""
+        said = [(_("Search"), self.changelist.query)] if self.changelist.query else []
+        for spec in self.changelist.filter_specs:
+            for name in spec.expected_parameters():
+                for value in self.request.GET.getlist(name):
+                    if value:
+                        said.append((capfirst(str(spec.title)), _choice_in_words(spec, value)))
+        return said
 
     def blocks(self) -> Generator[Block, None, None]:
         """As CSV. Read in flat memory; within `one_snapshot`, of one."""
@@ -136,11 +147,14 @@ def _unpaged(model_admin: Any, request: HttpRequest) -> Any:
     """The admin's own list, but for a page of rows, which nobody looks at."""
     kind = type("WholeChangeList", (_Unpaged, model_admin.get_changelist(request)), {})
     shown = model_admin.get_list_display(request)
+    links = model_admin.get_list_display_links(request, shown)
+    if model_admin.get_actions(request):
+        shown = ["action_checkbox", *shown]  # the address names columns to order by through their places
     return kind(
         request,
         model_admin.model,
         shown,
-        model_admin.get_list_display_links(request, shown),
+        links,
         model_admin.get_list_filter(request),
         model_admin.date_hierarchy,
         model_admin.get_search_fields(request),
@@ -157,6 +171,16 @@ def _unpaged(model_admin: Any, request: HttpRequest) -> Any:
 class _Unpaged:
     def get_results(self, request: HttpRequest) -> None:
         """Nothing: there is no page."""
+
+
+def _choice_in_words(spec: Any, value: str) -> str:
+    """What the filter calls the value; a row that it names, by its own name."""
+    field = getattr(spec, "field", None)
+    related = getattr(field, "related_model", None)
+    if related is not None and value.isdigit():
+        return str(related._default_manager.filter(pk=value).first() or value)
+    choices = getattr(spec, "lookup_choices", None) or getattr(field, "flatchoices", None) or ()
+    return str({str(choice[0]): choice[1] for choice in choices}.get(value, value))
 
 
 def _expression(source: Any) -> Any:
