@@ -7,7 +7,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, TextField
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
@@ -55,7 +55,10 @@ INVOICES: FileColumns = (
     RowColumn("standing", lambda row: str(Status(row.status).value)),
     column("account"),
     column("project", "account__project__key"),
-    column("customer", Coalesce(KT("customer__legal_name"), F("account__legal_name"))),
+    column(
+        "customer",
+        Coalesce(KT("customer__legal_name"), F("account__legal_name"), output_field=TextField()),
+    ),
     "currency",
     money("subtotal"),
     money("discount_total"),

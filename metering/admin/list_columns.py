@@ -38,7 +38,7 @@ _SECRET = re.compile(r"password|secret|token|digest|fingerprint|hash|pepper|sign
 
 def as_data(value: Any) -> Value:
     """A value of a field as a cell: no zeros that only a column's scale pads, no words of a language."""
-    if value is None or isinstance(value, str | dt.date):
+    if value is None or isinstance(value, (str, dt.date)):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -12,6 +12,7 @@ from django.urls import reverse
 from billing.models import Seller
 from metering.admin import list_download
 from metering.admin.list_columns import ListColumn, columns_of
+from metering.admin.list_files import whole_list
 from metering.keys import create_api_key
 from metering.models import Export, Project, UsageEvent, UsageMeterRollup
 from quotas.enforcement import set_quota
@@ -62,6 +63,17 @@ def test_who_may_not_export_or_not_see_has_neither_button_nor_file(onlooker: Cli
         assert onlooker.get(url_of(model, "as_csv")).status_code == 403
         if model is not Export:  # who may export sees what was exported
             assert exporter.get(url_of(model, "as_csv")).status_code == 403, model
+
+
+def test_every_file_can_be_made_of_nothing_too(staff: Client) -> None:
+    root = User.objects.get(username="root")
+
+    for model in MODELS:
+        model_admin = admin.site._registry[model]
+        text = b"".join(block.data for block in whole_list(model_admin, "", root).blocks()).decode()
+
+        header = ",".join(one.name for one in columns_of(model_admin))
+        assert text.splitlines()[0] == header, model
 
 
 def test_every_file_has_the_rows_of_all_pages_in_their_order(staff: Client, small_pages: None) -> None:
