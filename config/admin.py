@@ -6,7 +6,10 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef, Value
+from django.db.models.functions import Concat
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -24,6 +27,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from config.celery import app as celery_app
 from metering.admin import cells
 from metering.admin.base import HouseAdmin
+from metering.admin.list_columns import column
 
 for replaced in (
     Group,
@@ -38,6 +42,14 @@ for replaced in (
         admin.site.unregister(replaced)
 
 
+_groups_of_row = Group.objects.filter(user=OuterRef("pk")).order_by("name")
+_rights_of_row = (
+    Permission.objects.filter(group=OuterRef("pk"))
+    .order_by("content_type__app_label", "codename")
+    .values_list(Concat(F("content_type__app_label"), Value("."), F("codename")))
+)
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, HouseAdmin):
     form = UserChangeForm
@@ -46,6 +58,20 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):
     intro = _(
         "People who may sign in here. Give rights by groups; leave an account inactive instead of deleting "
         "it."
+    )
+    csv_key = "username"
+    csv_columns = (
+        "id",
+        "username",
+        "email",
+        "first_name",
+        "last_name",
+        "is_staff",
+        "is_superuser",
+        "is_active",
+        column("groups", ArraySubquery(_groups_of_row.values("name"))),
+        "date_joined",
+        "last_login",
     )
     list_display = ("username", "email", "full_name", "is_staff", "is_superuser", "is_active", "signed_in")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
@@ -64,6 +90,8 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):
 class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
     intro = _("Sets of rights that people are given together.")
     empty_text = _("Add one for each kind of work: operators, finance staff, auditors.")
+    csv_key = "name"
+    csv_columns = ("id", "name", column("rights", ArraySubquery(_rights_of_row)))
 
 
 def task_choices() -> list[tuple[str, str]]:
@@ -96,6 +124,23 @@ class PeriodicTaskAdmin(HouseAdmin):
     intro = _(
         "What beat starts, and how often. Changes take effect within seconds. Jobs of ours that are deleted "
         "come back with the next migrate; switch them off instead."
+    )
+    # Without what is passed to a task, which may be anything.
+    csv_columns = (
+        "id",
+        "name",
+        "task",
+        "enabled",
+        column("every", "interval__every"),
+        column("period", "interval__period"),
+        *(
+            column(name, f"crontab__{name}")
+            for name in ("minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
+        ),
+        "one_off",
+        "last_run_at",
+        "total_run_count",
+        "description",
     )
     list_display = ("name", "is_on", "pace", "task", "last_sent", "times_sent")
     list_filter = ("enabled",)

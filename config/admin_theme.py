@@ -118,8 +118,6 @@ UNFOLD: dict[str, object] = {
                     )
                 },
                 _page(_("Metrics"), "straighten", "metering.metricdefinition"),
-                _page(_("Imports"), "upload_file", "metering.eventimport", "metering.import_events"),
-                _page(_("Exports"), "download", "metering.export", "metering.export_data"),
             ),
             _group(
                 _("Scope and keys"),
@@ -196,6 +194,11 @@ UNFOLD: dict[str, object] = {
                 _page(_("Parked accounts"), "pause_circle", "billing.parkedaccount"),
                 _page(_("Seller"), "storefront", "billing.seller"),
                 _page(_("Numbers"), "pin", "billing.numberseries"),
+            ),
+            _group(
+                _("Files"),
+                _page(_("Exports"), "download", "metering.export", "metering.export_data"),
+                _page(_("Imports"), "upload_file", "metering.eventimport", "metering.import_events"),
             ),
             _group(
                 _("Operations"),

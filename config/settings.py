@@ -139,6 +139,9 @@ EXPORT_KINDS = [
     "metering.exporting.usage_kinds.USAGE_EVENTS",
     "metering.exporting.usage_kinds.USAGE_ROLLUPS",
 ]
+# Kinds that come in numbers, "family:member", and are asked for on pages of their own: callables that take
+# the member.
+EXPORT_KIND_FAMILIES = {"list": "metering.admin.list_exports.list_kind"}
 
 # Cards that apps add to pages of the admin, in this order: callables of metering/admin/panels.py, by page.
 ADMIN_PANELS: dict[str, list[str]] = {

@@ -33,6 +33,7 @@ from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
 from metering.texts.numbers import plain
 
+from . import file_columns
 from .account_money import money_card
 from .plan import currency_choices
 from .running import running_page
@@ -137,6 +138,7 @@ class BillingAccountAdmin(EditableAdmin):
     )
     empty_title = _("No billing accounts yet")
     empty_text = _("Add one for each project that is to receive invoices.")
+    csv_columns = file_columns.ACCOUNTS
     list_display = ("title", "payer", "on_plans", "currency", "terms", "zone")
     list_display_links = ("title",)
     list_select_related = ("project",)

@@ -14,13 +14,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError as BrokerError
 from unfold.decorators import action
 
 from billing.invoicing.runs import request_run
 from billing.models import BillingAccount, BillingRun
 from billing.tasks import run_requested
 from metering.admin import cells
+from metering.admin.long_work import progress_bar, wake
 from metering.clock import database_now
 from metering.errors import MeterbookError
 
@@ -111,7 +111,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
             self.message_user(request, str(refusal), level="warning")
             return HttpResponseRedirect(self.page_url("changelist"))
         self.log_addition(request, run, [{"added": {}}])
-        _wake()
+        wake(run_requested)
         return HttpResponseRedirect(self.page_url("change", run.pk))
 
     def _asked(
@@ -229,24 +229,13 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
         return run.requested_by or str(run.get_trigger_display())
 
 
-def _wake() -> None:
-    """Ask a worker to look; should the message get lost, the next sweep finds the run."""
-    try:
-        run_requested.apply_async(retry=False)
-    except (BrokerError, OSError):
-        return
-
-
 def _bar(run: BillingRun) -> SafeString:
     percent = 100 * run.done_count // run.account_count if run.account_count else 0
-    return format_html(
-        '<div class="mb-meter" role="progressbar" aria-valuenow="{0}" aria-valuemin="0" aria-valuemax="100"'
-        ' aria-label="{1}"><span style="width: {0}%"></span></div><div class="mb-quiet mb-small">{2}</div>',
-        percent,
-        gettext("progress"),
-        gettext("%(done)s of %(count)s accounts")
-        % {"done": f"{run.done_count:,}", "count": f"{run.account_count:,}"},
-    )
+    words = gettext("%(done)s of %(count)s accounts") % {
+        "done": f"{run.done_count:,}",
+        "count": f"{run.account_count:,}",
+    }
+    return progress_bar(percent, words)
 
 
 def _verdict(run: BillingRun) -> str:

@@ -14,6 +14,7 @@ from billing.models import CreditEntry, CreditGrant
 from metering.admin import cells
 from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
 
+from . import file_columns
 from .billing_links import account_link, document_link
 from .money_words import signed_cell
 
@@ -27,6 +28,7 @@ class CreditEntryAdmin(LargeTableAdmin):
     )
     empty_title = _("No credit moved yet")
     empty_text = _("Entries appear when credit is given, drawn by an invoice, or expires. Check the filters.")
+    csv_columns = file_columns.CREDIT_ENTRIES
     list_display = ("entered", "customer", "kind_badge", "moved", "grant_shown", "document", "by")
     list_display_links = None
     list_filter = (("account", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))

@@ -25,6 +25,7 @@ from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
+from . import file_columns
 from .billing_links import account_link, document_link, listed
 from .credit_entry import entry_line
 from .document_words import in_words, money_cell
@@ -111,6 +112,7 @@ class CreditGrantAdmin(EditableAdmin):
     )
     empty_title = _("No credit was given yet")
     empty_text = _("Add some when a customer pays in advance, or as a present.")
+    csv_columns = file_columns.CREDIT_GRANTS
     list_display = ("title", "customer", "granted", "bar", "standing", "order", "until")
     list_display_links = ("title",)
     list_filter = (StandingFilter, ("kind", ChoicesDropdownFilter), ("account", AutocompleteSelectFilter))

@@ -17,6 +17,7 @@ from billing.proving.line_events import line_events_csv
 from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
 from metering.answering.answers import answer
 
+from . import file_columns
 from .document_words import money_cell
 from .explain_events import events_of, which_of
 from .explain_page import page_of
@@ -42,6 +43,7 @@ class InvoiceLineAdmin(LargeTableAdmin):
     intro = _("What stands on invoices and credit notes, line by line. Open one to see why it is what it is.")
     empty_title = _("No lines yet")
     empty_text = _("Billing runs write them on drafts.")
+    csv_columns = file_columns.LINES
     list_display = ("name", "document", "customer", "amount_shown")
     list_select_related = ("invoice__account",)
     ordering = ("-id",)

@@ -31,6 +31,7 @@ from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page
 from metering.clock import database_now
 from metering.texts.numbers import EXACT
 
+from . import file_columns
 from .document_pages import DocumentPages, today_of
 from .document_words import kind_in_words, lateness, money_cell, period_of, status_badge, title_of, zone_of
 
@@ -93,6 +94,8 @@ class InvoiceList(DocumentPages):
         "Billing runs draft one invoice per account once a period is over. One can also be made by hand."
     )
     list_before_template = "admin/billing/invoice/tabs.html"
+    csv_key = "number"
+    csv_columns = file_columns.INVOICES
     list_display = ("title", "customer_shown", "period", "total_shown", "open_shown", "due", "standing")
     list_display_links = ("title",)
     list_filter = (StandingFilter, ("account", AutocompleteSelectFilter), "origin")

@@ -18,6 +18,7 @@ from metering.admin.base import ReadOnlyAdmin
 from metering.clock import database_now
 from metering.errors import MeterbookError
 
+from . import file_columns
 from .billing_links import account_link
 
 
@@ -29,6 +30,7 @@ class ParkedAccountAdmin(ReadOnlyAdmin):
     )
     empty_title = _("No account is parked")
     empty_text = _("The last billing run could bill every account.")
+    csv_columns = file_columns.PARKED
     list_display = ("customer", "why", "parked_since", "run_shown", "again")
     list_display_links = None
     list_select_related = ("account__project", "run")

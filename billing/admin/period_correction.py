@@ -21,6 +21,7 @@ from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
+from . import file_columns
 from .billing_links import account_link, document_link
 from .document_words import ONE_DAY, TICK, days_in_words, money_cell
 from .money_words import signed, signed_cell
@@ -51,6 +52,7 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
     )
     empty_title = _("No corrections")
     empty_text = _("Every invoiced period is worth what was billed for it.")
+    csv_columns = file_columns.CORRECTIONS
     list_display = ("what", "customer", "period", "billed", "worth", "gap", "state_badge", "document")
     list_display_links = ("what",)
     list_select_related = (

@@ -28,6 +28,7 @@ from metering.admin.base import VerbForm
 from metering.admin.filters import ProjectFilter
 from metering.clock import database_now
 
+from . import file_columns
 from .plan_actions import PlanActions
 from .price_words import interval_in_words, price_in_words, usage_in_words
 from .what_if import WhatIfPages
@@ -65,6 +66,7 @@ class PlanAdmin(WhatIfPages, PlanActions):
     )
     empty_title = _("No plans yet")
     empty_text = _("Add one, give it prices, and publish it; then accounts can subscribe.")
+    csv_more = file_columns.SUBSCRIBERS
     list_display = ("title", "prices_shown", "rhythm", "state_badge", "subscriber_count", "owner")
     list_display_links = ("title",)
     list_select_related = ("project",)

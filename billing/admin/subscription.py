@@ -21,6 +21,7 @@ from metering.admin import cells
 from metering.clock import database_now
 from metering.measuring.windows import zone_named
 
+from . import file_columns
 from .order_pages import OrderPages
 from .price_words import price_in_words, usage_in_words
 from .subscription_forms import SubscriptionForm
@@ -57,6 +58,7 @@ class SubscriptionAdmin(OrderPages):
     )
     empty_title = _("No subscriptions yet")
     empty_text = _("Publish a plan and open a billing account, then subscribe the one to the other.")
+    csv_columns = file_columns.SUBSCRIPTIONS
     list_display = ("customer", "plan_shown", "state_shown", "period_shown", "since", "until")
     list_display_links = ("customer",)
     list_select_related = ("account", "plan")

@@ -22,7 +22,7 @@ from metering.clock import database_now
 from metering.keys import create_api_key, revoke_api_key
 from metering.models import ApiKey
 
-from . import cells
+from . import cells, file_columns
 from .base import EditableAdmin, VerbForm
 from .filters import ProjectFilter
 
@@ -74,6 +74,7 @@ class ApiKeyAdmin(EditableAdmin):
     )
     empty_title = _("No API keys yet")
     empty_text = _("Add one for each application, so that each can be revoked on its own.")
+    csv_more = file_columns.API_KEY_STATE
     list_display = ("name", "prefix", "project_key", "may", "state", "expires", "used")
     list_display_links = ("name",)
     list_select_related = ("project",)

@@ -14,9 +14,10 @@ from django.utils.decorators import method_decorator
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
-from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from metering.errors import MeterbookError
+
+from .list_download import ListDownload
 
 
 class OutermostVerbs(admin.ModelAdmin):
@@ -37,7 +38,7 @@ class OutermostVerbs(admin.ModelAdmin):
         return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]
 
 
-class HouseAdmin(UnfoldModelAdmin):
+class HouseAdmin(ListDownload):
     """The common look. Third-party tables, which have no verbs of ours, stand on it directly."""
 
     list_per_page: ClassVar[int] = 50

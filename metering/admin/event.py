@@ -20,7 +20,7 @@ from metering.errors import Invalid
 from metering.measuring.meaning import Unreadable
 from metering.models import MetricDefinition, UsageEvent
 
-from . import cells
+from . import cells, file_columns
 from .correction import correction_of, event_link, origin_of
 from .event_corrections import CorrectableEvents
 from .event_search import ids_of_events_called
@@ -47,6 +47,7 @@ class UsageEventAdmin(CorrectableEvents):
     list_display = ("id", "when", "project_key", "name", "subject", "amount", "payer", "key")
     list_display_links = ("id",)
     list_select_related = ("project", "billing_scope")
+    csv_columns = file_columns.USAGE_EVENTS
     list_filter = (
         ("project", ProjectFilter),
         EventNameFilter,
@@ -108,6 +109,19 @@ class UsageEventAdmin(CorrectableEvents):
         project_id = id_from(request.GET.get("project__id__exact"))
         return queryset.filter(pk__in=ids_of_events_called(search_term, project_id=project_id)), False
 
+    def rows_in_file(self, changelist: PlaceChangeList) -> QuerySet:
+        rows: QuerySet = changelist.queryset
+        if changelist.query or not self._is_filtered(changelist):
+            return rows.order_by("-pk")
+        return rows.order_by("-occurred_at", "-pk")
+
+    @staticmethod
+    def _is_filtered(changelist: PlaceChangeList) -> bool:
+        span = changelist.spec(InstantRangeFilter)
+        is_named = changelist.spec(EventNameFilter).value() or changelist.spec(CancellationFilter).wanted()
+        is_of_one = changelist.chosen_id(ProjectFilter) is not None
+        return bool(is_of_one or is_named or span.start or span.end)
+
     def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
         page = self._page_at(changelist, place)
         voids = voids_of(page.rows)
@@ -121,8 +135,7 @@ class UsageEventAdmin(CorrectableEvents):
         project_id = changelist.chosen_id(ProjectFilter)
         event_name = changelist.spec(EventNameFilter).value()
         cancellation = changelist.spec(CancellationFilter).wanted()
-        is_filtered = bool(project_id is not None or event_name or span.start or span.end or cancellation)
-        if changelist.query or not is_filtered:
+        if changelist.query or not self._is_filtered(changelist):
             return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
         catalogue = current()
         try:

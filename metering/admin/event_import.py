@@ -13,12 +13,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from kombu.exceptions import OperationalError as BrokerError
 
 from metering.catalogue import current
 from metering.clock import database_now
@@ -37,9 +35,10 @@ from metering.importing.reject_files import RejectFormat, written
 from metering.models import EventImport, EventImportReject, Project
 from metering.tasks import import_files
 
-from . import cells
+from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .event_import_forms import SAMPLE_ROWS, MeaningForm, UploadForm
+from .long_work import file_size, progress_bar, wake
 
 State = EventImport.State
 STATE_COLOURS = {
@@ -66,6 +65,7 @@ class EventImportAdmin(ReadOnlyAdmin):
     )
     empty_title = _("No files imported yet")
     empty_text = _("Upload one here, or run manage.py import_events on the server for files of any size.")
+    csv_columns = file_columns.IMPORTS
     list_display = ("file", "state_badge", "progress", "recorded", "existed", "left_out", "who", "finished")
     list_display_links = ("file",)
     list_filter = ("state", "origin")
@@ -160,7 +160,7 @@ class EventImportAdmin(ReadOnlyAdmin):
                 elif "start" in request.POST:
                     start_upload(job, told)
                     self.log_change(request, job, gettext("Import started."))
-                    _wake()
+                    wake(import_files)
                     return HttpResponseRedirect(self.page_url("change", job.pk))
             except (MeterbookError, forms.ValidationError) as refusal:
                 field = getattr(refusal, "field", None)
@@ -246,7 +246,7 @@ class EventImportAdmin(ReadOnlyAdmin):
             messages.error(request, str(refusal))
         else:
             self.log_change(request, job, gettext("Tried again."))
-            _wake()
+            wake(import_files)
         return HttpResponseRedirect(self.page_url("change", job.pk))
 
     def rejects_view(self, request: HttpRequest, object_id: str, form: str) -> HttpResponseBase:
@@ -279,7 +279,7 @@ class EventImportAdmin(ReadOnlyAdmin):
     @admin.display(description=_("file"))
     def file(self, job: EventImport) -> SafeString:
         return cells.two_lines(
-            cells.one_line(job.file_name), f"{_megabytes(job.size)} · {job.get_origin_display()}"
+            cells.one_line(job.file_name), f"{file_size(job.size)} · {job.get_origin_display()}"
         )
 
     @admin.display(description=_("state"))
@@ -292,13 +292,7 @@ class EventImportAdmin(ReadOnlyAdmin):
     @admin.display(description=_("progress"))
     def progress(self, job: EventImport) -> SafeString:
         percent = int(job.done_fraction * 100)
-        return format_html(
-            '<div class="mb-meter" role="progressbar" aria-valuenow="{0}" aria-valuemin="0"'
-            ' aria-valuemax="100" aria-label="{1}"><span style="width: {0}%"></span></div>'
-            '<div class="mb-quiet mb-small">{0} %</div>',
-            percent,
-            gettext("progress"),
-        )
+        return progress_bar(percent, f"{percent} %")
 
     @admin.display(description=_("recorded"))
     def recorded(self, job: EventImport) -> SafeString:
@@ -321,14 +315,6 @@ class EventImportAdmin(ReadOnlyAdmin):
         return cells.moment(job.finished_at)
 
 
-def _wake() -> None:
-    """Ask a worker to look; should the message get lost, the next sweep finds the import."""
-    try:
-        import_files.apply_async(retry=False)
-    except (BrokerError, OSError):
-        return
-
-
 def _counts(job: EventImport) -> Sequence[tuple[Any, str, Any]]:
     return (
         (_("Recorded"), cells.grouped(job.created_count), _("new in the ledger")),
@@ -346,7 +332,7 @@ def _facts(job: EventImport) -> Sequence[tuple[Any, Any]]:
     ]
     return [
         (_("Lines done"), cells.grouped(job.line_count)),
-        (_("Size, decompressed"), _megabytes(job.size)),
+        (_("Size, decompressed"), file_size(job.size)),
         (_("Format"), "CSV" if job.options.get("format") == "csv" else _("one event a line")),
         (_("Meaning of columns"), "; ".join(meanings) or cells.DASH),
         (_("Columns left out"), ", ".join(rows.get("ignored", [])) or cells.DASH),
@@ -358,9 +344,3 @@ def _facts(job: EventImport) -> Sequence[tuple[Any, Any]]:
         (_("Ended"), cells.moment(job.finished_at)),
         (_("SHA-256 of the content"), cells.code(job.sha256)),
     ]
-
-
-def _megabytes(size: int) -> str:
-    if size < 1_000_000:
-        return gettext("%s kB") % f"{size / 1000:,.1f}"
-    return gettext("%s MB") % f"{size / 1_000_000:,.1f}"

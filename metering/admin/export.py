@@ -1,22 +1,21 @@
 """Files that staff take with them: chosen, made in the background or at once, downloaded."""
 
-from collections.abc import Generator, Iterator
+import datetime as dt
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError as BrokerError
 
 from metering.clock import database_now
 from metering.errors import MeterbookError
@@ -32,9 +31,11 @@ from metering.models import Export
 from metering.principal import Principal
 from metering.tasks import run_exports
 
-from . import cells
+from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .export_forms import ExportForm
+from .list_exports import file_name_of, list_exports_seen_by, list_of, narrowing_in_words, title_of
+from .long_work import csv_attachment, file_size, progress_bar, wake
 
 State = Export.State
 STATE_COLOURS = {
@@ -52,11 +53,13 @@ class ExportAdmin(ReadOnlyAdmin):
     """Rows are read-only; whoever may export adds them by the pages below."""
 
     intro = _(
-        "Files of usage and of billing, each of one instant. Cells can't act as formulas in a spreadsheet. A "
-        "file is kept for some days and then removed."
+        "Files of usage, of billing and of lists, each of one instant. Cells can't act as formulas in a "
+        "spreadsheet. A file is kept for some days and then removed. Every list has “Download as CSV” above "
+        "it; of a long one the file is made here."
     )
     empty_title = _("Nothing was exported yet")
     empty_text = _("Choose what to export; a worker makes the file, and it waits for you here.")
+    csv_columns = file_columns.EXPORTS
     list_display = ("what", "state_badge", "progress", "who", "kept_until", "file")
     list_display_links = ("what",)
     list_filter = ("state",)
@@ -82,7 +85,7 @@ class ExportAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
         """Exports of what the person may see: a file says as much as the pages it is made from."""
         names = [kind.name for kind in kinds_staff_may_export(request.user.has_perm)]
-        return super().get_queryset(request).filter(kind__in=names)
+        return super().get_queryset(request).filter(Q(kind__in=names) | list_exports_seen_by(request))
 
     def _found(self, request: HttpRequest, object_id: str, *, to_change: bool = False) -> Export:
         if not self.has_view_permission(request):
@@ -119,14 +122,14 @@ class ExportAdmin(ReadOnlyAdmin):
         form = ExportForm(request.POST if request.method == "POST" else None, kind=kind)
         if request.method == "POST" and form.is_valid():
             if "now" in request.POST:
-                return _attachment(_streamed(kind, form.sent), f"{kind.name.replace('_', '-')}.csv")
+                return csv_attachment(_streamed(kind, form.sent), f"{kind.name.replace('_', '-')}.csv")
             try:
                 export = request_export(kind, form.sent, principal=_principal(request), project_path=None)
             except MeterbookError as refusal:
                 form.refuse(refusal)
             else:
                 self.log_addition(request, export, [{"added": {}}])
-                _wake()
+                wake(run_exports)
                 return HttpResponseRedirect(self.page_url("change", export.pk))
         return self._page(request, "ask", title=kind.title, kind=kind, form=form)
 
@@ -158,7 +161,7 @@ class ExportAdmin(ReadOnlyAdmin):
     def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         export = self._found(request, object_id)
         try:
-            response = _attachment(file_of(export), export.file_name)
+            response = csv_attachment(file_of(export), _file_name(export))
         except MeterbookError as refusal:
             messages.error(request, str(refusal))
             return HttpResponseRedirect(self.page_url("change", export.pk))
@@ -245,14 +248,7 @@ class ExportAdmin(ReadOnlyAdmin):
             }
         if export.state in {State.FAILED, State.CANCELLED} or fraction is None:
             return cells.quiet(rows)  # how much is to come nobody knows, or none is
-        return format_html(
-            '<div class="mb-meter" role="progressbar" aria-valuenow="{0}" aria-valuemin="0"'
-            ' aria-valuemax="100" aria-label="{1}"><span style="width: {0}%"></span></div>'
-            '<div class="mb-quiet mb-small">{2}</div>',
-            int(fraction * 100),
-            gettext("progress"),
-            rows,
-        )
+        return progress_bar(int(fraction * 100), rows)
 
     @admin.display(description=_("by"))
     def who(self, export: Export) -> SafeString:
@@ -268,7 +264,7 @@ class ExportAdmin(ReadOnlyAdmin):
             return cells.quiet(cells.DASH)
         url = self.page_url("download", export.pk)
         return cells.two_lines(
-            cells.link(url, gettext("Download"), title=export.file_name), _size(export.byte_count)
+            cells.link(url, gettext("Download"), title=_file_name(export)), _size(export.byte_count)
         )
 
 
@@ -279,31 +275,23 @@ def _streamed(kind: ExportKind, sent: dict[str, str]) -> Generator[bytes, None, 
             yield block.data
 
 
-def _attachment(stream: Iterator[bytes], file_name: str) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
-    return response
-
-
 def _principal(request: HttpRequest) -> Principal:
     return Principal(name=request.user.get_username(), permissions=frozenset({"read"}))
 
 
-def _wake() -> None:
-    """Ask a worker to look; should the message get lost, the next sweep finds the export."""
-    try:
-        run_exports.apply_async(retry=False)
-    except (BrokerError, OSError):
-        return
-
-
 def _title(export: Export) -> str:
+    listed = list_of(export)
+    if listed is not None:
+        return gettext("List: %s") % title_of(listed)
     titles = {kind.name: kind.title for kind in registered_kinds()}
     return str(titles.get(export.kind, export.kind))
 
 
 def _filters_in_words(export: Export) -> str:
     """In the order of the form; a midnight in UTC as the day that was asked for."""
+    listed = list_of(export)
+    if listed is not None:
+        return narrowing_in_words(export.filters.get("query", ""))
     kind = next((kind for kind in registered_kinds() if kind.name == export.kind), None)
     labels = {one.name: str(one.label) for one in kind.filters} if kind is not None else {}
     named = [
@@ -314,11 +302,28 @@ def _filters_in_words(export: Export) -> str:
     return ", ".join(named) or gettext("everything")
 
 
+def _file_name(export: Export) -> str:
+    listed = list_of(export)
+    if listed is None:
+        return export.file_name
+    query, day = export.filters.get("query", ""), export.requested_at.astimezone(dt.UTC).date()
+    return file_name_of(listed, query=query, day=day, number=export.pk)
+
+
+def _limits(export: Export) -> Any:
+    """In words; of a list as a link to it, narrowed as it was."""
+    words, listed = _filters_in_words(export), list_of(export)
+    if listed is None:
+        return words
+    query = export.filters.get("query", "")
+    return cells.link(f"{listed.page_url('changelist')}?{query}", words)
+
+
 def _facts(export: Export) -> list[tuple[Any, Any]]:
     project = export.project
     return [
-        (_("File"), cells.code(export.file_name)),
-        (_("Limited to"), _filters_in_words(export)),
+        (_("File"), cells.code(_file_name(export))),
+        (_("Limited to"), _limits(export)),
         (_("Asked for by a key of"), project.key if project is not None else None),
         (_("Rows"), cells.grouped(export.row_count)),
         (_("Size"), _size(export.byte_count)),
@@ -330,8 +335,4 @@ def _facts(export: Export) -> list[tuple[Any, Any]]:
 
 
 def _size(size: int) -> str:
-    if not size:
-        return cells.DASH
-    if size < 1_000_000:
-        return gettext("%s kB") % f"{size / 1000:,.1f}"
-    return gettext("%s MB") % f"{size / 1_000_000:,.1f}"
+    return file_size(size) if size else cells.DASH

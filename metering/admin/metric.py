@@ -72,6 +72,7 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, MetricAct
     )
     empty_title = _("No metrics yet")
     empty_text = _("Define the first one; events are refused until a metric listens to their name.")
+    csv_key = "key"
     list_display = ("name", "words", "unit", "owner", "state")
     list_display_links = ("name",)
     list_select_related = ("project",)

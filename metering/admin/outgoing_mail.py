@@ -20,7 +20,7 @@ from metering.delivering.mailing import resend_mail
 from metering.errors import MeterbookError
 from metering.models import OutgoingMail
 
-from . import cells
+from . import cells, file_columns
 from .base import ReadOnlyAdmin
 
 Status = OutgoingMail.Status
@@ -41,6 +41,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
     )
     empty_title = _("No mails yet")
     empty_text = _("Alerts are mailed to the addresses of their threshold; EMAIL_URL names the mail server.")
+    csv_columns = file_columns.MAILS
     list_display = ("subject", "recipients_shown", "status_badge", "when", "last_error")
     list_display_links = ("subject",)
     list_filter = ("status",)

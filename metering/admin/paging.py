@@ -110,6 +110,11 @@ class LargeTableAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PlaceChangeList]:
         return PlaceChangeList
 
+    def rows_in_file(self, changelist: Any) -> QuerySet:
+        """In the order in which `page_at` goes through them: of most lists by id, newest first."""
+        rows: QuerySet = changelist.queryset
+        return rows.order_by("-pk")
+
     def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
         """The page at `place`, or the first one where that is None or unreadable."""
         raise NotImplementedError

@@ -21,7 +21,7 @@ from metering.clock import database_now
 from metering.errors import Unavailable
 from metering.models import ApiKey, MetricDefinition, Project
 
-from . import cells
+from . import cells, file_columns
 from .panels import remember_instant
 from .project_actions import ProjectActions
 from .project_cards import project_cards
@@ -57,6 +57,8 @@ class ProjectAdmin(ProjectActions):
     ordering = (Collate("path", "C"),)
     sortable_by = ()
     list_per_page = 200
+    csv_columns = file_columns.PROJECTS
+    csv_key = "key"
     list_display = ("tree", "kind_badge", "payer_now", "key_count", "metric_count", "zone")
     list_display_links = ("tree",)
     list_filter = ("kind",)

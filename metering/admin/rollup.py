@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import connection
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -25,7 +26,7 @@ from metering.measuring.label_filter import Params
 from metering.measuring.streams import TOTAL
 from metering.models import MetricDefinition, UsageMeterRollup
 
-from . import cells
+from . import cells, file_columns
 from .filters import InstantRangeFilter, ProjectFilter
 from .paging import Place, PlaceChangeList, RowPage, cut, id_from
 from .usage_page import UsagePage
@@ -81,6 +82,7 @@ class UsageMeterRollupAdmin(UsagePage):
     empty_text = _(
         "The worker merges recorded usage every few seconds; see the ledger's health beside usage."
     )
+    csv_columns = file_columns.ROLLUPS
     list_display = ("metric_key", "bucket", "per", "project_key", "payer", "of", "value", "records")
     list_display_links = ("metric_key",)
     list_filter = (
@@ -103,6 +105,10 @@ class UsageMeterRollupAdmin(UsagePage):
             },
         ),
     )
+
+    def rows_in_file(self, changelist: PlaceChangeList) -> QuerySet:
+        rows: QuerySet = changelist.queryset
+        return rows.order_by("-bucket_start", "-project_id", "-pk")
 
     def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
         size = self.list_per_page

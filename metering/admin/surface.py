@@ -28,6 +28,7 @@ class SurfaceInstallationAdmin(EditableAdmin):
     )
     empty_title = _("No surfaces yet")
     empty_text = _("Add one for an app whose usage somebody else than the project pays for.")
+    csv_key = "key"
     list_display = ("name", "key", "project_key", "installed")
     list_select_related = ("project",)
     list_filter = (("project", ProjectFilter),)

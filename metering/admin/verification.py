@@ -11,11 +11,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError as BrokerError
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -27,8 +25,9 @@ from metering.verifying.verification import findings_of, request_verification
 from metering.verifying.verification_checks import registered_checks
 from metering.verifying.verification_findings import Finding
 
-from . import cells
+from . import cells, file_columns
 from .base import ReadOnlyAdmin
+from .long_work import progress_bar, wake
 
 State = VerificationRun.State
 STATE_COLOURS = {
@@ -83,6 +82,7 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         "The job “Verify everything” does it every night. “Verify now” above, or manage.py verify on the "
         "server, does it at once."
     )
+    csv_columns = file_columns.VERIFICATIONS
     list_display = ("when", "state_badge", "what", "scope", "up_to", "took", "who")
     list_display_links = ("when",)
     list_filter = ("state", "trigger")
@@ -128,7 +128,7 @@ class VerificationRunAdmin(ReadOnlyAdmin):
                 form.add_error(field if field in form.fields else None, str(refusal))
             else:
                 self.log_addition(request, run, [{"added": {}}])
-                _wake()
+                wake(go_on_verifying)
                 return HttpResponseRedirect(self.page_url("change", run.pk))
         return self._page(
             request, "start", title=_("Verify now"), form=form, checks=registered_checks(), original=None
@@ -211,14 +211,6 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         return run.requested_by or str(run.get_trigger_display())
 
 
-def _wake() -> None:
-    """Ask a worker to look; should the message get lost, the next sweep finds the run."""
-    try:
-        go_on_verifying.apply_async(retry=False)
-    except (BrokerError, OSError):
-        return
-
-
 def _title(run: VerificationRun) -> str:
     instant = run.started_at or run.requested_at
     return gettext("Verification of %s UTC") % f"{instant:%Y-%m-%d %H:%M}"
@@ -242,15 +234,7 @@ def _bar(run: VerificationRun) -> SafeString:
         "done": f"{run.done_count:,}",
         "count": f"{run.step_count:,}" if run.step_count else cells.DASH,
     }
-    return format_html(
-        '<div class="mb-meter" role="progressbar" aria-valuenow="{0}" aria-valuemin="0" aria-valuemax="100"'
-        ' aria-label="{1}"><span style="width: {0}%"></span></div>'
-        '<div class="mb-quiet mb-small">{2}{3}</div>',
-        percent,
-        gettext("progress"),
-        where,
-        f" · {run.current_step}" if run.current_step else "",
-    )
+    return progress_bar(percent, f"{where} · {run.current_step}" if run.current_step else where)
 
 
 def _verdict(run: VerificationRun) -> str:

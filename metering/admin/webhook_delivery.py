@@ -23,7 +23,7 @@ from metering.delivering.endpoints import resend
 from metering.errors import MeterbookError
 from metering.models import DomainEvent, WebhookDelivery
 
-from . import cells
+from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .filters import ProjectFilter
 
@@ -60,6 +60,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     empty_text = _(
         "Events are sent to webhook endpoints that subscribe to them; “Send a test” is on their page."
     )
+    csv_columns = file_columns.DELIVERIES
     list_display = ("kind", "endpoint_url", "status_badge", "tries", "next_or_done", "last_error")
     list_display_links = ("kind",)
     list_select_related = ("event", "endpoint")
@@ -207,6 +208,8 @@ class DomainEventAdmin(ReadOnlyAdmin):
         "Metrics that are defined, limits that are approached or exceeded show up here; usage does while an "
         "endpoint subscribes to it."
     )
+    csv_columns = file_columns.DOMAIN_EVENTS
+    csv_key = "public_id"
     list_display = ("kind", "project_shown", "happened", "told", "public_id")
     list_display_links = ("kind",)
     list_filter = (KindFilter, ("project", ProjectFilter))

@@ -37,7 +37,7 @@ from metering.delivering.endpoints import (
 from metering.errors import MeterbookError
 from metering.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
 
-from . import cells
+from . import cells, file_columns
 from .base import EditableAdmin, VerbForm
 from .filters import ProjectFilter
 
@@ -101,6 +101,8 @@ class WebhookEndpointAdmin(EditableAdmin):
     )
     empty_title = _("No webhook endpoints yet")
     empty_text = _("Add one for a system that should know of limits, usage or definitions as they happen.")
+    csv_more = file_columns.OPEN_DELIVERIES
+    csv_key = "url"
     list_display = ("address", "project_key", "takes", "state", "waiting", "failed", "last_delivery")
     list_display_links = ("address",)
     list_select_related = ("project",)

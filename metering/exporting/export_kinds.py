@@ -56,6 +56,7 @@ class Filter:
     help_text: Any = ""
     choices: Sequence[tuple[str, Any]] = ()
     is_required: bool = False
+    max_length: int = MAX_TEXT_LENGTH
     offers: Callable[[], Iterable[tuple[str, str]]] = tuple
 
     def value_of(self, sent: object) -> Any:
@@ -64,8 +65,8 @@ class Filter:
             sent = str(sent)
         if not isinstance(sent, str):
             raise Invalid("Must be a text.", field=self.path)
-        if not sent or len(sent) > MAX_TEXT_LENGTH or "\x00" in sent:
-            raise Invalid(f"Must have from 1 to {MAX_TEXT_LENGTH} characters.", field=self.path)
+        if not sent or len(sent) > self.max_length or "\x00" in sent:
+            raise Invalid(f"Must have from 1 to {self.max_length} characters.", field=self.path)
         return getattr(self, f"_{self.shape}")(sent)
 
     @property
@@ -167,6 +168,16 @@ def kind_named(name: str) -> ExportKind:
     if name not in by_name:
         raise Invalid(f"Must be one of {', '.join(by_name)}.", field="kind")
     return by_name[name]
+
+
+def kind_to_make(name: str) -> ExportKind:
+    """Also one of a family of EXPORT_KIND_FAMILIES, "family:member": those are asked for on pages of their
+    own, never by name. Raises `Invalid` for a kind that there is not."""
+    family, colon, member = name.partition(":")
+    if colon and family in settings.EXPORT_KIND_FAMILIES:
+        kind: ExportKind = import_string(settings.EXPORT_KIND_FAMILIES[family])(member)
+        return kind
+    return kind_named(name)
 
 
 def filters_of(kind: ExportKind, sent: Mapping[str, object]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from metering.models import Export, ExportPiece
 from metering.principal import Principal
 from metering.texts.csv_blocks import Block
 
-from .export_kinds import Asked, ExportKind, as_stored, filters_of, kind_named, registered_kinds
+from .export_kinds import Asked, ExportKind, as_stored, filters_of, kind_to_make, registered_kinds
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _let_go(export: Export) -> None:
 
 def _make(export: Export, on_progress: OnProgress) -> None:
     try:
-        kind = kind_named(export.kind)
+        kind = kind_to_make(export.kind)
         path = export.project.path if export.project is not None else None
         asked = Asked(path, filters_of(kind, export.filters))
         export.expected_count = kind.expected_count(asked)

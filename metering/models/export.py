@@ -1,6 +1,7 @@
 """Exports that were asked for: what of, how far each has come, and the file that came of it."""
 
 import datetime as dt
+import re
 
 from django.conf import settings
 from django.db import models
@@ -8,6 +9,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from .project import Project
+
+_NO_WORD = re.compile(r"[^a-z0-9]+")
 
 
 class Export(models.Model):
@@ -69,7 +72,7 @@ class Export(models.Model):
     @property
     def file_name(self) -> str:
         """Made of our own words and digits, so that it is safe in any header and on any disk."""
-        return f"{self.kind.replace('_', '-')}-{self.pk}.csv"
+        return f"{_NO_WORD.sub('-', self.kind)}-{self.pk}.csv"
 
     @property
     def is_active(self) -> bool:

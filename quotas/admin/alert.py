@@ -26,6 +26,7 @@ from quotas.alert_words import amount_words, period_words, subject_words
 from quotas.alerting import acknowledge
 from quotas.models import NOTE_MAX_LENGTH, Alert, ThresholdCrossing, UsageThreshold
 
+from . import file_columns
 from .meters import level_meter
 
 KIND_COLOURS = {ThresholdCrossing.Kind.APPROACHING: "warning", ThresholdCrossing.Kind.EXCEEDED: "danger"}
@@ -81,6 +82,7 @@ class AlertAdmin(ReadOnlyAdmin):
     )
     empty_title = _("No open alerts")
     empty_text = _("Nothing waits for you. Thresholds say what is watched; the filters show older alerts.")
+    csv_columns = file_columns.ALERTS
     list_display = (
         "kind_badge",
         "metric_name",

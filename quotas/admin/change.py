@@ -12,6 +12,7 @@ from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
 from quotas.models import QuotaChange
 
+from . import file_columns
 from .history import HistoryAdmin, changes_in_words
 
 _NAMES = {
@@ -33,6 +34,16 @@ class QuotaChangeAdmin(HistoryAdmin):
     )
     empty_title = _("No changes yet")
     empty_text = _("They appear when quotas are set, changed or removed. Check the filters.")
+    csv_columns = file_columns.changes(
+        "quota",
+        "project",
+        "metric",
+        "limit",
+        "mode",
+        "period",
+        "anchor",
+        "counting",
+    )
     list_display = ("when", "what", "of_quota", "who", "why")
     list_display_links = ("when",)
     list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))

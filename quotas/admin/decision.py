@@ -20,6 +20,7 @@ from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPa
 from metering.models import MetricDefinition, Project
 from quotas.models import ProjectQuota, QuotaDecision, UsageThreshold
 
+from . import file_columns
 from .decision_words import mode_words, sentences_on
 from .meters import meter
 from .quota import used_words
@@ -56,6 +57,7 @@ class QuotaDecisionAdmin(LargeTableAdmin):
     empty_text = _(
         "Or not lately: decisions are kept for 90 days unless set otherwise. Check the filters, too."
     )
+    csv_columns = file_columns.DECISIONS
     list_display = ("when", "answer", "user_key", "metric_key", "asked_for", "left", "times", "who")
     list_display_links = ("when",)
     list_filter = (

@@ -16,6 +16,8 @@ from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPa
 from metering.clock import database_now
 from quotas.models import QuotaHold, QuotaHoldEnding
 
+from . import file_columns
+
 
 @admin.register(QuotaHold)
 class QuotaHoldAdmin(LargeTableAdmin):
@@ -27,6 +29,7 @@ class QuotaHoldAdmin(LargeTableAdmin):
     )
     empty_title = _("Nothing was reserved yet")
     empty_text = _("Applications reserve by POST /api/v1/quotas/holds/. Check the filters.")
+    csv_columns = file_columns.HOLDS
     list_display = ("code", "state", "project_key", "metric_key", "amount", "used", "made", "until")
     list_display_links = ("code",)
     list_filter = (("project", ProjectFilter),)

@@ -22,6 +22,7 @@ from quotas.accountability import changed_by
 from quotas.models import QuotaOverride
 from quotas.overrides import end_override, override_quota
 
+from . import file_columns
 from .history import history_of
 from .reason import ReasonForm
 
@@ -62,6 +63,7 @@ class QuotaOverrideAdmin(EditableAdmin):
     )
     empty_title = _("No temporary limits yet")
     empty_text = _("Every quota has its own limit. Add one to raise or lower a limit until a certain time.")
+    csv_columns = file_columns.OVERRIDES
     list_display = ("metric_name", "project_key", "limit_shown", "since", "until", "state", "reason")
     list_display_links = ("metric_name",)
     list_select_related = ("quota__project", "quota__metric")

@@ -15,6 +15,7 @@ from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter
 from quotas.models import OverrideChange, QuotaChange
 
+from . import file_columns
 from .history import HistoryAdmin, changes_in_words
 
 _NAMES = {
@@ -34,6 +35,15 @@ class OverrideChangeAdmin(HistoryAdmin):
     )
     empty_title = _("No changes yet")
     empty_text = _("They appear when temporary limits are given or ended. Check the filters.")
+    csv_columns = file_columns.changes(
+        "override",
+        "quota",
+        "limit",
+        "effective_from",
+        "effective_until",
+        "reason",
+        "ended_by",
+    )
     list_display = ("when", "what", "of_quota", "who", "why")
     list_display_links = ("when",)
     list_filter = (("pgh_created_at", InstantRangeFilter),)

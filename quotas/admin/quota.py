@@ -26,6 +26,7 @@ from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota
 from quotas.utilisation import Utilisation, utilisations_of
 
+from . import file_columns
 from .history import history_of
 from .meters import heading_words, meter
 from .reason import ReasonForm
@@ -64,6 +65,7 @@ class ProjectQuotaAdmin(EditableAdmin):
     empty_text = _(
         "All usage is unlimited. Add a quota to refuse, warn about or watch what goes beyond a limit."
     )
+    csv_more = file_columns.QUOTA_STANDING
     list_display = (
         "name",
         "of_project",

@@ -30,6 +30,7 @@ from quotas.models import UsageThreshold
 from quotas.thresholds import change_threshold, remove_threshold, set_steps, set_threshold
 from quotas.watching import Stand, stands_of
 
+from . import file_columns
 from .history import history_of
 from .meters import level_meter
 from .reason import ReasonForm
@@ -60,6 +61,7 @@ class UsageThresholdAdmin(EditableAdmin):
         "Nobody is told when usage grows. Add a threshold at an amount, or at 50, 80 and 100 percent of a "
         "quota."
     )
+    csv_columns = file_columns.THRESHOLDS
     list_display = ("name", "project_key", "whose", "state", "level_shown", "each", "action_badge", "told")
     list_display_links = ("name",)
     list_select_related = ("project", "metric")

@@ -14,6 +14,7 @@ from metering.texts.numbers import plain
 from quotas.alert_words import subject_words
 from quotas.models import ThresholdChange
 
+from . import file_columns
 from .history import HistoryAdmin, changes_in_words
 
 _NAMES = {
@@ -37,6 +38,21 @@ class ThresholdChangeAdmin(HistoryAdmin):
     )
     empty_title = _("No changes yet")
     empty_text = _("They appear when thresholds are set, changed or removed. Check the filters.")
+    csv_columns = file_columns.changes(
+        "threshold",
+        "project",
+        "metric",
+        "subject_type",
+        "subject_id",
+        "amount",
+        "quota_fraction",
+        "action",
+        "notify_emails",
+        "period",
+        "approach_fraction",
+        "is_enabled",
+        "removed_at",
+    )
     list_display = ("when", "what", "of_threshold", "who", "why")
     list_display_links = ("when",)
     list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))

@@ -2,12 +2,14 @@
 
     python tests/benchmarks/exports.py [--rows 1000000]
 
-The events of a ledger, copied by the server, and a journal of credit entries, posted row by row in Python.
+The events of a ledger, copied by the server; the same as the admin's list of events, newest first, through a
+cursor of the server; and a journal of credit entries, posted row by row in Python.
 """
 
 import argparse
 import resource
 import time
+from typing import Any
 
 from house import a_database
 from ledgers import fill_ledger, furnish_ten_projects
@@ -30,7 +32,8 @@ def main() -> None:
         fill_ledger(0, options.rows, streams=50, per_bucket=20, in_bursts=True)
         fill_credit(options.rows // 2)  # two postings each
         for kind in ("usage_events", "journal"):
-            measure(kind, options.rows)
+            measure(ask_for(kind), options.rows)
+        measure(ask_for_list(), options.rows)
 
 
 def fill_credit(rows: int) -> None:
@@ -52,13 +55,29 @@ def fill_credit(rows: int) -> None:
         cursor.execute("VACUUM (ANALYZE)")
 
 
-def measure(kind: str, rows: int) -> None:
+def ask_for(kind: str) -> Any:
     from metering.exporting.export_kinds import kind_named
-    from metering.exporting.exports import request_export, run_due_exports
-    from metering.models import Export
+    from metering.exporting.exports import request_export
     from metering.principal import EVERYBODY_INSIDE
 
-    export = request_export(kind_named(kind), {}, principal=EVERYBODY_INSIDE, project_path=None)
+    return request_export(kind_named(kind), {}, principal=EVERYBODY_INSIDE, project_path=None)
+
+
+def ask_for_list() -> Any:
+    from django.contrib import admin
+    from django.contrib.auth.models import User
+
+    from metering.admin.list_exports import request_list
+    from metering.models import UsageEvent
+
+    person = User.objects.create_superuser("root")
+    return request_list(admin.site._registry[UsageEvent], "", person)
+
+
+def measure(export: Any, rows: int) -> None:
+    from metering.exporting.exports import run_due_exports
+    from metering.models import Export
+
     halfway: list[int] = []
 
     def watch(at: Export) -> None:
@@ -72,7 +91,7 @@ def measure(kind: str, rows: int) -> None:
     export.refresh_from_db()
     assert export.state == "finished", export.failure
     print(
-        f"{kind:14}{export.row_count:12,} rows{export.byte_count / 1e6:8.1f} MB{seconds:8.1f} s"
+        f"{export.kind:26}{export.row_count:12,} rows{export.byte_count / 1e6:8.1f} MB{seconds:8.1f} s"
         f"{export.row_count / seconds:12,.0f} rows/s; peak {peak / 1024:.0f} MB,"
         f" {(peak - halfway[0]) / 1024:.1f} MB more than after a tenth",
         flush=True,
