@@ -147,6 +147,25 @@ ADMIN_PANELS: dict[str, list[str]] = {
     "metric": [],
 }
 
+# What "search everywhere" in the admin looks for, in this order: callables of metering/admin/searching.py.
+ADMIN_SEARCHES = [
+    "metering.admin.searches.PROJECTS",
+    "billing.admin.searches.CUSTOMERS",
+    "billing.admin.searches.DOCUMENTS",
+    "billing.admin.searches.PAYMENTS",
+    "metering.admin.searches.EVENTS",
+    "metering.admin.searches.METRICS",
+    "billing.admin.searches.PLANS",
+    "metering.admin.searches.API_KEYS",
+    "metering.admin.searches.WEBHOOK_ENDPOINTS",
+    "quotas.admin.searches.HOLDS",
+    "quotas.admin.searches.DECISIONS",
+    "metering.admin.searches.EXPORTS",
+    "metering.admin.searches.IMPORTS",
+    "config.staff_search.STAFF",
+    "metering.admin.searches.PAGES",
+]
+
 # --- Exports --------------------------------------------------------------------------------------------
 # How long a file stays that was made in the background.
 EXPORT_KEPT_DAYS = env.int("EXPORT_KEPT_DAYS", default=7)

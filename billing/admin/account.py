@@ -141,8 +141,8 @@ class BillingAccountAdmin(EditableAdmin):
     list_display_links = ("title",)
     list_select_related = ("project",)
     list_filter = ("currency",)
-    search_fields = ("legal_name", "project__key", "project__name", "tax_id")
-    search_help_text = _("Legal name, project or tax id")
+    search_fields = ("legal_name", "project__key", "project__name", "tax_id", "invoice_emails")
+    search_help_text = _("Legal name, project, tax id or e-mail")
     sortable_by = ("title",)
     autocomplete_fields = ("project",)
     change_form_template = "admin/billing/billingaccount/change_form.html"

@@ -2,15 +2,19 @@
 
 from django.db import connection
 
-from metering.models import UsageEvent
+from .paging import id_from
 
 MOST_FOUND = 50
-_BIGINT_DIGITS = 18
 
 # The key index is (project, source, event_id), and the source isn't known: for each project walk from one
 # source to the next through that index, and look the id up under each. Reads a few rows per source.
-_BY_EVENT_ID = """
+_BY_ANY_ID = """
     SELECT e.id
+      FROM metering_usageevent e
+     WHERE e.id = %(id)s
+       AND (%(project_id)s::bigint IS NULL OR e.project_id = %(project_id)s)
+     UNION
+   (SELECT e.id
       FROM metering_project p
      CROSS JOIN LATERAL (
            WITH RECURSIVE sources (source) AS (
@@ -30,7 +34,7 @@ _BY_EVENT_ID = """
        AND e.source = known.source
        AND e.event_id = %(event_id)s
      WHERE %(project_id)s::bigint IS NULL OR p.id = %(project_id)s
-     LIMIT %(most)s
+     LIMIT %(most)s)
 """
 
 
@@ -39,10 +43,7 @@ def ids_of_events_called(text: str, *, project_id: int | None = None) -> list[in
     text = text.strip()
     if not text or "\x00" in text:
         return []
-    ids: list[int] = []
-    if text.isascii() and text.isdigit() and len(text) <= _BIGINT_DIGITS:
-        ids += UsageEvent.objects.filter(pk=int(text)).values_list("pk", flat=True)
+    asked = {"id": id_from(text), "event_id": text, "project_id": project_id, "most": MOST_FOUND}
     with connection.cursor() as cursor:
-        cursor.execute(_BY_EVENT_ID, {"event_id": text, "project_id": project_id, "most": MOST_FOUND})
-        ids += [row_id for (row_id,) in cursor.fetchall()]
-    return ids
+        cursor.execute(_BY_ANY_ID, asked)
+        return [row_id for (row_id,) in cursor.fetchall()]

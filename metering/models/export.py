@@ -1,6 +1,7 @@
 """Exports that were asked for: what of, how far each has come, and the file that came of it."""
 
 import datetime as dt
+import re
 
 from django.conf import settings
 from django.db import models
@@ -70,6 +71,12 @@ class Export(models.Model):
     def file_name(self) -> str:
         """Made of our own words and digits, so that it is safe in any header and on any disk."""
         return f"{self.kind.replace('_', '-')}-{self.pk}.csv"
+
+    @staticmethod
+    def id_in(file_name: str) -> int | None:
+        """The export that a file is of; None for a name that `file_name` never makes."""
+        named = re.fullmatch(r"[a-z-]+-([0-9]{1,18})\.csv", file_name)
+        return int(named[1]) if named else None
 
     @property
     def is_active(self) -> bool:
