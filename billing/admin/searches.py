@@ -27,7 +27,7 @@ def named_by_number(text: str) -> Q:
     found = Q(number__in=written)
     for spelling in written:
         found |= Q(number__startswith=spelling)
-    parts = _LETTERS_AND_NUMBER.fullmatch(text)
+    parts = None if " " in text else _LETTERS_AND_NUMBER.fullmatch(text)
     if parts:
         letters, number = parts[1], int(parts[2])
         for series in NumberSeries.objects.all():
