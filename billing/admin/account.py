@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
+from billing.documents.countries import country_name
 from billing.models import BillingAccount, Subscription
 from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
 from billing.selling.billing_cycles import period_at
@@ -204,7 +205,8 @@ class BillingAccountAdmin(EditableAdmin):
 
     @admin.display(description=_("account"), ordering="legal_name")
     def title(self, account: BillingAccount) -> SafeString:
-        return cells.two_lines(account.legal_name, ", ".join((*account.address_lines[-1:], account.country)))
+        place = [*account.address_lines[-1:], country_name(account.country)]
+        return cells.two_lines(account.legal_name, ", ".join(filter(None, place)))
 
     @admin.display(description=_("pays for"))
     def payer(self, account: BillingAccount) -> SafeString:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
@@ -136,7 +137,8 @@ class PageSearch(Search):
     def look(self, request: HttpRequest, asked: Asked) -> Sequence[Hit]:
         wanted = [word.casefold() for word in asked.words]
         hits = []
-        for group in settings.UNFOLD["SIDEBAR"]["navigation"]:
+        sidebar: Any = settings.UNFOLD["SIDEBAR"]
+        for group in sidebar["navigation"]:
             for item in group["items"]:
                 title, group_title = str(item["title"]), str(group.get("title") or "")
                 named = f"{title} {group_title}".casefold()

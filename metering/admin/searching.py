@@ -20,8 +20,6 @@ from django.utils.text import capfirst
 
 from metering.models import ApiKey
 
-from .paging import id_from
-
 LONGEST_TEXT = 400  # a project's key and an event's id with a space between fit; names are shorter
 _UNSEEN = {"Cc", "Cf", "Cs"}  # control characters, marks without width, halves of characters
 
@@ -47,11 +45,6 @@ class Asked:
     @property
     def is_too_long(self) -> bool:
         return len(self.text) > LONGEST_TEXT
-
-    @property
-    def id(self) -> int | None:
-        """The text as the id of a row, if it is one."""
-        return id_from(self.text)
 
     def marked(self, text: str) -> SafeString:
         """`text` for a page, the parts that match marked."""

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from billing.admin.searches import named_by_number
+from billing.admin.document_numbers import named_by_number
 from billing.invoicing.number_series import change_series
 from billing.models import BillingAccount, Invoice, NumberSeries
 from billing.settling.payments import record_payment
