@@ -24,6 +24,17 @@ document.addEventListener("DOMContentLoaded", () => {
         box.removeAttribute("aria-activedescendant");
       }
     };
+    // Below the box, to the side where the list doesn't vanish behind the sidebar.
+    const open = () => {
+      list.hidden = false;
+      list.style.left = list.style.right = "";
+      const edge = document.getElementById("main")?.getBoundingClientRect().left ?? 0;
+      if (list.getBoundingClientRect().left < edge) {
+        list.style.left = "0";
+        list.style.right = "auto";
+      }
+      box.setAttribute("aria-expanded", "true");
+    };
     const close = () => {
       clearTimeout(timer);
       asking?.abort();
@@ -46,8 +57,7 @@ document.addEventListener("DOMContentLoaded", () => {
         return; // given up for a newer question, or offline: Enter still works
       }
       options().forEach((option, place) => { option.id = `${list.id}-${place}`; });
-      list.hidden = false;
-      box.setAttribute("aria-expanded", "true");
+      open();
       activate(-1);
       status.textContent = list.querySelector("[data-count]")?.dataset.count ?? "";
     };
