@@ -35,6 +35,7 @@ from metering.models import Project
 from metering.texts.numbers import plain
 
 from .account_money import money_card
+from .number_fields import AMOUNTS_AS_TYPED
 from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
@@ -146,6 +147,7 @@ class BillingAccountAdmin(EditableAdmin):
     search_help_text = _("Legal name, project, tax id or e-mail")
     sortable_by = ("title",)
     autocomplete_fields = ("project",)
+    formfield_overrides = AMOUNTS_AS_TYPED
     change_form_template = "admin/billing/billingaccount/change_form.html"
     actions_detail = ("subscribe_to_plan", "show_running", "show_events")
     _identity = ("legal_name", "address_lines", "country", "tax_id")

@@ -5,8 +5,11 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminTextInputWidget
+
+from billing.models.amount import AmountField
 
 _GROUPS = r"[1-9][0-9]{0,2}"
 _POINT_LAST = re.compile(rf"-?{_GROUPS}(?:,[0-9]{{3}})+\.[0-9]+")  # 1,234.50
@@ -48,6 +51,12 @@ class NumberField(forms.DecimalField):
 
     def to_python(self, value: Any) -> Any:
         return super().to_python(plainly_written(value) if isinstance(value, str) else value)
+
+
+# For pages that edit rows: `formfield_overrides` of columns with amounts.
+AMOUNTS_AS_TYPED: dict[type[models.Field], dict[str, Any]] = {
+    AmountField: {"form_class": NumberField, "widget": number_input()}
+}
 
 
 class NumberTextField(forms.CharField):
