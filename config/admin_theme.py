@@ -75,7 +75,10 @@ UNFOLD: dict[str, object] = {
     "BORDER_RADIUS": "6px",
     "DASHBOARD_CALLBACK": "metering.admin.home.home",
     "STYLES": [lambda request: static("metering/admin.css")],
-    "SCRIPTS": [lambda request: static("metering/charts.js")],
+    "SCRIPTS": [
+        lambda request: static("metering/charts.js"),
+        lambda request: static("metering/search.js"),
+    ],
     "COLORS": {
         # Blue with enough contrast for white text on 600 and for links on white (WCAG AA).
         "primary": {

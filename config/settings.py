@@ -172,6 +172,25 @@ ADMIN_FIRST_STEPS = [
     "billing.admin.first_steps.billing_steps",
 ]
 
+# What "search everywhere" in the admin looks for, in this order: callables of metering/admin/searching.py.
+ADMIN_SEARCHES = [
+    "metering.admin.searches.PROJECTS",
+    "billing.admin.searches.CUSTOMERS",
+    "billing.admin.searches.DOCUMENTS",
+    "billing.admin.searches.PAYMENTS",
+    "metering.admin.searches.EVENTS",
+    "metering.admin.searches.METRICS",
+    "billing.admin.searches.PLANS",
+    "metering.admin.searches.API_KEYS",
+    "metering.admin.searches.WEBHOOK_ENDPOINTS",
+    "quotas.admin.searches.HOLDS",
+    "quotas.admin.searches.DECISIONS",
+    "metering.admin.searches.EXPORTS",
+    "metering.admin.searches.IMPORTS",
+    "config.staff_search.STAFF",
+    "metering.admin.searches.PAGES",
+]
+
 # --- Monitoring -----------------------------------------------------------------------------------------
 # Who may read /metrics: whoever sends this as a bearer token. Empty: only this machine itself.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

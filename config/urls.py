@@ -5,6 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from metering.admin.search_page import search_page
+
 from . import health, telemetry
 
 handler400 = "config.problems.bad_request"
@@ -13,6 +15,8 @@ handler500 = "config.problems.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    # Before the theme's own, which knows only names of pages.
+    path("admin/search/", admin.site.admin_view(search_page)),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.api.urls")),
     path("api/v1/", include("quotas.api.urls")),

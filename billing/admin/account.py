@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
+from billing.documents.countries import country_name
 from billing.models import BillingAccount, Subscription
 from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
 from billing.selling.billing_cycles import period_at
@@ -35,6 +36,7 @@ from metering.texts.numbers import plain
 
 from . import file_columns
 from .account_money import money_card
+from .number_fields import AMOUNTS_AS_TYPED
 from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
@@ -143,10 +145,11 @@ class BillingAccountAdmin(EditableAdmin):
     list_display_links = ("title",)
     list_select_related = ("project",)
     list_filter = ("currency",)
-    search_fields = ("legal_name", "project__key", "project__name", "tax_id")
-    search_help_text = _("Legal name, project or tax id")
+    search_fields = ("legal_name", "project__key", "project__name", "tax_id", "invoice_emails")
+    search_help_text = _("Legal name, project, tax id or e-mail")
     sortable_by = ("title",)
     autocomplete_fields = ("project",)
+    formfield_overrides = AMOUNTS_AS_TYPED
     change_form_template = "admin/billing/billingaccount/change_form.html"
     actions_detail = ("subscribe_to_plan", "show_running", "show_events")
     _identity = ("legal_name", "address_lines", "country", "tax_id")
@@ -206,7 +209,8 @@ class BillingAccountAdmin(EditableAdmin):
 
     @admin.display(description=_("account"), ordering="legal_name")
     def title(self, account: BillingAccount) -> SafeString:
-        return cells.two_lines(account.legal_name, ", ".join((*account.address_lines[-1:], account.country)))
+        place = [*account.address_lines[-1:], country_name(account.country)]
+        return cells.two_lines(account.legal_name, ", ".join(filter(None, place)))
 
     @admin.display(description=_("pays for"))
     def payer(self, account: BillingAccount) -> SafeString:

@@ -20,6 +20,7 @@ from metering.texts.numbers import EXACT
 
 from .document_pages import DocumentPages, RefusableForm
 from .document_words import bare, days_in_words, in_words
+from .number_fields import NumberField
 
 LINES_TEMPLATE = "admin/billing/invoice/credit_lines.html"
 
@@ -39,7 +40,7 @@ class CreditNoteForm(RefusableForm):
         self.lines = lines
         for line in lines:
             self.fields[f"take_{line.pk}"] = forms.BooleanField(required=False)
-            self.fields[f"amount_{line.pk}"] = forms.DecimalField(
+            self.fields[f"amount_{line.pk}"] = NumberField(
                 required=False,
                 max_digits=28,
                 label=line.name,

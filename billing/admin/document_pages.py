@@ -128,7 +128,7 @@ class DocumentPages(LargeTableAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "original": title_of(invoice) if invoice is not None else None,
+            "original": invoice,
             "title": title,
             "subtitle": subtitle,
             "form": form,

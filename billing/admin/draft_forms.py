@@ -9,8 +9,7 @@ from billing.invoicing.draft_edits import ManualLine
 from billing.models import BillingAccount
 
 from .document_pages import RefusableForm
-
-_NUMBER = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"})
+from .number_fields import NumberField
 
 
 class LineForm(RefusableForm):
@@ -20,21 +19,19 @@ class LineForm(RefusableForm):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("What the customer reads on the line."),
     )
-    amount = forms.DecimalField(
+    amount = NumberField(
         label=_("Amount"),
         required=False,
         max_digits=28,
-        widget=_NUMBER,
         help_text=_(
             "Net, before discounts and tax; negative takes something off. Or leave it empty and give:"
         ),
     )
-    quantity = forms.DecimalField(label=_("Quantity"), required=False, max_digits=28, widget=_NUMBER)
-    unit_amount = forms.DecimalField(
+    quantity = NumberField(label=_("Quantity"), required=False, max_digits=28)
+    unit_amount = NumberField(
         label=_("Unit price"),
         required=False,
         max_digits=28,
-        widget=_NUMBER,
         help_text=_("Quantity times unit price is rounded once, for the line."),
     )
     reason = forms.CharField(
@@ -57,18 +54,16 @@ class DiscountForm(RefusableForm):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("What the customer reads."),
     )
-    percent = forms.DecimalField(
+    percent = NumberField(
         label=_("Percent"),
         required=False,
         max_digits=28,
-        widget=_NUMBER,
         help_text=_("Of what is left after the discounts there are. Corrections keep their own."),
     )
-    fixed_amount = forms.DecimalField(
+    fixed_amount = NumberField(
         label=_("or an amount"),
         required=False,
         max_digits=28,
-        widget=_NUMBER,
         help_text=_("Net; never more than there is to take it off."),
     )
     reason = forms.CharField(

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from billing.documents.countries import country_name
 from billing.invoicing.approvals import needs_approval
 from billing.invoicing.sellers import seller
 from billing.invoicing.standing import Status, status_of
@@ -183,7 +184,7 @@ def document_card(
 def _party(fields: Any) -> dict[str, Any]:
     return {
         "name": fields["legal_name"],
-        "lines": [*fields["address_lines"], fields["country"]],
+        "lines": [*fields["address_lines"], country_name(fields["country"])],
         "tax_id": fields["tax_id"],
     }
 

@@ -23,15 +23,15 @@ from billing.models import (
     InvoiceDiscount,
     InvoiceDispatch,
     InvoiceLine,
-    NumberSeries,
 )
 from billing.reporting.approvals_waiting import drafts_to_approve
 from metering.admin import cells
-from metering.admin.paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
+from metering.admin.paging import Place, PlaceChangeList, RowPage, page_by_id
 from metering.clock import database_now
 from metering.texts.numbers import EXACT
 
 from . import file_columns
+from .document_numbers import named_by_number
 from .document_pages import DocumentPages, today_of
 from .document_words import kind_in_words, lateness, money_cell, period_of, status_badge, title_of, zone_of
 
@@ -116,11 +116,7 @@ class InvoiceList(DocumentPages):
             Q(legal_name__icontains=term) | Q(project__key__icontains=term) | Q(project__name__icontains=term)
         )
         accounts = BillingAccount.objects.filter(found).order_by("id").values_list("pk", flat=True)
-        wanted = Q(account__in=list(accounts[:MOST_ACCOUNTS_FOUND])) | Q(number__startswith=term.upper())
-        number = id_from(term)
-        if number is not None:
-            numbers = [series.text_of(number) for series in NumberSeries.objects.all()]
-            wanted |= Q(number__in=numbers) | Q(pk=number, issued_at=None)
+        wanted = Q(account__in=list(accounts[:MOST_ACCOUNTS_FOUND])) | named_by_number(term)
         return queryset.filter(wanted), False
 
     def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:

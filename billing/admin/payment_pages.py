@@ -24,16 +24,13 @@ from metering.clock import database_now
 
 from .document_pages import DocumentPages, RefusableForm, today_of
 from .document_words import in_words, lateness
+from .number_fields import NumberField
 
 
 class PaymentForm(RefusableForm):
     """`key` is made with the page, so that sending the form twice records one payment."""
 
-    amount = forms.DecimalField(
-        label=_("Amount"),
-        max_digits=28,
-        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"}),
-    )
+    amount = NumberField(label=_("Amount"), max_digits=28)
     received_on = forms.DateField(label=_("Received on"), widget=UnfoldAdminSingleDateWidget())
     method = forms.ChoiceField(
         label=_("Method"),

@@ -92,14 +92,11 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
 
     @action(description=_("Approve"), url_path="approve", permissions=["decide"], icon="check")
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        correction = get_object_or_404(self.get_queryset(request), pk=object_id)
         return self._decision(
             request,
-            correction,
-            OptionalReasonForm(request.POST or None),
-            decide=lambda reason: approve_correction(
-                correction, decided_by=request.user.get_username(), reason=reason, now=database_now()
-            ),
+            object_id,
+            approve_correction,
+            form=OptionalReasonForm(request.POST or None),
             title=_("Approve a correction"),
             sentences=[
                 _(
@@ -121,14 +118,11 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
         variant=ActionVariant.DANGER,
     )
     def write_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        correction = get_object_or_404(self.get_queryset(request), pk=object_id)
         return self._decision(
             request,
-            correction,
-            ReasonForm(request.POST or None),
-            decide=lambda reason: write_off_correction(
-                correction, decided_by=request.user.get_username(), reason=reason, now=database_now()
-            ),
+            object_id,
+            write_off_correction,
+            form=ReasonForm(request.POST or None),
             title=_("Write off a correction"),
             sentences=[
                 _(
@@ -144,19 +138,21 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
     def _decision(
         self,
         request: HttpRequest,
-        correction: PeriodCorrection,
-        form: ReasonForm,
+        object_id: str,
+        verb: Callable[..., PeriodCorrection],
         *,
-        decide: Callable[[str], PeriodCorrection],
+        form: ReasonForm,
         title: Any,
         sentences: list[Any],
         button: Any,
         done: str,
         is_harmless: bool = False,
     ) -> HttpResponse:
+        correction = get_object_or_404(self.get_queryset(request), pk=object_id)
         if request.method == "POST" and form.is_valid():
+            who, why = request.user.get_username(), form.cleaned_data["reason"]
             try:
-                decide(form.cleaned_data["reason"])
+                verb(correction, decided_by=who, reason=why, now=database_now())
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
                 form.add_error(field if field in form.fields else None, str(refusal))

@@ -23,6 +23,8 @@ from metering.admin.metric_form import LabelFilterField
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition
 
+from .number_fields import NumberTextField
+
 FEE = "flat"
 USAGE_MODELS = (
     ("per_unit", _("Per unit")),
@@ -127,15 +129,8 @@ class TiersWidget(forms.Widget):
         return f"{name}_up_to" not in data
 
 
-def _number(label: Any, help_text: Any = "", **options: Any) -> forms.CharField:
-    return forms.CharField(
-        label=label,
-        help_text=help_text,
-        required=False,
-        max_length=60,
-        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
-        **options,
-    )
+def _number(label: Any, help_text: Any = "", **options: Any) -> NumberTextField:
+    return NumberTextField(label=label, help_text=help_text, required=False, max_length=60, **options)
 
 
 class PriceForm(forms.Form):

@@ -1,7 +1,7 @@
 """Charts of reports: a running period's amounts and usage, and who a plan would be dearer for."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -112,13 +112,13 @@ def distribution_chart(buckets: Sequence[Bucket]) -> Chart:
     )
 
 
-def subjects_chart(found: WhatIf) -> Chart:
+def subjects_chart(found: WhatIf, names: Mapping[str, str]) -> Chart:
     """What each metric and fee comes to over all accounts, under both."""
     words = Words(found.plan.currency)
     largest = sorted(found.by_subject.items(), key=lambda item: -max(item[1].current, item[1].hypothetical))[
         :MAX_BARS
     ]
-    labels = [subject_in_words(subject) for subject, _amounts in largest]
+    labels = [subject_in_words(subject, names) for subject, _amounts in largest]
     sides = (
         (_("As it was"), GREY, "stripes", [amounts.current for _subject, amounts in largest]),
         (str(found.plan), COLOUR, "", [amounts.hypothetical for _subject, amounts in largest]),
@@ -152,8 +152,10 @@ def subjects_chart(found: WhatIf) -> Chart:
     )
 
 
-def subject_in_words(subject: Subject) -> str:
-    return _("Usage of %s") % subject.name if subject.kind == "usage" else subject.name
+def subject_in_words(subject: Subject, names: Mapping[str, str]) -> str:
+    """A fee by its name, usage by that of its metric; `names` are those of metrics by key."""
+    is_usage = subject.kind == "usage"
+    return _("Usage of %s") % names.get(subject.name, subject.name) if is_usage else subject.name
 
 
 def bucket_in_words(bucket: Bucket) -> str:

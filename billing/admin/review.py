@@ -1,6 +1,7 @@
 """The review queue: drafts before they are issued, those that need eyes first."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -11,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceLine
 from billing.reporting.draft_review import Difference, QuantityChange, Review, review_queue
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
@@ -38,6 +39,7 @@ class ReviewPage(ReadOnlyAdmin):
         now = database_now()
         number = max(id_from(request.GET.get("page")) or 1, 1)
         queue = review_queue(now=now, size=PAGE_SIZE, offset=min(number - 1, 10**6) * PAGE_SIZE)
+        corrected = _corrected_by([review.draft.pk for review in queue.reviews])
         first = (number - 1) * PAGE_SIZE + 1
         request.current_app = self.admin_site.name
         return TemplateResponse(
@@ -47,7 +49,9 @@ class ReviewPage(ReadOnlyAdmin):
                 **self.admin_site.each_context(request),
                 "title": _("Review queue"),
                 "may_start": request.user.has_perm("billing.start_billingrun"),
-                "rows": [_row(review, now=now) for review in queue.reviews],
+                "rows": [
+                    _row(review, corrected.get(review.draft.pk, []), now=now) for review in queue.reviews
+                ],
                 "count": queue.count,
                 "first": first,
                 "last": first + len(queue.reviews) - 1,
@@ -57,7 +61,18 @@ class ReviewPage(ReadOnlyAdmin):
         )
 
 
-def _row(review: Review, *, now: dt.datetime) -> dict[str, Any]:
+def _corrected_by(draft_ids: Sequence[int]) -> dict[int, list[Invoice]]:
+    """The issued documents whose lines each draft takes back, by draft."""
+    lines = InvoiceLine.objects.filter(invoice__in=draft_ids, reverses__isnull=False)
+    pairs = lines.order_by().values_list("invoice", "reverses__invoice").distinct()
+    documents = Invoice.objects.in_bulk({document_id for _draft_id, document_id in pairs})
+    corrected: dict[int, list[Invoice]] = {}
+    for draft_id, document_id in sorted(pairs):
+        corrected.setdefault(draft_id, []).append(documents[document_id])
+    return corrected
+
+
+def _row(review: Review, corrected: Sequence[Invoice], *, now: dt.datetime) -> dict[str, Any]:
     draft, currency = review.draft, review.draft.currency
     change = review.change
     return {
@@ -74,6 +89,7 @@ def _row(review: Review, *, now: dt.datetime) -> dict[str, Any]:
         "percent": percent(review.change_fraction),
         "is_loud": review.is_unusual,
         "lines": _lines(review),
+        "corrected": [document_link(one) for one in corrected],
         "differences": [_difference(each, currency) for each in review.differences],
         "quantities": [_quantity(each) for each in review.quantity_changes],
     }

@@ -35,7 +35,10 @@ from metering.admin.base import EditableAdmin
 from metering.answering.answers import answer
 from metering.clock import database_now
 from metering.errors import MeterbookError
+from metering.models import MetricDefinition
 
+from .document_words import in_words
+from .money_words import signed
 from .price_words import Words
 from .report_charts import distribution_chart, subject_in_words, subjects_chart
 
@@ -197,23 +200,24 @@ def _too_many(plan: Plan, days: Days) -> str:
 
 def what_if_card(found: WhatIf) -> dict[str, Any]:
     """The comparison in words and amounts."""
-    words = Words(found.plan.currency)
+    currency = found.plan.currency
+    words, names = Words(currency), _metric_names(found)
     totals = found.totals
     rows = found.sorted_by_difference()
     shown = rows if len(rows) <= MAX_ROWS else [*rows[: MAX_ROWS // 2], *rows[-MAX_ROWS // 2 :]]
     return {
         "found": found,
-        "currency": found.plan.currency,
+        "currency": currency,
         "plan": plan_in_words(found.plan),
         "last_on": found.days.until_on - ONE_DAY,
         "figures": [
             (
                 _("As it was"),
-                words.bare(Fraction(totals.current)),
+                in_words(totals.current, currency),
                 gettext("%d accounts") % len(found.comparisons),
             ),
-            (_("Under the other plan"), words.bare(Fraction(totals.hypothetical)), plan_in_words(found.plan)),
-            (_("Difference"), _signed(words, totals), _percent(totals) or cells.DASH),
+            (_("Under the other plan"), in_words(totals.hypothetical, currency), plan_in_words(found.plan)),
+            (_("Difference"), signed(totals.difference, currency), _percent(totals) or cells.DASH),
             (
                 _("Would have paid"),
                 gettext("%(less)d less, %(more)d more") % {"less": found.winners, "more": found.losers},
@@ -224,7 +228,7 @@ def what_if_card(found: WhatIf) -> dict[str, Any]:
         "left_out": len(rows) - len(shown),
         "subjects": [
             {
-                "name": subject_in_words(subject),
+                "name": subject_in_words(subject, names),
                 "current": words.bare(Fraction(amounts.current)),
                 "hypothetical": words.bare(Fraction(amounts.hypothetical)),
                 "difference": _signed(words, amounts),
@@ -233,7 +237,7 @@ def what_if_card(found: WhatIf) -> dict[str, Any]:
         ],
         "unpriced": [
             {
-                "metric": one.metric_key,
+                "metric": names.get(one.metric_key, one.metric_key),
                 "quantity": cells.DASH
                 if one.quantity is None
                 else f"{cells.readable(one.quantity)} {one.unit}".strip(),
@@ -243,9 +247,16 @@ def what_if_card(found: WhatIf) -> dict[str, Any]:
             for one, count in found.unpriced
         ],
         "distribution": distribution_chart(distribution(found.fractions)) if len(rows) > 1 else None,
-        "by_subject": subjects_chart(found) if rows else None,
+        "by_subject": subjects_chart(found, names) if rows else None,
         "has_prorated": any(one.is_prorated for one in rows),
     }
+
+
+def _metric_names(found: WhatIf) -> dict[str, str]:
+    """Display names by key, of what was used."""
+    keys = {subject.name for subject in found.by_subject if subject.kind == "usage"}
+    keys |= {one.metric_key for one, _count in found.unpriced}
+    return dict(MetricDefinition.objects.filter(key__in=keys).values_list("key", "display_name"))
 
 
 def _row(one: Comparison, words: Words) -> dict[str, Any]:

@@ -12,25 +12,17 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from billing.invoicing.parties import SELLER_MEMBERS, customer_copy, seller_copy
 from billing.invoicing.sellers import seller as current_seller
 from billing.invoicing.totals import total
-from billing.models import BillingAccount, Invoice, InvoiceDiscount, Payment, Seller
+from billing.models import BillingAccount, Invoice, InvoiceDiscount, Payment
 from billing.money import rounded
 from metering.measuring.windows import zone_named
 from metering.texts.numbers import EXACT
 
 from . import document_words as words
+from .countries import country_name
 from .line_views import Section, sections_of
-
-SELLER_MEMBERS = (
-    "legal_name",
-    "address_lines",
-    "country",
-    "tax_id",
-    "email",
-    "payment_details",
-    "footer",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,29 +146,18 @@ def _of_whole(tax: Mapping[str, Any], currency: str) -> Decimal:
 
 
 def _seller(invoice: Invoice) -> dict[str, Any]:
-    if not invoice.is_draft:
-        return {**dict.fromkeys(SELLER_MEMBERS, ""), **invoice.seller}
-    seller: Seller = current_seller()
-    return {name: getattr(seller, name) for name in SELLER_MEMBERS}
+    if invoice.is_draft:
+        return seller_copy(current_seller())
+    return {**dict.fromkeys(SELLER_MEMBERS, ""), **invoice.seller}
 
 
 def _customer(invoice: Invoice, account: BillingAccount) -> dict[str, Any]:
-    if not invoice.is_draft:
-        return invoice.customer
-    return {
-        "legal_name": account.legal_name,
-        "address_lines": account.address_lines,
-        "country": account.country,
-        "tax_id": account.tax_id,
-        "timezone": account.timezone,
-        "payment_terms_days": account.payment_terms_days,
-        "project_name": account.project.name,
-    }
+    return customer_copy(account) if invoice.is_draft else invoice.customer
 
 
 def _party(fields: dict[str, Any]) -> Party:
     lines = [str(line) for line in fields["address_lines"] or () if str(line).strip()]
-    country = str(fields["country"] or "")
+    country = country_name(str(fields["country"] or ""))
     return Party(
         name=str(fields["legal_name"]),
         address=(*lines, *([country] if country else [])),

@@ -47,10 +47,6 @@ class DuePrice:
         is_in_advance = self.priced.price.charged == Price.Charged.ADVANCE
         return self.priced.period.start if is_in_advance else self.priced.period.end
 
-    def claimed(self, row: BilledPeriod) -> "DuePrice":
-        """The same with the row that was made for it."""
-        return replace(self, billed=row)
-
 
 @dataclass(frozen=True, slots=True)
 class Due:

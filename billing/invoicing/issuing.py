@@ -6,7 +6,6 @@ whose number is taken in the same breath: it is held for an instant only, and no
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
 
@@ -41,6 +40,7 @@ from metering.texts.numbers import EXACT
 from .approvals import approval_of, needs_approval
 from .drafting import held_draft
 from .number_series import take_number
+from .parties import customer_copy, seller_copy
 from .totals import total
 
 State = PeriodCorrection.State
@@ -125,7 +125,7 @@ def completed(
         state=InvoiceDispatch.State.DUE if account.invoice_emails else InvoiceDispatch.State.NO_ADDRESS,
     )
     day = _day(now, account)
-    invoice.seller, invoice.customer = seller_copy(), customer_copy(account)
+    invoice.seller, invoice.customer = seller_copy(Seller.objects.get(pk=1)), customer_copy(account)
     invoice.issued_at, invoice.issued_by, invoice.issued_on = now, issued_by, day
     is_invoice = invoice.kind == Invoice.Kind.INVOICE
     invoice.due_on = day + dt.timedelta(days=account.payment_terms_days) if is_invoice else day
@@ -228,34 +228,3 @@ def _settle_credit_note(
             now=now,
             credit_note=note,
         )
-
-
-def seller_copy() -> dict[str, Any]:
-    """The seller as documents show it."""
-    seller = Seller.objects.get(pk=1)
-    return {
-        name: getattr(seller, name)
-        for name in (
-            "legal_name",
-            "address_lines",
-            "country",
-            "tax_id",
-            "email",
-            "payment_details",
-            "footer",
-        )
-    }
-
-
-def customer_copy(account: BillingAccount) -> dict[str, Any]:
-    """The customer as documents show it."""
-    return {
-        "legal_name": account.legal_name,
-        "address_lines": list(account.address_lines),
-        "country": account.country,
-        "tax_id": account.tax_id,
-        "timezone": account.timezone,
-        "payment_terms_days": account.payment_terms_days,
-        "project_key": account.project.key,
-        "project_name": account.project.name,
-    }

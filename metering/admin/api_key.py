@@ -102,9 +102,9 @@ class ApiKeyAdmin(EditableAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        # A prefix as people see and paste it; never more than that: what follows the dot is secret.
-        term = search_term.strip().removeprefix("mbk_").partition(".")[0]
-        return super().get_search_results(request, queryset, term)
+        return super().get_search_results(
+            request, queryset, ApiKey.without_secret(search_term.strip()).removeprefix("mbk_")
+        )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

@@ -87,6 +87,14 @@ class ExportAdmin(ReadOnlyAdmin):
         names = [kind.name for kind in kinds_staff_may_export(request.user.has_perm)]
         return super().get_queryset(request).filter(Q(kind__in=names) | list_exports_seen_by(request))
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        export_id = Export.id_in(search_term.strip())
+        if export_id is not None:
+            return queryset.filter(pk=export_id), False
+        return super().get_search_results(request, queryset, search_term)
+
     def _found(self, request: HttpRequest, object_id: str, *, to_change: bool = False) -> Export:
         if not self.has_view_permission(request):
             raise PermissionDenied

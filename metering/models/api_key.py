@@ -73,6 +73,11 @@ class ApiKey(models.Model):
         """The part of the key that may be shown and logged."""
         return f"mbk_{self.key_id}"
 
+    @staticmethod
+    def without_secret(text: str) -> str:
+        """`text`, or where it is a whole key as people paste it, the part that may be shown and logged."""
+        return text.partition(".")[0] if text.startswith("mbk_") else text
+
     def state(self, *, at: dt.datetime) -> "ApiKey.State":
         if self.revoked_at is not None:
             return self.State.REVOKED

@@ -74,6 +74,12 @@ class Export(models.Model):
         """Made of our own words and digits, so that it is safe in any header and on any disk."""
         return f"{_NO_WORD.sub('-', self.kind)}-{self.pk}.csv"
 
+    @staticmethod
+    def id_in(file_name: str) -> int | None:
+        """The export that a file is of; None for a name that `file_name` never makes."""
+        named = re.fullmatch(r"[a-z-]+-([0-9]{1,18})\.csv", file_name)
+        return int(named[1]) if named else None
+
     @property
     def is_active(self) -> bool:
         return self.state in self.UNDER_WAY

@@ -130,7 +130,7 @@ def test_page_reads_like_the_document(staff: Client, account: BillingAccount) ->
     page = read(staff, url("change", draft.pk))
 
     assert "A draft: not sent to anybody" in page
-    assert "From Meterbook Test AG 1 Test Street 10115 Berlin DE DE999999999" in page
+    assert "From Meterbook Test AG 1 Test Street 10115 Berlin Germany DE999999999" in page
     assert "To Acme Ltd Hafenstr. 12 20457 Hamburg acme" in page
     assert "Pro 2026-03-01 to 2026-03-31" in page
     assert "Tokens tokens Explain 123.5 tokens 0.10 12.35" in page

@@ -9,6 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billing.admin.billing_links import document_link
 from billing.models import BillingRun, ParkedAccount
 from billing.settling.credits import grant_credit
 from tests.billing.admin.staff import a_billed_customer, staff_with, superuser
@@ -143,7 +144,7 @@ def test_queries_do_not_grow_with_documents():
                 client.get(reverse(f"admin:{page}"))
             counts.append(len(queries))
 
-    assert counts == [12, 7, 12, 7]
+    assert counts == [12, 8, 12, 8]
 
 
 def test_review_queue_says_what_changed_and_why():
@@ -173,6 +174,16 @@ def test_review_queue_says_what_changed_and_why():
     assert str(invoice.number) in text
     assert "Ready" in text
     assert "1 to 1 of 1 drafts" in text
+
+
+def test_review_queue_links_what_a_draft_corrects():
+    acme, _account, invoice = a_billed_customer()
+    used(acme, "50", on="2026-03-20T00:00:00Z")
+    billed("2026-05-01T00:00:00Z")
+
+    [row] = superuser().get(reverse("admin:billing_review")).context["rows"]
+
+    assert [str(link) for link in row["corrected"]] == [str(document_link(invoice))]
 
 
 def test_empty_review_queue_says_where_drafts_come_from():

@@ -49,11 +49,11 @@ def test_invoice_shows_who_what_when_and_how_much():
     assert (view.title, view.number, view.is_draft) == ("Invoice", "INV-000001", False)
     assert (view.seller.name, view.seller.address) == (
         "Meterbook Test AG",
-        ("1 Test Street", "10115 Berlin", "DE"),
+        ("1 Test Street", "10115 Berlin", "Germany"),
     )
     assert (view.customer.name, view.customer.address, view.customer.tax_id) == (
         "Acme Chat GmbH",
-        ("12 Harbour Road", "8001 Zürich", "CH"),
+        ("12 Harbour Road", "8001 Zürich", "Switzerland"),
         "CHE-123.456.789",
     )
     assert (view.issued_on, view.due_on, view.period) == (

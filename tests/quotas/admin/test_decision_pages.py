@@ -59,6 +59,13 @@ def test_decision_is_found_by_what_a_caller_knows(staff, refused, term):
     assert list(staff.get(reverse(LIST), {"q": "nothing"}).context["cl"].result_list) == []
 
 
+def test_search_everywhere_leads_from_the_reference_to_the_decision(staff, refused):
+    response = staff.get("/admin/search/", {"q": refused.reference.upper(), "go": "1"})
+
+    assert response.status_code == 302
+    assert response.url == reverse("admin:quotas_quotadecision_change", args=[refused.pk])
+
+
 def test_list_is_filtered(staff, refused):
     def found(**query):
         return len(staff.get(reverse(LIST), query).context["cl"].result_list)
