@@ -5,6 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from metering.admin.history import history_page
+
 from . import health
 
 handler400 = "config.problems.bad_request"
@@ -13,6 +15,7 @@ handler500 = "config.problems.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/history/", admin.site.admin_view(history_page), name="history_of_changes"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.api.urls")),
     path("api/v1/", include("quotas.api.urls")),

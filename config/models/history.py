@@ -26,19 +26,19 @@ class TrackedGroup(Group):
         default_permissions = ()
 
 
-class TrackedMembership(User.groups.through):  # type: ignore[misc,name-defined]
+class TrackedMembership(User.groups.through):  # type: ignore[name-defined]
     class Meta:
         proxy = True
         default_permissions = ()
 
 
-class TrackedStaffRight(User.user_permissions.through):  # type: ignore[misc,name-defined]
+class TrackedStaffRight(User.user_permissions.through):  # type: ignore[name-defined]
     class Meta:
         proxy = True
         default_permissions = ()
 
 
-class TrackedGroupRight(Group.permissions.through):  # type: ignore[misc,name-defined]
+class TrackedGroupRight(Group.permissions.through):  # type: ignore[name-defined]
     class Meta:
         proxy = True
         default_permissions = ()
@@ -101,6 +101,7 @@ class GroupChange(changes_of(TrackedGroup, fields=["name"])):  # type: ignore[mi
 class MembershipChange(changes_of(TrackedMembership, fields=["user", "group"])):  # type: ignore[misc]
     """That somebody joined or left a group."""
 
+    words = _("membership")
     named_by = ("user", "group")
     page_of = "user"
 
@@ -115,6 +116,7 @@ class StaffRightChange(
 ):
     """That somebody was given a right, or lost it."""
 
+    words = _("right of a user")
     named_by = ("user", "permission")
     page_of = "user"
 
@@ -129,6 +131,7 @@ class GroupRightChange(
 ):
     """That a group was given a right, or lost it."""
 
+    words = _("right of a group")
     named_by = ("group", "permission")
     page_of = "group"
 
@@ -162,6 +165,7 @@ class JobChange(
 ):
     """What a job of the schedule became by one change. That beat sent it leaves no row."""
 
+    words = _("job of the schedule")
     named_by = ("name",)
 
     class Meta(ChangeMeta):

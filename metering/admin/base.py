@@ -18,6 +18,8 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from metering.errors import MeterbookError
 
+from .history_links import history_of
+
 
 class OutermostVerbs(admin.ModelAdmin):
     """Change forms without Django's surrounding transaction.
@@ -98,6 +100,10 @@ class HouseAdmin(UnfoldModelAdmin):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+        return history_of(self.model, object_id) or super().history_view(request, object_id, extra_context)
 
     def log_removal(self, request: HttpRequest, row: Model) -> None:
         """Note who removed what a verb has just removed."""

@@ -11,6 +11,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from metering.accountability import because, named
+from metering.errors import Invalid
 from metering.keys import principal_of
 from metering.principal import Principal
 
@@ -35,10 +37,23 @@ class ApiKeyAuthentication(BaseAuthentication):
         principal = principal_of(bearer_key(request._request))
         if principal is None:
             raise unknown_key()
+        account_for(request, principal)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+def account_for(request: Request, principal: Principal) -> None:
+    """Changes by this request are the principal's, for the reason in its header `Change-Reason`.
+
+    Raises `Invalid` for a reason that is too long, or isn't UTF-8.
+    """
+    named(principal.signature)
+    try:
+        because(request.META.get("HTTP_CHANGE_REASON", "").encode("latin-1").decode())
+    except UnicodeDecodeError:
+        raise Invalid("A reason is UTF-8.", field="Change-Reason") from None
 
 
 def bearer_key(request: HttpRequest) -> str:
@@ -72,6 +87,7 @@ class StaffSessionAuthentication(SessionAuthentication):
             name=user.get_username(),
             permissions=frozenset(right for right, name in STAFF_RIGHTS.items() if user.has_perm(name)),
         )
+        account_for(request, principal)
         return principal, principal
 
 

@@ -20,16 +20,18 @@ class SessionUser(Func):
     output_field = models.TextField()
 
 
-class Change(pghistory.models.Event):  # type: ignore[misc]
+class Change(pghistory.models.Event):
     """What a row became by one change, or was when it was removed; the change before it says what it was.
 
     Written by triggers of the table, whoever changes it and however. `pgh_context` says who and why, where
     that is known; `database_role` what the database itself knows of it. The database refuses changes.
     """
 
-    # Columns by which people know the row, and the one whose row has the page, where it isn't its own.
+    # Columns by which people know the row; the one whose row has the page, where it isn't its own; and what
+    # such a row is called, where its table has no words of ours.
     named_by: ClassVar[tuple[str, ...]] = ()
     page_of: ClassVar[str] = "pgh_obj"
+    words: ClassVar[Any] = ""
 
     # Empty: not known, from before the history began.
     database_role = models.TextField(_("database role"), editable=False, db_default=SessionUser())
@@ -38,7 +40,7 @@ class Change(pghistory.models.Event):  # type: ignore[misc]
         abstract = True
 
     def __str__(self) -> str:
-        return f"{self.pgh_label} {self.pgh_obj_id}"
+        return f"{self.pgh_label} {self.pgh_id}"
 
 
 CHANGES_BY_TIME = (
@@ -64,7 +66,8 @@ def changes_of(tracked: type[models.Model], *trackers: Any, fields: Sequence[str
 
     What moves often, and every secret, is left out of `fields`.
     """
-    return pghistory.create_event_model(
+    make: Any = pghistory.create_event_model
+    return make(
         tracked,
         pghistory.InsertEvent(SET),
         pghistory.UpdateEvent(CHANGED),

@@ -18,12 +18,12 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
 from metering.admin.filters import ProjectFilter
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
-from quotas.accountability import changed_by
 from quotas.alert_words import subject_words
 from quotas.alerting import send_test
 from quotas.models import UsageThreshold
