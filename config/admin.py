@@ -39,7 +39,7 @@ for replaced in (
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, HouseAdmin):
+class UserAdmin(DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

@@ -10,6 +10,11 @@ from metering.histories import histories_on_page_of
 PAGE = "history_of_changes"
 
 
+def is_followed(model: type[models.Model]) -> bool:
+    """Whether changes of its rows are kept."""
+    return any(history.tracked is model._meta.concrete_model for history in histories_on_page_of(model))
+
+
 def history_of(row_model: type[models.Model], object_id: str) -> HttpResponse | None:
     """To the history of what stands on a page; None where nothing is kept of such rows."""
     if not histories_on_page_of(row_model):

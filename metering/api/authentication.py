@@ -1,5 +1,6 @@
 """Bearer keys and staff sessions, and what each route asks of them."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user
@@ -12,7 +13,6 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from metering.accountability import because, named
-from metering.errors import Invalid
 from metering.keys import principal_of
 from metering.principal import Principal
 
@@ -47,13 +47,13 @@ class ApiKeyAuthentication(BaseAuthentication):
 def account_for(request: Request, principal: Principal) -> None:
     """Changes by this request are the principal's, for the reason in its header `Change-Reason`.
 
-    Raises `Invalid` for a reason that is too long, or isn't UTF-8.
+    Raises `Invalid` for a reason that is too long.
     """
     named(principal.signature)
-    try:
-        because(request.META.get("HTTP_CHANGE_REASON", "").encode("latin-1").decode())
-    except UnicodeDecodeError:
-        raise Invalid("A reason is UTF-8.", field="Change-Reason") from None
+    reason = request.META.get("HTTP_CHANGE_REASON", "")
+    with suppress(UnicodeError):  # sent as UTF-8, it was read as Latin-1
+        reason = reason.encode("latin-1").decode()
+    because(reason)
 
 
 def bearer_key(request: HttpRequest) -> str:

@@ -18,12 +18,12 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.reason import ReasonForm
 from metering.clock import database_now
 from quotas.models import QuotaOverride
 from quotas.overrides import end_override, override_quota
 
 from .history import history_of
-from .reason import ReasonForm
 
 COMING, RUNNING, OVER = "coming", "running", "over"
 _BADGES = {

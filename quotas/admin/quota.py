@@ -21,6 +21,7 @@ from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.admin.filters import ProjectFilter
+from metering.admin.reason import ReasonForm
 from metering.texts.numbers import plain
 from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota
@@ -28,7 +29,6 @@ from quotas.utilisation import Utilisation, utilisations_of
 
 from .history import history_of
 from .meters import heading_words, meter
-from .reason import ReasonForm
 from .standing import mode_badge, standing_page, uncounted_words
 
 

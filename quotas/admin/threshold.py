@@ -22,6 +22,7 @@ from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
 from metering.admin.filters import ProjectFilter
+from metering.admin.reason import ReasonForm
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
 from quotas.alert_words import subject_words
@@ -32,7 +33,6 @@ from quotas.watching import Stand, stands_of
 
 from .history import history_of
 from .meters import level_meter
-from .reason import ReasonForm
 from .threshold_form import ThresholdForm
 
 ACTION_COLOURS = {

@@ -20,7 +20,7 @@ from billing.selling.accounts import change_account
 from metering.accountability import changed_by
 from metering.attributing.scope_tree import attribute, change_project, install_surface
 from metering.defining.definitions import change_metric
-from metering.delivering.endpoints import add_endpoint, change_endpoint, switch_off
+from metering.delivering.endpoints import Changes, add_endpoint, change_endpoint, switch_off
 from metering.grants import APPEND_ONLY_TABLES
 from metering.histories import History, histories
 from metering.keys import create_api_key, principal_of, revoke_api_key
@@ -176,7 +176,7 @@ def test_verbs_leave_one_change_each_with_who_and_why() -> None:
         change_project(acme, name="Acme Inc")
         change_metric(metric, {"display_name": "Tokens of text"})
         revoke_api_key(key, revoked_at=at("2024-01-01T00:00:00Z"))
-        change_endpoint(endpoint, {"description": "theirs"})
+        change_endpoint(endpoint, Changes(description="theirs"))
         change_account(account, {"payment_terms_days": 14}, now=at("2026-03-01T00:00:00Z"))
 
     for row in (acme, metric, key, endpoint, account):
