@@ -24,6 +24,15 @@ _FOUND = sql.SQL("""
       ORDER BY pgh_created_at {direction}, pgh_id {direction}
       LIMIT {size})
 """)
+_CALLED = sql.SQL("""
+    (SELECT {number}::int, {key}::bigint FROM {table} WHERE {is_it} LIMIT 1000)
+    UNION ALL
+    (SELECT {number}::int, pgh_obj_id::bigint
+       FROM {history}
+      WHERE pgh_label = 'removed'
+        AND ({is_it})
+      LIMIT 1000)
+""")
 _READ = sql.SQL("""
     SELECT {number}::int, c.pgh_id, to_jsonb(c)::text, to_jsonb(b)::text
       FROM {table} c
@@ -174,18 +183,20 @@ def page_of_changes(
 ) -> ChangePage:
     """The changes in `among`, newest first from `place` on.
 
-    Two statements, whatever the number of changes: each history gives its next few by time.
+    Two statements, whatever the number of changes: each history gives its next few by time. With a name
+    sought for, two before them find what is called so.
     """
     if not among:
         return ChangePage()
     backwards = place is not None and place.is_backwards
     direction = sql.SQL("ASC" if backwards else "DESC")
+    named = _rows_called(among, wanted.search) if wanted.search else {}
     project_ids = _projects_called(wanted.search) if wanted.search else []
     found = sql.SQL(" UNION ALL ").join(
         _FOUND.format(
             number=sql.Literal(history.number),
             table=sql.Identifier(history.model._meta.db_table),
-            conditions=sql.SQL(" AND ").join(_conditions(history, wanted, place, project_ids)),
+            conditions=sql.SQL(" AND ").join(_conditions(history, wanted, place, named, project_ids)),
             direction=direction,
             size=sql.Literal(size + 1),
         )
@@ -221,7 +232,11 @@ def _projects_called(key: str) -> list[int]:
 
 
 def _conditions(
-    history: History, wanted: Wanted, place: Place | None, project_ids: list[int]
+    history: History,
+    wanted: Wanted,
+    place: Place | None,
+    named: Mapping[int, list[int]],
+    project_ids: list[int],
 ) -> list[sql.Composable]:
     """Of one history: the place by the index on (pgh_created_at, pgh_id), a person by that on the actor."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
@@ -248,26 +263,49 @@ def _conditions(
         column = sql.Identifier(history.page_column)
         conditions.append(sql.SQL("{} = {}").format(column, sql.Literal(wanted.page_id)))
     if wanted.search:
-        conditions.append(_called(history, wanted.search, project_ids))
+        conditions.append(_called(history, named, project_ids))
     return conditions
 
 
-def _called(history: History, search: str, project_ids: list[int]) -> sql.Composable:
-    """Rows of the projects with that key, or whose own name it is."""
-    either: list[sql.Composable] = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(search))
-        for name in history.model.named_by
-        if isinstance(history.model._meta.get_field(name), (models.CharField, models.TextField))
-    ]
-    if project_ids:
-        either += [
-            sql.SQL("{} = ANY({})").format(sql.Identifier(field.column), sql.Literal(project_ids))
-            for field in history.fields
-            if field.related_model is Project
+def _rows_called(among: Sequence[History], name: str) -> dict[int, list[int]]:
+    """By number of a history, rows whose name is `name`, or was until they were removed: one statement."""
+    parts = []
+    for history in among:
+        columns = [
+            sql.Identifier(column)
+            for column in history.model.named_by
+            if isinstance(history.model._meta.get_field(column), (models.CharField, models.TextField))
         ]
-    if not either:
-        return sql.SQL("false")
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(either))
+        if columns:
+            is_it = sql.SQL(" OR ").join(sql.SQL("{} = {}").format(one, sql.Literal(name)) for one in columns)
+            parts.append(
+                _CALLED.format(
+                    number=sql.Literal(history.number),
+                    key=sql.Identifier(history.tracked._meta.pk.column or "id"),
+                    table=sql.Identifier(history.tracked._meta.db_table),
+                    history=sql.Identifier(history.model._meta.db_table),
+                    is_it=is_it,
+                )
+            )
+    found: dict[int, list[int]] = {}
+    if parts:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL(" UNION ALL ").join(parts))
+            for number, row_id in cursor:
+                found.setdefault(number, []).append(row_id)
+    return found
+
+
+def _called(history: History, named: Mapping[int, list[int]], project_ids: list[int]) -> sql.Composable:
+    """Rows that have the name, or that are of a project with that key."""
+    columns = {"pgh_obj_id": named.get(history.number, [])}
+    columns |= {field.column: project_ids for field in history.fields if field.related_model is Project}
+    either = [
+        sql.SQL("{} = ANY({})").format(sql.Identifier(column), sql.Literal(ids))
+        for column, ids in columns.items()
+        if ids
+    ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(either)) if either else sql.SQL("false")
 
 
 def _rows(keys: Sequence[tuple[int, int]]) -> list[ChangeRow]:

@@ -1036,6 +1036,44 @@ class Migration(migrations.Migration):
             model_name="subscriptionchange",
             index=models.Index(fields=["pgh_obj", "pgh_id"], name="subscriptionchange_by_row"),
         ),
+        migrations.AddIndex(
+            model_name="accountchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="accountchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="planchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="planchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="pricechange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="pricechange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="sellerchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="sellerchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="serieschange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="serieschange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="subscriptionchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")),
+                fields=["pgh_obj"],
+                name="subscriptionchange_gone",
+            ),
+        ),
         migrations.RunSQL(
             sql=(HERE / "0005_keep_the_history_of_terms.sql").read_text(),
             reverse_sql=(HERE / "0005_keep_the_history_of_terms_reverse.sql").read_text(),

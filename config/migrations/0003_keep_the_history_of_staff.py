@@ -1232,6 +1232,54 @@ class Migration(migrations.Migration):
             model_name="crontabchange",
             index=models.Index(fields=["pgh_obj", "pgh_id"], name="crontabchange_by_row"),
         ),
+        migrations.AddIndex(
+            model_name="crontabchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="crontabchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="groupchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="groupchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="grouprightchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="grouprightchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="intervalchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="intervalchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="jobchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="jobchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="membershipchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="membershipchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="staffchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="staffchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="staffrightchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="staffrightchange_gone"
+            ),
+        ),
         migrations.RunSQL(
             sql=(HERE / "0003_keep_the_history_of_staff.sql").read_text(),
             reverse_sql=(HERE / "0003_keep_the_history_of_staff_reverse.sql").read_text(),

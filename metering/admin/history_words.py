@@ -48,7 +48,7 @@ class ShownChange:
     name: str
     url: str
     what: str
-    what_kind: str
+    what_kind: str  # of its badge; none for what is the rule
     values: list[ValueChange]
     is_list: bool  # one value each, of something that is new or gone
     reason: str
@@ -65,7 +65,7 @@ def shown(row: ChangeRow, names: Names) -> ShownChange:
         name=name_of(row, names),
         url=url_of(row),
         what=str(_LABELS.get(row.label, row.label)),
-        what_kind=_KINDS.get(row.label, "info"),
+        what_kind=_KINDS.get(row.label, ""),
         values=_changes(row, names),
         is_list=row.label in {SET, REMOVED},
         reason=str(row.context.get("reason") or ""),

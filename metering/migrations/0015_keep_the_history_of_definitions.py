@@ -1025,6 +1025,42 @@ class Migration(migrations.Migration):
             model_name="surfacechange",
             index=models.Index(fields=["pgh_obj", "pgh_id"], name="surfacechange_by_row"),
         ),
+        migrations.AddIndex(
+            model_name="apikeychange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="apikeychange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="endpointchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="endpointchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="metricchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="projectchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="projectchange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="rulechange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="rulechange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="surfacechange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="surfacechange_gone"
+            ),
+        ),
         migrations.RunSQL(
             sql=(HERE / "0015_keep_the_history_of_definitions.sql").read_text(),
             reverse_sql=(HERE / "0015_keep_the_history_of_definitions_reverse.sql").read_text(),

@@ -48,6 +48,8 @@ CHANGES_BY_TIME = (
     models.Index(
         KeyTextTransform("actor", "pgh_context"), "pgh_created_at", "pgh_id", name="%(class)s_by_actor"
     ),
+    # What is gone is found by its name only here.
+    models.Index(fields=["pgh_obj"], condition=models.Q(pgh_label=REMOVED), name="%(class)s_gone"),
 )
 
 

@@ -91,4 +91,22 @@ class Migration(migrations.Migration):
                 name="thresholdchange_by_actor",
             ),
         ),
+        migrations.AddIndex(
+            model_name="overridechange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="overridechange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="quotachange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="quotachange_gone"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="thresholdchange",
+            index=models.Index(
+                condition=models.Q(("pgh_label", "removed")), fields=["pgh_obj"], name="thresholdchange_gone"
+            ),
+        ),
     ]
