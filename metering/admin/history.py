@@ -26,7 +26,7 @@ from metering.histories import (
 from metering.history_names import names_of
 
 from .history_links import PAGE
-from .history_words import shown
+from .history_words import page_url, shown
 from .paging import PATIENCE, id_from
 
 MAX_PEOPLE = 200
@@ -62,6 +62,7 @@ def history_page(request: HttpRequest) -> HttpResponse:
     )
     page = _page(request, among, wanted, Place.from_text(request.GET.get("place")))
     names = names_of(page.rows)
+    object_name, object_url = _object(seen, asked["of"], object_id)
     kept = {name: value for name, value in asked.items() if value}
     context = {
         **admin.site.each_context(request),
@@ -71,7 +72,8 @@ def history_page(request: HttpRequest) -> HttpResponse:
         "is_narrowed": bool(kept),
         "kinds": sorted(((one.key, capfirst(str(one.words))) for one in seen), key=lambda pair: pair[1]),
         "people": _people(request.user),
-        "object_name": _object_name(seen, asked["of"], object_id),
+        "object_name": object_name,
+        "object_url": object_url,
         "newer_url": f"?{urlencode({**kept, 'place': str(page.newer)})}" if page.newer else "",
         "older_url": f"?{urlencode({**kept, 'place': str(page.older)})}" if page.older else "",
         "everything_url": reverse(PAGE),
@@ -116,11 +118,13 @@ def _people(user: Any) -> list[str]:
     return list(names[:MAX_PEOPLE])
 
 
-def _object_name(seen: Sequence[History], of: str, object_id: int | None) -> str:
-    """What the page is narrowed down to, in words; empty where it isn't."""
+def _object(seen: Sequence[History], of: str, object_id: int | None) -> tuple[str, str]:
+    """What the page is narrowed down to, in words, and its own page; empty where it isn't, or is gone."""
     found = next((one for one in seen if one.page_model._meta.label_lower == of), None)
     if found is None:
-        return ""
+        return "", ""
     words = capfirst(str(found.page_model._meta.verbose_name))
     row = found.page_model._default_manager.filter(pk=object_id).first()
-    return f"{words} #{object_id}" if row is None else f"{words} {row}"
+    if row is None:
+        return f"{words} #{object_id}", ""
+    return f"{words} {row}", page_url(found.page_model, row.pk)

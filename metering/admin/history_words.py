@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -109,15 +109,14 @@ def url_of(row: ChangeRow) -> str:
     history = row.history
     if row.label == REMOVED and history.page_model is history.tracked:
         return ""
-    if history.page_model not in admin.site._registry:
+    return page_url(history.page_model, row.after[history.page_column])
+
+
+def page_url(model: type[models.Model], row_id: int) -> str:
+    """Where a row is changed or looked at; empty where the admin has no page of it."""
+    if model not in admin.site._registry:
         return ""
-    options = history.page_model._meta
-    try:
-        return reverse(
-            f"admin:{options.app_label}_{options.model_name}_change", args=[row.after[history.page_column]]
-        )
-    except (NoReverseMatch, KeyError):
-        return ""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row_id])
 
 
 def _changes(row: ChangeRow, names: Names) -> list[ValueChange]:
