@@ -18,7 +18,13 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line  # noqa: PLC0415 - needs the environment
 
-    execute_from_command_line(sys.argv)
+    if command in SELF_INSTALLING_COMMANDS:
+        execute_from_command_line(sys.argv)
+        return
+    from config.accountability import run_by_hand  # noqa: PLC0415 - needs the environment
+
+    with run_by_hand(command):
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

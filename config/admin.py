@@ -51,7 +51,7 @@ _rights_of_row = (
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, HouseAdmin):
+class UserAdmin(DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

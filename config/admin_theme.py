@@ -210,6 +210,14 @@ UNFOLD: dict[str, object] = {
                 _page(_("Fences"), "fence", "metering.fence"),
                 _page(_("Rebuilds"), "rebase_edit", "metering.rolluprebuild"),
                 _page(_("Seals"), "verified_user", "metering.ledgerseal"),
+                {
+                    "title": _("History of changes"),
+                    "icon": "history",
+                    "link": reverse_lazy("history_of_changes"),
+                    "permission": lambda request: import_string("metering.admin.history.may_see_history")(
+                        request
+                    ),
+                },
                 _page(_("Verifications"), "fact_check", "metering.verificationrun", "metering.verify_ledger"),
             ),
             _group(

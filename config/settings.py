@@ -75,6 +75,7 @@ MIDDLEWARE = [
     "config.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.accountability.AccountabilityMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.UnavailableMiddleware",
@@ -289,7 +290,11 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Meterbook",
-    "DESCRIPTION": "Usage metering, quotas and billing on one append-only ledger.",
+    "DESCRIPTION": (
+        "Usage metering, quotas and billing on one append-only ledger.\n\n"
+        "A request that changes configuration may say why in the header `Change-Reason` (UTF-8, at most "
+        "1,000 characters): it is kept in the history, with the key."
+    ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from metering.admin.history import history_page
 from metering.admin.search_page import search_page
 
 from . import health, telemetry
@@ -17,6 +18,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     # Before the theme's own, which knows only names of pages.
     path("admin/search/", admin.site.admin_view(search_page)),
+    path("admin/history/", admin.site.admin_view(history_page), name="history_of_changes"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.api.urls")),
     path("api/v1/", include("quotas.api.urls")),

@@ -130,6 +130,42 @@ BEGIN
 END
 """,
 )
+# Migration 0015.
+_REFUSE_CONFIGURATION_CHANGE = GuardFunction(
+    "metering_refuse_history_change",
+    """
+BEGIN
+    RAISE EXCEPTION 'The history of configuration is append-only: % on % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              CONSTRAINT = 'history_is_append_only',
+              TABLE = TG_TABLE_NAME,
+              HINT = 'Who changed what, and why, stays on record.';
+END
+""",
+)
+# What each of them keeps, by its table.
+_HISTORIES = {
+    "metering_projectchange": "projects",
+    "metering_surfacechange": "surfaces",
+    "metering_rulechange": "attribution rules",
+    "metering_metricchange": "metrics",
+    "metering_apikeychange": "API keys",
+    "metering_endpointchange": "webhook endpoints",
+    "billing_planchange": "plans",
+    "billing_pricechange": "prices",
+    "billing_accountchange": "billing accounts",
+    "billing_subscriptionchange": "subscriptions",
+    "billing_sellerchange": "the seller",
+    "billing_serieschange": "number series",
+    "config_staffchange": "users",
+    "config_groupchange": "groups",
+    "config_membershipchange": "memberships",
+    "config_staffrightchange": "users' rights",
+    "config_grouprightchange": "groups' rights",
+    "config_jobchange": "jobs",
+    "config_intervalchange": "intervals",
+    "config_crontabchange": "calendar times",
+}
 # Migration 0002 of billing.
 _REFUSE_SETTLEMENT_CHANGE = GuardFunction(
     "billing_refuse_settlement_change",
@@ -157,6 +193,10 @@ GUARDED_TABLES = (
     ),
     GuardedTable(
         "quotas_thresholdchange", "the history of thresholds", "threshold_change", _REFUSE_HISTORY_CHANGE
+    ),
+    *(
+        GuardedTable(table, f"the history of {words}", table.partition("_")[2], _REFUSE_CONFIGURATION_CHANGE)
+        for table, words in _HISTORIES.items()
     ),
     GuardedTable("billing_payment", "the payments", "payment", _REFUSE_SETTLEMENT_CHANGE),
     GuardedTable("billing_creditgrant", "the credit grants", "credit_grant", _REFUSE_SETTLEMENT_CHANGE),

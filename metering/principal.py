@@ -17,6 +17,11 @@ class Principal:
     project_path: str | None = None
     key_id: str | None = None
 
+    @property
+    def signature(self) -> str:
+        """A member of staff by name, a key by its name and the part of it that may be shown."""
+        return self.name if self.key_id is None else f"{self.name} (mbk_{self.key_id}…)"
+
     def may(self, permission: str) -> bool:
         return permission in self.permissions
 

@@ -252,10 +252,8 @@ def _reference(*parts: object) -> str:
 
 
 def actor_of(principal: Principal) -> str:
-    """Who asked: a member of staff by name, a key by its name and the part of it that may be shown."""
-    if principal.key_id is None:
-        return principal.name
-    return f"{principal.name} (mbk_{principal.key_id}…)"
+    """Who asked."""
+    return principal.signature
 
 
 def write_decisions(decisions: Sequence[Decision]) -> None:

@@ -174,6 +174,8 @@ class BillingAccountAdmin(EditableAdmin):
         (_("Approval and corrections"), {"fields": _limits}),
     )
 
+    needs_reason = True
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.add_fieldsets if obj is None else self.fieldsets
 

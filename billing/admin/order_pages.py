@@ -15,7 +15,9 @@ from unfold.enums import ActionVariant
 from billing.models import Subscription
 from billing.selling.change_previews import ChangePreview, preview_of_cancellation, preview_of_change
 from billing.selling.subscriptions import cancel, change_plan, withdraw_cancellation, withdraw_change
+from metering.accountability import because
 from metering.admin.base import EditableAdmin
+from metering.admin.reason import ReasonForm
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -118,7 +120,9 @@ class OrderPages(EditableAdmin):
         """Look ahead, or carry out. `carries_off`: it takes something away, and its button says so."""
         preview = None
         back_url = self.page_url("change", subscription.pk)
+        form.fields["reason"].required = CONFIRM in request.POST  # looking ahead needs none
         if request.method == "POST" and form.is_valid():
+            because(form.cleaned_data["reason"])
             try:
                 if CONFIRM in request.POST:
                     result = carry_out()
@@ -150,7 +154,9 @@ class OrderPages(EditableAdmin):
         subscription = _subscription(object_id)
         back_url = self.page_url("change", subscription.pk)
         sentences = [sentence]
-        if request.method == "POST":
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            because(form.cleaned_data["reason"])
             try:
                 verb(subscription, now=database_now())
             except MeterbookError as refusal:
@@ -166,6 +172,7 @@ class OrderPages(EditableAdmin):
             button=title,
             back_url=back_url,
             original=subscription,
+            form=form,
         )
 
 

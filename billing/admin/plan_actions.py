@@ -18,6 +18,8 @@ from billing.selling.plans import (
     publish_plan,
     remove_draft,
 )
+from metering.accountability import because
+from metering.admin.reason import ReasonForm
 from metering.errors import MeterbookError
 
 from .price_pages import PricePages
@@ -191,7 +193,9 @@ class PlanActions(PricePages):
         field: str,
     ) -> HttpResponse:
         """The confirmation page of a verb that takes nothing but the plan, and carrying it out."""
-        if request.method == "POST":
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            because(form.cleaned_data["reason"])
             try:
                 verb(plan)
             except MeterbookError as refusal:
@@ -207,4 +211,5 @@ class PlanActions(PricePages):
             button=button,
             back_url=back_url,
             original=plan,
+            form=form,
         )

@@ -20,6 +20,7 @@ from unfold.widgets import (
 
 from billing.models import BillingAccount, BillingCycle, Plan, Subscription
 from metering.admin.base import VerbForm
+from metering.admin.reason import ReasonForm
 from metering.measuring.windows import first_instant, zone_named
 
 NOW, PERIOD_END, AT = "now", "period_end", "at"
@@ -131,7 +132,7 @@ def plans_open_to(account: BillingAccount) -> QuerySet[Plan]:
     return plans.seen_from(account.project.path).order_by("key", "-version")
 
 
-class WhenForm(forms.Form):
+class WhenForm(ReasonForm):
     """When a subscription ends or changes; `instant` is None for the end of the running period."""
 
     when = forms.ChoiceField(
@@ -152,6 +153,7 @@ class WhenForm(forms.Form):
 
     def __init__(self, *args: Any, subscription: Subscription, now: dt.datetime, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.order_fields(("plan", "when", "at", "reason"))
         self.subscription, self.now = subscription, now
         self.instant: dt.datetime | None = None
 
@@ -172,7 +174,6 @@ class PlanChangeForm(WhenForm):
     plan = forms.ModelChoiceField(
         label=_("New plan"), queryset=Plan.objects.none(), widget=UnfoldAdminSelect2Widget()
     )
-    field_order = ("plan", "when", "at")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,6 +2,14 @@
 
 from .account import BillingAccount
 from .billed import BilledPeriod, BillingRun, LateUsageWatch, ParkedAccount, PeriodCorrection
+from .history import (
+    AccountChange,
+    PlanChange,
+    PriceChange,
+    SellerChange,
+    SeriesChange,
+    SubscriptionChange,
+)
 from .invoice import (
     MAX_DISCOUNTS,
     MAX_MANUAL_LINES,
@@ -21,6 +29,7 @@ __all__ = [
     "MAX_INTERVAL_COUNT",
     "MAX_MANUAL_LINES",
     "MAX_PRICES",
+    "AccountChange",
     "BilledPeriod",
     "BillingAccount",
     "BillingCycle",
@@ -38,8 +47,13 @@ __all__ = [
     "Payment",
     "PeriodCorrection",
     "Plan",
+    "PlanChange",
     "Price",
+    "PriceChange",
     "Seller",
+    "SellerChange",
+    "SeriesChange",
     "Subscription",
+    "SubscriptionChange",
     "SubscriptionItem",
 ]

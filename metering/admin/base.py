@@ -15,9 +15,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 
+from metering.accountability import because
 from metering.errors import MeterbookError
 
+from .history_links import history_of, is_followed
 from .list_download import ListDownload
+from .reason import CHANGE_REASON, asking_why
 
 
 class OutermostVerbs(admin.ModelAdmin):
@@ -50,6 +53,7 @@ class HouseAdmin(ListDownload):
     intro: ClassVar[Any] = ""  # one or two sentences above the list: what a row says
     empty_title: ClassVar[Any] = _("Nothing here yet")
     empty_text: ClassVar[Any] = ""  # what to do about it
+    needs_reason: ClassVar[bool] = False  # changing a row of it takes one: money or limits hang on it
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = capfirst(str(self.opts.verbose_name_plural))
@@ -99,6 +103,36 @@ class HouseAdmin(ListDownload):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    def _asks_why(self, request: HttpRequest, obj: Any) -> bool:
+        """On forms by which rows change that have a history, and that don't ask for themselves."""
+        return bool(
+            obj is not None
+            and is_followed(self.model)
+            and "reason" not in self.form.base_fields
+            and self.has_change_permission(request, obj)
+        )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if self._asks_why(request, obj):
+            kwargs["form"] = asking_why(kwargs.get("form", self.form), is_required=self.needs_reason)
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        form = context.get("adminform")
+        if form is not None and CHANGE_REASON in form.form.fields:
+            form.fieldsets = [*form.fieldsets, (None, {"fields": (CHANGE_REASON,)})]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        because(form.cleaned_data.get(CHANGE_REASON))
+        return super().save_form(request, form, change)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+        return history_of(self.model, object_id) or super().history_view(request, object_id, extra_context)
 
     def log_removal(self, request: HttpRequest, row: Model) -> None:
         """Note who removed what a verb has just removed."""

@@ -1,5 +1,6 @@
 """Bearer keys and staff sessions, and what each route asks of them."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user
@@ -11,6 +12,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from metering.accountability import because, named
 from metering.keys import principal_of
 from metering.principal import Principal
 
@@ -35,10 +37,23 @@ class ApiKeyAuthentication(BaseAuthentication):
         principal = principal_of(bearer_key(request._request))
         if principal is None:
             raise unknown_key()
+        account_for(request, principal)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+def account_for(request: Request, principal: Principal) -> None:
+    """Changes by this request are the principal's, for the reason in its header `Change-Reason`.
+
+    Raises `Invalid` for a reason that is too long.
+    """
+    named(principal.signature)
+    reason = request.META.get("HTTP_CHANGE_REASON", "")
+    with suppress(UnicodeError):  # sent as UTF-8, it was read as Latin-1
+        reason = reason.encode("latin-1").decode()
+    because(reason)
 
 
 def bearer_key(request: HttpRequest) -> str:
@@ -72,6 +87,7 @@ class StaffSessionAuthentication(SessionAuthentication):
             name=user.get_username(),
             permissions=frozenset(right for right, name in STAFF_RIGHTS.items() if user.has_perm(name)),
         )
+        account_for(request, principal)
         return principal, principal
 
 

@@ -2,11 +2,13 @@
 
 from .announcement import KIND_MAX_LENGTH, DomainEvent
 from .api_key import ApiKey
+from .change import CHANGED, CHANGES_BY_TIME, REMOVED, SET, Change, ChangeMeta, changes_of
 from .correction import Correction
 from .event import NAME_MAX_LENGTH, QUANTITY_DIGITS, QUANTITY_SCALE, UsageEvent
 from .event_import import EventImport, EventImportPiece, EventImportReject
 from .export import Export, ExportPiece
 from .fields import NumericField
+from .history import ApiKeyChange, EndpointChange, MetricChange, ProjectChange, RuleChange, SurfaceChange
 from .metric import EVENT_NAME_MAX_LENGTH, MetricDefinition
 from .outgoing_mail import MAIL_KEY_MAX_LENGTH, SUBJECT_MAX_LENGTH, MailAttachment, OutgoingMail
 from .project import (
@@ -26,6 +28,8 @@ from .verification import VerificationRun
 from .webhook import URL_MAX_LENGTH, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
+    "CHANGED",
+    "CHANGES_BY_TIME",
     "EVENT_NAME_MAX_LENGTH",
     "KEY_MAX_LENGTH",
     "KIND_MAX_LENGTH",
@@ -34,13 +38,19 @@ __all__ = [
     "NAME_MAX_LENGTH",
     "QUANTITY_DIGITS",
     "QUANTITY_SCALE",
+    "REMOVED",
+    "SET",
     "SUBJECT_MAX_LENGTH",
     "URL_MAX_LENGTH",
     "ApiKey",
+    "ApiKeyChange",
     "AttributionRule",
     "CatalogueVersion",
+    "Change",
+    "ChangeMeta",
     "Correction",
     "DomainEvent",
+    "EndpointChange",
     "EventImport",
     "EventImportPiece",
     "EventImportReject",
@@ -51,14 +61,18 @@ __all__ = [
     "IdRange",
     "LedgerSeal",
     "MailAttachment",
+    "MetricChange",
     "MetricDefinition",
     "NumericField",
     "OutgoingMail",
     "OwedObservation",
     "PendingContribution",
     "Project",
+    "ProjectChange",
     "RollupRebuild",
+    "RuleChange",
     "SealLeaf",
+    "SurfaceChange",
     "SurfaceInstallation",
     "UsageEvent",
     "UsageMeterRollup",
@@ -67,5 +81,6 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookSecret",
+    "changes_of",
     "key_validator",
 ]

@@ -15,16 +15,16 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.reason import ReasonForm
 from metering.clock import database_now
-from quotas.accountability import changed_by
 from quotas.models import QuotaOverride
 from quotas.overrides import end_override, override_quota
 
 from . import file_columns
 from .history import history_of
-from .reason import ReasonForm
 
 COMING, RUNNING, OVER = "coming", "running", "over"
 _BADGES = {

@@ -17,11 +17,12 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
 from metering.admin.filters import ProjectFilter
+from metering.admin.reason import ReasonForm
 from metering.texts.numbers import plain
-from quotas.accountability import changed_by
 from quotas.enforcement import change_quota, remove_quota, set_quota
 from quotas.models import ProjectQuota
 from quotas.utilisation import Utilisation, utilisations_of
@@ -29,7 +30,6 @@ from quotas.utilisation import Utilisation, utilisations_of
 from . import file_columns
 from .history import history_of
 from .meters import heading_words, meter
-from .reason import ReasonForm
 from .standing import mode_badge, standing_page, uncounted_words
 
 

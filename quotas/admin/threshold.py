@@ -18,12 +18,13 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
 from metering.admin.filters import ProjectFilter
+from metering.admin.reason import ReasonForm
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
-from quotas.accountability import changed_by
 from quotas.alert_words import subject_words
 from quotas.alerting import send_test
 from quotas.models import UsageThreshold
@@ -33,7 +34,6 @@ from quotas.watching import Stand, stands_of
 from . import file_columns
 from .history import history_of
 from .meters import level_meter
-from .reason import ReasonForm
 from .threshold_form import ThresholdForm
 
 ACTION_COLOURS = {

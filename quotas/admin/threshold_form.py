@@ -11,10 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from metering.admin.base import VerbForm
+from metering.admin.reason import ReasonForm
 from metering.texts.numbers import NotANumber, decimal_from, plain
 from quotas.models import DEFAULT_APPROACH_FRACTION, UsageThreshold
-
-from .reason import ReasonForm
 
 # By what the verbs call a field, where the form calls it otherwise.
 FIELD_OF_VERB = {

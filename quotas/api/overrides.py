@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.accountability import changed_by
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, members_of, text_of
@@ -17,7 +18,6 @@ from metering.errors import Invalid, NotFound
 from metering.texts.cursors import LARGEST_ID
 from metering.texts.numbers import plain
 from metering.texts.timestamps import NotAnInstant, instant_from, iso
-from quotas.accountability import changed_by
 from quotas.decisions import actor_of
 from quotas.models import REASON_MAX_LENGTH, QuotaOverride
 from quotas.overrides import end_override, override_quota

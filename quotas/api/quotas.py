@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.accountability import changed_by
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, choice_of, members_of, text_of
@@ -23,7 +24,6 @@ from metering.models import MetricDefinition, Project
 from metering.principal import Principal
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
-from quotas.accountability import changed_by
 from quotas.decisions import actor_of
 from quotas.enforcement import UNCHANGED, change_quota, remove_quota, set_quota
 from quotas.models import REASON_MAX_LENGTH, ProjectQuota, QuotaOverride

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.accountability import changed_by
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, choice_of, members_of, text_of
@@ -20,7 +21,6 @@ from metering.models import MetricDefinition, Project
 from metering.principal import Principal
 from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
-from quotas.accountability import changed_by
 from quotas.decisions import actor_of
 from quotas.models import DEFAULT_APPROACH_FRACTION, REASON_MAX_LENGTH, UsageThreshold
 from quotas.thresholds import change_threshold, remove_threshold, set_threshold

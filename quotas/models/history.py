@@ -4,6 +4,8 @@ import pghistory
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from metering.models import CHANGES_BY_TIME, Change
+
 from .override import QuotaOverride
 from .quota import ProjectQuota
 from .threshold import UsageThreshold
@@ -21,6 +23,7 @@ class QuotaChange(
         ),
         context_field=pghistory.ContextJSONField(),
         context_id_field=None,
+        base_model=Change,
     )
 ):
     """What a quota became by one change, or was when it was removed; the row before it says what it was.
@@ -29,14 +32,16 @@ class QuotaChange(
     where that is known: a change past the verbs has none. The database refuses changes.
     """
 
+    named_by = ("project", "metric")
+
     class Meta:
         db_table_comment = "What a quota became by one change. Written by trigger, append-only."
         verbose_name = _("change of a quota")
         verbose_name_plural = _("changes of quotas")
-        indexes = [models.Index(fields=["pgh_obj", "pgh_id"], name="quota_change_by_quota")]
-
-    def __str__(self) -> str:
-        return f"{self.pgh_label} {self.pgh_obj_id}"
+        indexes = [
+            *CHANGES_BY_TIME,
+            models.Index(fields=["pgh_obj", "pgh_id"], name="quota_change_by_quota"),
+        ]
 
 
 class OverrideChange(
@@ -51,6 +56,7 @@ class OverrideChange(
         ),
         context_field=pghistory.ContextJSONField(),
         context_id_field=None,
+        base_model=Change,
     )
 ):
     """That a temporary limit was given, ended early, or went with its quota.
@@ -59,14 +65,16 @@ class OverrideChange(
     changes of its quota name: the quota may be gone.
     """
 
+    named_by = ("quota",)
+
     class Meta:
         db_table_comment = "What a temporary limit became by one change. Written by trigger, append-only."
         verbose_name = _("change of a temporary limit")
         verbose_name_plural = _("changes of temporary limits")
-        indexes = [models.Index(fields=["pgh_obj", "pgh_id"], name="override_change_by_override")]
-
-    def __str__(self) -> str:
-        return f"{self.pgh_label} {self.pgh_obj_id}"
+        indexes = [
+            *CHANGES_BY_TIME,
+            models.Index(fields=["pgh_obj", "pgh_id"], name="override_change_by_override"),
+        ]
 
 
 class ThresholdChange(
@@ -94,6 +102,7 @@ class ThresholdChange(
         ),
         context_field=pghistory.ContextJSONField(),
         context_id_field=None,
+        base_model=Change,
     )
 ):
     """What a threshold became by one change. Written by a trigger, as `QuotaChange` is; never changed.
@@ -101,11 +110,13 @@ class ThresholdChange(
     It holds what people set. A level that follows a quota moves with that quota, whose changes say so.
     """
 
+    named_by = ("project", "metric")
+
     class Meta:
         db_table_comment = "What a threshold became by one change. Written by trigger, append-only."
         verbose_name = _("change of a threshold")
         verbose_name_plural = _("changes of thresholds")
-        indexes = [models.Index(fields=["pgh_obj", "pgh_id"], name="threshold_change_by_threshold")]
-
-    def __str__(self) -> str:
-        return f"{self.pgh_label} {self.pgh_obj_id}"
+        indexes = [
+            *CHANGES_BY_TIME,
+            models.Index(fields=["pgh_obj", "pgh_id"], name="threshold_change_by_threshold"),
+        ]

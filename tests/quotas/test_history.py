@@ -6,8 +6,8 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
+from metering.accountability import changed_by
 from metering.models import Project
-from quotas.accountability import changed_by
 from quotas.enforcement import change_quota, remove_quota
 from quotas.models import ProjectQuota, QuotaChange
 from tests.factories import a_metric, a_project

@@ -6,9 +6,9 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
+from metering.accountability import changed_by
 from metering.models import MetricDefinition, Project
 from metering.rolling_up.rollups import roll_up
-from quotas.accountability import changed_by
 from quotas.enforcement import change_quota, remove_quota
 from quotas.models import OverrideChange, ProjectQuota, QuotaOverride, ThresholdChange, UsageThreshold
 from quotas.overrides import end_override, override_quota

@@ -109,7 +109,9 @@ def test_plan_is_drafted_priced_and_published(staff: Client) -> None:
 
     asked = staff.get(url("plan", "publish", plan.pk)).content.decode()
     assert "neither plan nor prices can be changed" in asked
-    staff.post(url("plan", "publish", plan.pk))
+    unsaid = staff.post(url("plan", "publish", plan.pk))
+    assert list(unsaid.context["form"].errors) == ["reason"]
+    staff.post(url("plan", "publish", plan.pk), {"reason": "price list of March"})
     plan.refresh_from_db()
     assert plan.is_published
     assert "Add a price of usage" not in staff.get(url("plan", "change", plan.pk)).content.decode()
@@ -239,7 +241,7 @@ def test_published_plan_has_no_forms_but_a_clone_has(staff: Client) -> None:
         ("pro", 2, "draft"),
         ("team", 1, "draft"),
     ]
-    staff.post(url("plan", "archive", plan.pk))
+    staff.post(url("plan", "archive", plan.pk), {"reason": "sold out"})
     staff.post(url("plan", "remove", Plan.objects.get(key="team").pk))
     assert list(Plan.objects.order_by("pk").values_list("key", "state")) == [
         ("pro", "archived"),
@@ -368,9 +370,13 @@ def test_change_of_plan_is_previewed_then_confirmed_then_taken_back(staff: Clien
     missing = staff.post(order_url, {"plan": plan.pk, "when": "at", "at": ""})
     assert list(missing.context["form"].errors) == ["at"]
 
-    staff.post(order_url, {"plan": plan.pk, "when": "period_end", "at": "", "_confirm": "1"})
+    staff.post(
+        order_url, {"plan": plan.pk, "when": "period_end", "at": "", "_confirm": "1", "reason": "asked for"}
+    )
     assert Subscription.objects.get(plan=plan).replaces == subscription
-    refused = staff.post(order_url, {"plan": a_plan().pk, "when": "now", "at": "", "_confirm": "1"})
+    refused = staff.post(
+        order_url, {"plan": a_plan().pk, "when": "now", "at": "", "_confirm": "1", "reason": "asked for"}
+    )
     assert "take that back first" in refused.content.decode()
 
     page = staff.get(url("subscription", "change", subscription.pk)).content.decode()
@@ -378,7 +384,7 @@ def test_change_of_plan_is_previewed_then_confirmed_then_taken_back(staff: Clien
     assert "Take the change back" in page
     assert "Change the plan" not in page
 
-    staff.post(url("subscription", "withdraw_change", subscription.pk))
+    staff.post(url("subscription", "withdraw_change", subscription.pk), {"reason": "a mistake"})
     subscription.refresh_from_db()
     assert subscription.effective_until is None
 
@@ -394,12 +400,12 @@ def test_subscription_is_cancelled_and_kept(staff: Client) -> None:
     assert "No fixed fees are credited or charged" in looked.content.decode()
     staff.post(
         url("subscription", "cancel_subscription", subscription.pk),
-        {"when": "period_end", "at": "", "_confirm": "1"},
+        {"when": "period_end", "at": "", "_confirm": "1", "reason": "asked for"},
     )
     subscription.refresh_from_db()
     assert subscription.cancelled_at is not None
 
-    staff.post(url("subscription", "withdraw_cancellation", subscription.pk))
+    staff.post(url("subscription", "withdraw_cancellation", subscription.pk), {"reason": "a mistake"})
     subscription.refresh_from_db()
     assert (subscription.cancelled_at, subscription.effective_until) == (None, None)
 

@@ -1,0 +1,12 @@
+DROP TRIGGER serieschange_refuses_truncate ON billing_serieschange;
+DROP TRIGGER serieschange_refuses_change ON billing_serieschange;
+DROP TRIGGER sellerchange_refuses_truncate ON billing_sellerchange;
+DROP TRIGGER sellerchange_refuses_change ON billing_sellerchange;
+DROP TRIGGER subscriptionchange_refuses_truncate ON billing_subscriptionchange;
+DROP TRIGGER subscriptionchange_refuses_change ON billing_subscriptionchange;
+DROP TRIGGER accountchange_refuses_truncate ON billing_accountchange;
+DROP TRIGGER accountchange_refuses_change ON billing_accountchange;
+DROP TRIGGER pricechange_refuses_truncate ON billing_pricechange;
+DROP TRIGGER pricechange_refuses_change ON billing_pricechange;
+DROP TRIGGER planchange_refuses_truncate ON billing_planchange;
+DROP TRIGGER planchange_refuses_change ON billing_planchange;

@@ -1,0 +1,16 @@
+DROP TRIGGER crontabchange_refuses_truncate ON config_crontabchange;
+DROP TRIGGER crontabchange_refuses_change ON config_crontabchange;
+DROP TRIGGER intervalchange_refuses_truncate ON config_intervalchange;
+DROP TRIGGER intervalchange_refuses_change ON config_intervalchange;
+DROP TRIGGER jobchange_refuses_truncate ON config_jobchange;
+DROP TRIGGER jobchange_refuses_change ON config_jobchange;
+DROP TRIGGER grouprightchange_refuses_truncate ON config_grouprightchange;
+DROP TRIGGER grouprightchange_refuses_change ON config_grouprightchange;
+DROP TRIGGER staffrightchange_refuses_truncate ON config_staffrightchange;
+DROP TRIGGER staffrightchange_refuses_change ON config_staffrightchange;
+DROP TRIGGER membershipchange_refuses_truncate ON config_membershipchange;
+DROP TRIGGER membershipchange_refuses_change ON config_membershipchange;
+DROP TRIGGER groupchange_refuses_truncate ON config_groupchange;
+DROP TRIGGER groupchange_refuses_change ON config_groupchange;
+DROP TRIGGER staffchange_refuses_truncate ON config_staffchange;
+DROP TRIGGER staffchange_refuses_change ON config_staffchange;

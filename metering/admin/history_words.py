@@ -1,0 +1,179 @@
+"""A change of configuration in words: what it is of, by whom, and each value before and after."""
+
+import datetime as dt
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from metering.histories import ChangeRow
+from metering.models import CHANGED, REMOVED, SET
+
+from . import cells
+
+LONG = 120  # a text beyond that is cut on the page, whole on hover
+Names = Mapping[tuple[type[models.Model], int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """One field of a change; `lines` instead of two values where a structure changed, each with its sign."""
+
+    name: str
+    before: Any = None
+    after: Any = None
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """A change as the page shows it."""
+
+    when: SafeString
+    actor: str
+    actor_words: str
+    through: str
+    kind: str
+    name: str
+    url: str
+    what: str
+    what_kind: str  # of its badge; none for what is the rule
+    values: list[ValueChange]
+    is_list: bool  # one value each, of something that is new or gone
+    reason: str
+
+
+def shown(row: ChangeRow, names: Names) -> ShownChange:
+    actor = str(row.context.get("actor") or "")
+    return ShownChange(
+        when=cells.moment(row.at),
+        actor=actor,
+        actor_words=actor or _nobody(row),
+        through=str(row.context.get("through") or "") or _past_the_edges(row),
+        kind=capfirst(str(row.history.words)),
+        name=name_of(row, names),
+        url=url_of(row),
+        what=str(_LABELS.get(row.label, row.label)),
+        what_kind=_KINDS.get(row.label, ""),
+        values=_changes(row, names),
+        is_list=row.label in {SET, REMOVED},
+        reason=str(row.context.get("reason") or ""),
+    )
+
+
+_LABELS = {
+    SET: gettext_lazy("new"),
+    CHANGED: gettext_lazy("changed"),
+    REMOVED: gettext_lazy("removed"),
+    "password changed": gettext_lazy("password changed"),
+}
+_KINDS = {SET: "success", REMOVED: "danger", "password changed": "warning"}
+
+
+def _nobody(row: ChangeRow) -> str:
+    if row.context.get("through"):
+        return _("Meterbook itself")
+    return _("directly in the database") if row.database_role else _("not known")
+
+
+def _past_the_edges(row: ChangeRow) -> str:
+    if row.database_role:
+        return _("as role %s") % row.database_role
+    return _("before the history began")
+
+
+def name_of(row: ChangeRow, names: Names) -> str:
+    """What people call the row: by the columns of its history that are for that."""
+    parts = []
+    for name in row.history.model.named_by:
+        column: Any = row.history.model._meta.get_field(name)
+        value = row.after.get(column.column)
+        if value not in (None, ""):
+            parts.append(str(in_words(column, value, names)))
+    return " · ".join(parts) or f"#{row.object_id}"
+
+
+def url_of(row: ChangeRow) -> str:
+    """The page of what was changed; empty where there is none (any more)."""
+    history = row.history
+    if row.label == REMOVED and history.page_model is history.tracked:
+        return ""
+    return page_url(history.page_model, row.after[history.page_column])
+
+
+def page_url(model: type[models.Model], row_id: int) -> str:
+    """Where a row is changed or looked at; empty where the admin has no page of it."""
+    if model not in admin.site._registry:
+        return ""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row_id])
+
+
+def _changes(row: ChangeRow, names: Names) -> list[ValueChange]:
+    if row.label in {SET, REMOVED}:
+        return [
+            ValueChange(_label(one), after=in_words(one, row.after.get(one.column), names))
+            for one in row.history.fields
+            if row.after.get(one.column) not in (None, "", [], {})
+        ]
+    before = row.before or {}
+    return [_value_change(one, before.get(one.column), row.after, names) for one in row.changed_fields]
+
+
+def _value_change(one: Any, before: Any, after_row: Mapping[str, Any], names: Names) -> ValueChange:
+    after = after_row.get(one.column)
+    if isinstance(one, models.JSONField) and (_is_long(before) or _is_long(after)):
+        return ValueChange(_label(one), lines=_difference(before, after))
+    return ValueChange(_label(one), in_words(one, before, names), in_words(one, after, names))
+
+
+def _label(one: Any) -> str:
+    return capfirst(str(one.verbose_name))
+
+
+def in_words(one: Any, value: Any, names: Names) -> Any:
+    """A stored value as people read it: choices by their label, what it refers to by name."""
+    if value is None or value == "" or value in ([], {}):
+        return cells.quiet(_("none"))
+    if one.related_model is not None:
+        related: Any = one.related_model
+        return names.get((related._meta.concrete_model, value), f"#{value}")
+    if isinstance(value, bool):
+        return _("on") if value else _("off")
+    if isinstance(one, models.DateTimeField):
+        return cells.moment(dt.datetime.fromisoformat(value))
+    if isinstance(one, ArrayField):
+        chosen = dict(one.base_field.flatchoices)
+        return ", ".join(str(chosen.get(each, each)) for each in value)
+    if one.flatchoices:
+        return str(dict(one.flatchoices).get(value, value))
+    if isinstance(one, models.JSONField):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, (Decimal, int)):
+        return cells.grouped(value)
+    text = str(value)
+    return cells.one_line(text) if len(text) > LONG else text
+
+
+def _is_long(value: Any) -> bool:
+    return len(json.dumps(value, default=str)) > LONG // 2
+
+
+def _difference(before: Any, after: Any) -> tuple[tuple[str, str], ...]:
+    """The lines that differ, with one of context, each behind "-", "+" or " "."""
+    texts = [
+        json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str).splitlines()
+        for value in (before, after)
+    ]
+    found = list(difflib.unified_diff(texts[0], texts[1], n=1, lineterm=""))[2:]
+    return tuple((line[:1], line[1:]) for line in found if not line.startswith("@@"))

@@ -1,0 +1,13 @@
+DROP TRIGGER endpointchange_refuses_truncate ON metering_endpointchange;
+DROP TRIGGER endpointchange_refuses_change ON metering_endpointchange;
+DROP TRIGGER apikeychange_refuses_truncate ON metering_apikeychange;
+DROP TRIGGER apikeychange_refuses_change ON metering_apikeychange;
+DROP TRIGGER metricchange_refuses_truncate ON metering_metricchange;
+DROP TRIGGER metricchange_refuses_change ON metering_metricchange;
+DROP TRIGGER rulechange_refuses_truncate ON metering_rulechange;
+DROP TRIGGER rulechange_refuses_change ON metering_rulechange;
+DROP TRIGGER surfacechange_refuses_truncate ON metering_surfacechange;
+DROP TRIGGER surfacechange_refuses_change ON metering_surfacechange;
+DROP TRIGGER projectchange_refuses_truncate ON metering_projectchange;
+DROP TRIGGER projectchange_refuses_change ON metering_projectchange;
+DROP FUNCTION metering_refuse_history_change();
