@@ -147,6 +147,14 @@ ADMIN_PANELS: dict[str, list[str]] = {
     "metric": [],
 }
 
+# What each role of staff may do, area by area, in the order of the page "Roles". An app adds areas of its own.
+STAFF_ROLES = [
+    "metering.roles.AREAS",
+    "quotas.roles.AREAS",
+    "billing.roles.AREAS",
+    "config.roles.framework.AREAS",
+]
+
 # --- Exports --------------------------------------------------------------------------------------------
 # How long a file stays that was made in the background.
 EXPORT_KEPT_DAYS = env.int("EXPORT_KEPT_DAYS", default=7)
@@ -289,6 +297,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+AUTHENTICATION_BACKENDS = ["config.roles.backends.NotingBackend"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
