@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
@@ -18,10 +17,13 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from config.celery import app as celery_app
+from config.roles.pages import GroupAdmin
+from config.roles.people import ShowsRights
+from config.roles.rights_forms import StaffForm
 from metering.admin import cells
 from metering.admin.base import HouseAdmin
 
@@ -37,17 +39,19 @@ for replaced in (
     if admin.site.is_registered(replaced):
         admin.site.unregister(replaced)
 
+admin.site.register(Group, GroupAdmin)
+
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, HouseAdmin):
-    form = UserChangeForm
+class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):
+    form = StaffForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     intro = _(
-        "People who may sign in here. Give rights by groups; leave an account inactive instead of deleting "
-        "it."
+        "People who may sign in here. Give rights by roles, which are groups; leave an account inactive "
+        "instead of deleting it."
     )
-    list_display = ("username", "email", "full_name", "is_staff", "is_superuser", "is_active", "signed_in")
+    list_display = ("username", "email", "full_name", "roles", "is_superuser", "is_active", "signed_in")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     warn_unsaved_form = True
 
@@ -58,12 +62,6 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):
     @admin.display(description=_("last signed in"), ordering="last_login")
     def signed_in(self, user: User) -> SafeString:
         return cells.moment(user.last_login, empty=gettext("never"))
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
-    intro = _("Sets of rights that people are given together.")
-    empty_text = _("Add one for each kind of work: operators, finance staff, auditors.")
 
 
 def task_choices() -> list[tuple[str, str]]:

@@ -147,7 +147,7 @@ ADMIN_PANELS: dict[str, list[str]] = {
     "metric": [],
 }
 
-# What each role of staff may do, area by area, in the order of the page "Roles". An app adds areas of its own.
+# What each role of staff may do, area by area, in the order of the page of roles. An app adds areas.
 STAFF_ROLES = [
     "metering.roles.AREAS",
     "quotas.roles.AREAS",
@@ -296,6 +296,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_FAILURE_VIEW = "config.error_pages.stale_form"
 X_FRAME_OPTIONS = "DENY"
 AUTHENTICATION_BACKENDS = ["config.roles.backends.NotingBackend"]
 LOGIN_URL = "admin:login"

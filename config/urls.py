@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from . import health
 
 handler400 = "config.problems.bad_request"
+handler403 = "config.problems.permission_denied"
 handler404 = "config.problems.not_found"
 handler500 = "config.problems.server_error"
 

@@ -29,7 +29,8 @@ class Area:
     """A part of the work: tables of one app, and which rights each role holds there.
 
     Auditors see every table of every area, so they are named only where they may do more. `decisions` are
-    rights to judge what others did. `others` are rights that pages ask for and no role holds.
+    rights to judge what others did. `others` are rights that pages ask for and no role holds. `doing` says
+    what whoever may do more than see does, where that isn't changing.
     """
 
     app: str
@@ -38,7 +39,7 @@ class Area:
     rights: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     decisions: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    doing: Any = _("Sees and changes")
+    doing: Any = None
 
     def rights_of(self, role: Role) -> frozenset[str]:
         """Codenames that the role holds here; empty where it has no business."""

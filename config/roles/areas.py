@@ -101,7 +101,8 @@ def level_in(area: Area, held: Collection[str]) -> str:
 
 def level_words(area: Area, level: str) -> str:
     """A cell of the table of roles."""
-    words: dict[str, Any] = {"decides": _("Sees and decides"), "does": area.doing, "sees": _("Sees")}
+    does = area.doing or _("Sees and changes")
+    words: dict[str, Any] = {"decides": _("Sees and decides"), "does": does, "sees": _("Sees")}
     return str(words.get(level, ""))
 
 
