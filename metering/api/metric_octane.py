@@ -31,6 +31,7 @@ _EXAMPLE = {
 
 class OctaneMetersView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "metering.add_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_import_octane",
@@ -68,6 +69,7 @@ class OctaneMetersView(APIView):
 
 class OctaneMeterView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_export_octane",

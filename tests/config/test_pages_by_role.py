@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import Resolver404, resolve
 from django.utils import timezone
 
+from config import error_pages
 from metering.clock import ledger_end
 from metering.models import Fence
 from metering.roles import Role
@@ -70,6 +72,8 @@ def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
     for name, module in list(sys.modules.items()):
         if name.startswith(("metering.", "quotas.", "billing.")) and hasattr(module, "raise_fence"):
             patch.setattr(module, "raise_fence", _a_fence)
+    # Most answers are refusals; the frame around them has tests of its own.
+    patch.setattr(error_pages, "_framed", lambda request, status, *_: HttpResponse(status=status))
     logging.disable(logging.CRITICAL)  # a refusal is logged with its traceback, of which there are hundreds
     with django_db_blocker.unblock(), transaction.atomic():
         a_whole_world()
@@ -88,15 +92,16 @@ def _walked(name: str, every: list[Page]) -> Walk:
     walk = Walk()
     client = Client(raise_request_exception=False)
     client.force_login(User.objects.get(username=name))
+    before = _writes()
     for page in every:
         if page.name in NOT_WALKED:
             continue
         for method in ("get", "post"):
             with transaction.atomic():
-                before = _writes()
                 response = getattr(client, method)(page.url)
-                changed = sorted(table for table, count in _writes().items() if count != before.get(table))
                 transaction.set_rollback(True)
+            after = _writes()
+            changed, before = sorted(each for each in after if after[each] != before.get(each)), after
             answers = walk.shown if method == "get" else walk.posted
             answers[page.name] = response.status_code
             if method == "get":

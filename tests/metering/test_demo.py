@@ -452,3 +452,16 @@ def test_live_says_when_nobody_answers() -> None:
     assert answer.status == 0
     assert answer.is_passing
     assert "refused" in answer.detail
+
+
+@pytest.mark.django_db
+def test_real_person_who_is_called_like_a_role_is_left_alone() -> None:
+    """Their password stays, and the demo doesn't tell one."""
+    User.objects.create_user("finance", password="their own long password")
+    User.objects.create_superuser("auditor", password="another long password")
+
+    made = [ensure_person(role, known_password=None, renews=True).secret for role in (Role.FINANCE, Role.AUDITOR)]
+
+    assert made == [None, None]
+    assert User.objects.get(username="finance").check_password("their own long password")
+    assert User.objects.get(username="auditor").is_superuser
