@@ -157,6 +157,11 @@ AREAS = (
         "metering",
         _("Keeping the ledger"),
         tables=("heartbeat", "fence", "rolluprebuild", "ledgerseal", "verificationrun"),
-        rights={Role.OPERATOR: (SEES, "rebuild_rollups", "verify_ledger")},
+        rights={
+            Role.OPERATOR: (SEES, "rebuild_rollups", "verify_ledger"),
+            # Whoever bills by the ledger sees what proves it.
+            Role.FINANCE: (SEES,),
+            Role.APPROVER: (SEES,),
+        },
     ),
 )

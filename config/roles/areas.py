@@ -26,6 +26,7 @@ _WORDS = {
     "metering.add_usageevent": _("Record usage past limits, through the API too"),
     "metering.add_correction": _("Re-attribute past usage to other payers"),
     "metering.change_apikey": _("Rename and revoke API keys"),
+    "auth.change_user": _("Change users, and give them any right but a superuser's"),
     "quotas.change_alert": _("Acknowledge alerts"),
     "billing.add_payment": _("Record payments and take them back"),
     "billing.add_invoice": _("Begin invoices and credit notes by hand"),
