@@ -222,6 +222,9 @@ class ProjectAdmin(EditableAdmin):
     # -- actions -----------------------------------------------------------------------------------------
 
     # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
+    def has_see_events_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("metering.view_usageevent")
+
     def has_add_rule_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("metering.add_attributionrule")
 
@@ -231,7 +234,7 @@ class ProjectAdmin(EditableAdmin):
     def has_remove_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("metering.delete_project")
 
-    @action(description=_("Events"), url_path="events", icon="receipt_long")
+    @action(description=_("Events"), url_path="events", icon="receipt_long", permissions=["see_events"])
     def show_usage(self, request: HttpRequest, object_id: str) -> HttpResponse:
         project = get_object_or_404(Project, pk=object_id)
         return HttpResponseRedirect(_filtered("usageevent", project))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.http import HttpResponse
@@ -31,6 +32,7 @@ from .admin_world import Page, a_whole_world, pages
 pytestmark = pytest.mark.django_db
 
 TABLE = Path(__file__).with_name("pages_by_role.txt")
+HOME = "/admin/"
 NOBODY, ROOT = "nobody", "root"
 ROLES = [role.value.lower() for role in Role]
 # What everybody on the staff may open: home, their own password, signing out, and texts of scripts.
@@ -39,8 +41,8 @@ FOR_ALL = {"index", "login", "jsi18n", "password_change", "password_change_done"
 NOT_WALKED = {"logout"}
 # What an auditor makes: files.
 EXPORTS = {"metering_export_add", "metering_export_cancel", "metering_export_remove"}
-# Forms that are sent and answered without storing anything.
-ONLY_ASKING = {"billing_plan_what_if", "login", "password_change"}
+# Series that no document has needed yet, for those who may change them.
+MADE_WHEN_NEEDED = {"get billing_numberseries_changelist"}
 
 
 @dataclass
@@ -74,6 +76,11 @@ def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
             patch.setattr(module, "raise_fence", _a_fence)
     # Most answers are refusals; the frame around them has tests of its own.
     patch.setattr(error_pages, "_framed", lambda request, status, *_: HttpResponse(status=status))
+    # The sidebar is the same everywhere: once is enough.
+    sidebar = admin.site.get_sidebar_list
+    patch.setattr(
+        admin.site, "get_sidebar_list", lambda request: sidebar(request) if request.path == HOME else []
+    )
     logging.disable(logging.CRITICAL)  # a refusal is logged with its traceback, of which there are hundreds
     with django_db_blocker.unblock(), transaction.atomic():
         a_whole_world()
@@ -89,6 +96,7 @@ def _a_fence(**_: object) -> Fence:
 
 
 def _walked(name: str, every: list[Page]) -> Walk:
+    """Looks at every page; sends its form where that was refused, as auditor and superuser always."""
     walk = Walk()
     client = Client(raise_request_exception=False)
     client.force_login(User.objects.get(username=name))
@@ -97,6 +105,8 @@ def _walked(name: str, every: list[Page]) -> Walk:
         if page.name in NOT_WALKED:
             continue
         for method in ("get", "post"):
+            if method == "post" and walk.shown[page.name] != 403 and name not in {"auditor", ROOT}:
+                continue
             with transaction.atomic():
                 response = getattr(client, method)(page.url)
                 transaction.set_rollback(True)
@@ -147,9 +157,9 @@ def test_no_page_fails_whoever_asks_or_sends(house: House, name: str) -> None:
 
 def test_pages_open_for_those_whom_the_table_names(house: House) -> None:
     found = "".join(
-        f"{page.name:<55}{' '.join(_mark(house.walk(role), page, role) for role in ROLES)}\n"
-        for page in sorted(house.pages, key=lambda page: page.name)
-        if house.walk(ROOT).shown.get(page.name) in {200, 302}
+        f"{page:<55}{' '.join(_mark(house.walk(role), page, role) for role in ROLES)}\n"
+        for page in sorted(house.walk(ROOT).shown)
+        if house.walk(ROOT).shown[page] in {200, 302} and not _is_alias(page)
     )
     known = TABLE.read_text()
     body = known[known.index("\n\n") + 2 :]
@@ -157,9 +167,14 @@ def test_pages_open_for_those_whom_the_table_names(house: House) -> None:
     assert "".join(difflib.unified_diff(body.splitlines(True), found.splitlines(True), n=0)) == ""
 
 
-def _mark(walk: Walk, page: Page, role: str) -> str:
+def _is_alias(page: str) -> bool:
+    """A route without a name: the framework's short address of a row, which leads to its page."""
+    return "{" in page
+
+
+def _mark(walk: Walk, page: str, role: str) -> str:
     letter = {"operator": "O", "finance": "F", "approver": "P", "auditor": "A"}[role]
-    return letter if walk.shown[page.name] in {200, 302} else "."
+    return letter if walk.shown[page] in {200, 302} else "."
 
 
 @pytest.mark.parametrize("name", [*ROLES, NOBODY])
@@ -178,6 +193,7 @@ def test_auditor_reads_every_list_row_and_history(house: House) -> None:
     assert len(reading) > 100
     assert {page: shown[page] for page in reading if shown[page] not in {200, 302}} == {
         "auth_user_password_change": 403,
+        "billing_subscription_withdraw_change": 403,
     }
 
 
@@ -185,20 +201,26 @@ def test_auditor_writes_nothing_but_exports(house: House) -> None:
     walk = house.walk("auditor")
 
     assert {page for page in walk.written if page.removeprefix("post ") not in EXPORTS} == set()
-    accepted = {page for page, status in walk.posted.items() if status not in {302, 403, 404, 405}}
-    assert accepted - EXPORTS == ONLY_ASKING
+    forms = {page: status for page, status in walk.posted.items() if page.endswith(("_add", "_change"))}
+    assert {page for page, status in forms.items() if status not in {302, 403, 404}} == {
+        "metering_export_add"
+    }
+    assert {page for page, status in walk.posted.items() if status == 200 != walk.shown[page]} == set()
 
 
-def test_looking_writes_nothing_whoever_looks(house: House) -> None:
-    written = {page for name in [*ROLES, NOBODY, ROOT] for page in house.walk(name).written}
+@pytest.mark.parametrize("name", [*ROLES, NOBODY, ROOT])
+def test_looking_writes_nothing(house: House, name: str) -> None:
+    walk = house.walk(name)
 
-    assert {page for page in written if page.startswith("get ")} == set()
+    assert {page for page in walk.written if page.startswith("get ")} <= MADE_WHEN_NEEDED
+    assert name in {"finance", ROOT} or not MADE_WHEN_NEEDED & set(walk.written)
 
 
 def test_without_any_right_one_is_let_in_nowhere_but_home(house: House) -> None:
     walk = house.walk(NOBODY)
 
-    assert {page for page, status in walk.shown.items() if status not in {403, 404}} - FOR_ALL == set()
+    let_in = {page for page, status in walk.shown.items() if status not in {403, 404} and not _is_alias(page)}
+    assert let_in - FOR_ALL == set()
     assert walk.written == {}
 
 
