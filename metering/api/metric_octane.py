@@ -69,7 +69,6 @@ class OctaneMetersView(APIView):
 
 class OctaneMeterView(APIView):
     permissions = {"GET": "read"}
-    staff_rights = {"GET": "metering.view_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_export_octane",

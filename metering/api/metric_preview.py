@@ -32,7 +32,6 @@ _RESPONSES = {
 
 class DraftPreviewView(APIView):
     permissions = {"POST": "read"}
-    staff_rights = {"POST": "metering.view_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_preview_draft",
@@ -62,7 +61,6 @@ class DraftPreviewView(APIView):
 
 class MetricPreviewView(APIView):
     permissions = {"POST": "read"}
-    staff_rights = {"POST": "metering.view_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_preview",

@@ -124,10 +124,10 @@ def test_form_that_was_open_too_long_leads_back_to_itself() -> None:
 
 
 def test_api_answers_with_documents() -> None:
-    answer = somebody().get("/api/v1/projects/")
+    answer = somebody().get("/api/v1/plans/")
 
     assert (answer.status_code, answer["Content-Type"]) == (403, "application/problem+json")
-    assert answer.json()["detail"] == "This needs the right 'metering.view_project'."
+    assert answer.json()["detail"] == "This needs the right 'billing.view_plan'."
 
 
 def test_right_that_only_superusers_have_is_said_so() -> None:
