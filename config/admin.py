@@ -4,12 +4,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, Value
-from django.db.models.functions import Concat
+from django.db.models import OuterRef
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -21,10 +19,13 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from config.celery import app as celery_app
+from config.roles.pages import GroupAdmin
+from config.roles.people import ShowsRights
+from config.roles.rights_forms import StaffForm
 from metering.admin import cells
 from metering.admin.base import HouseAdmin
 from metering.admin.list_columns import column
@@ -41,23 +42,20 @@ for replaced in (
     if admin.site.is_registered(replaced):
         admin.site.unregister(replaced)
 
+admin.site.register(Group, GroupAdmin)
+
 
 _groups_of_row = Group.objects.filter(user=OuterRef("pk")).order_by("name")
-_rights_of_row = (
-    Permission.objects.filter(group=OuterRef("pk"))
-    .order_by("content_type__app_label", "codename")
-    .values_list(Concat(F("content_type__app_label"), Value("."), F("codename")))
-)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
-    form = UserChangeForm
+class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
+    form = StaffForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     intro = _(
-        "People who may sign in here. Give rights by groups; leave an account inactive instead of deleting "
-        "it."
+        "People who may sign in here. Give rights by roles, which are groups; leave an account inactive "
+        "instead of deleting it."
     )
     csv_key = "username"
     csv_columns = (
@@ -73,7 +71,7 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
         "date_joined",
         "last_login",
     )
-    list_display = ("username", "email", "full_name", "is_staff", "is_superuser", "is_active", "signed_in")
+    list_display = ("username", "email", "full_name", "roles", "is_superuser", "is_active", "signed_in")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     warn_unsaved_form = True
 
@@ -84,14 +82,6 @@ class UserAdmin(DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
     @admin.display(description=_("last signed in"), ordering="last_login")
     def signed_in(self, user: User) -> SafeString:
         return cells.moment(user.last_login, empty=gettext("never"))
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
-    intro = _("Sets of rights that people are given together.")
-    empty_text = _("Add one for each kind of work: operators, finance staff, auditors.")
-    csv_key = "name"
-    csv_columns = ("id", "name", column("rights", ArraySubquery(_rights_of_row)))
 
 
 def task_choices() -> list[tuple[str, str]]:

@@ -11,6 +11,10 @@ class ConfigConfig(AppConfig):
         from metering.grants import grant_after_migrate  # noqa: PLC0415 (after the app registry is ready)
 
         from . import checks  # noqa: F401, PLC0415 (registers them)
+        from .roles.seeding import restore_roles  # noqa: PLC0415
 
         # post_migrate reaches apps in the order of INSTALLED_APPS: billing is the last that makes tables.
         post_migrate.connect(grant_after_migrate, sender=apps.get_app_config("billing"))
+        # The last of all, so that the permissions of every app are there.
+        *_others, last = (each for each in apps.get_app_configs() if each.models_module is not None)
+        post_migrate.connect(restore_roles, sender=last)

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
 
+from config import error_pages
 from metering.errors import Conflict, Invalid, MeterbookError, NotFound, Refused, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 404 outside DRF: a problem document under /api/, a page elsewhere."""
     if request.path.startswith("/api/"):
         return problem(404, code="not_found", detail="There is no such route.")
-    return defaults.page_not_found(request, exception)
+    return error_pages.not_found(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return problem(403, code="permission_denied", detail="This isn't allowed.")
+    return error_pages.refused(request, exception)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -145,4 +152,4 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if request.path.startswith("/api/"):
         return problem(500, code="internal_error", detail="Something failed on our side; it has been logged.")
-    return defaults.server_error(request)
+    return error_pages.failed(request)

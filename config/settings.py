@@ -192,6 +192,14 @@ ADMIN_SEARCHES = [
     "metering.admin.searches.PAGES",
 ]
 
+# What each role of staff may do, area by area, in the order of the page of roles. An app adds areas.
+STAFF_ROLES = [
+    "metering.roles.AREAS",
+    "quotas.roles.AREAS",
+    "billing.roles.AREAS",
+    "config.roles.framework.AREAS",
+]
+
 # --- Monitoring -----------------------------------------------------------------------------------------
 # Who may read /metrics: whoever sends this as a bearer token. Empty: only this machine itself.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
@@ -345,7 +353,9 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_FAILURE_VIEW = "config.error_pages.stale_form"
 X_FRAME_OPTIONS = "DENY"
+AUTHENTICATION_BACKENDS = ["config.roles.backends.NotingBackend"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 

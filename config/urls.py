@@ -11,6 +11,7 @@ from metering.admin.search_page import search_page
 from . import health, telemetry
 
 handler400 = "config.problems.bad_request"
+handler403 = "config.problems.permission_denied"
 handler404 = "config.problems.not_found"
 handler500 = "config.problems.server_error"
 

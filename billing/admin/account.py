@@ -259,13 +259,23 @@ class BillingAccountAdmin(EditableAdmin):
             reverse("admin:billing_subscription_add") + "?" + urlencode({"account": object_id})
         )
 
-    @action(description=_("So far this period"), url_path="running", icon="hourglass_top")
+    @action(
+        description=_("So far this period"), url_path="running", icon="hourglass_top", permissions=["view"]
+    )
     def show_running(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return running_page(
             request, object_id, context={**self.admin_site.each_context(request), "opts": self.opts}
         )
 
-    @action(description=_("Events it pays for"), url_path="events", icon="receipt_long")
+    def has_see_events_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("metering.view_usageevent")
+
+    @action(
+        description=_("Events it pays for"),
+        url_path="events",
+        icon="receipt_long",
+        permissions=["see_events"],
+    )
     def show_events(self, request: HttpRequest, object_id: str) -> HttpResponse:
         account = BillingAccount.objects.filter(pk=object_id).first()
         query = urlencode({"billing_scope__id__exact": account.project_id}) if account else ""

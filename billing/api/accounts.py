@@ -38,6 +38,7 @@ _ALIASES = {
 
 class BillingAccountsView(APIView):
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "billing.view_billingaccount", "POST": "billing.add_billingaccount"}
 
     @extend_schema(
         operation_id="billing_accounts_list",
@@ -86,6 +87,7 @@ class BillingAccountsView(APIView):
 
 class BillingAccountView(APIView):
     permissions = {"GET": "read", "PATCH": "manage"}
+    staff_rights = {"GET": "billing.view_billingaccount", "PATCH": "billing.change_billingaccount"}
 
     @extend_schema(
         operation_id="billing_accounts_get",

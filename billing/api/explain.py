@@ -37,6 +37,7 @@ _encode = msgspec.json.Encoder().encode
 
 class LineExplainView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "billing.view_invoice"}
 
     @extend_schema(
         operation_id="invoices_lines_explain",
@@ -58,6 +59,7 @@ class LineExplainView(APIView):
 
 class LineEventsView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "billing.view_invoice"}
     renderer_classes = [JSONRenderer, CSVRenderer]
 
     @extend_schema(

@@ -57,6 +57,7 @@ WHOSE = OpenApiParameter("project", description="Where several projects have a p
 
 class PlansView(APIView):
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "billing.view_plan", "POST": "billing.add_plan"}
 
     @extend_schema(
         operation_id="plans_list",
@@ -118,6 +119,11 @@ class PlansView(APIView):
 
 class PlanView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    staff_rights = {
+        "GET": "billing.view_plan",
+        "PATCH": "billing.change_plan",
+        "DELETE": "billing.change_plan",
+    }
 
     @extend_schema(
         operation_id="plans_get",
@@ -158,6 +164,7 @@ class PlanVerbView(APIView):
     """A verb without a body. The subclasses name it."""
 
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "billing.change_plan"}
     verb: Callable[[Plan], Plan]
     draft_first = False
 
@@ -200,6 +207,7 @@ class PlanArchiveView(PlanVerbView):
 
 class PlanCloneView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "billing.add_plan"}
 
     @extend_schema(
         operation_id="plans_clone",

@@ -39,6 +39,7 @@ _MEMBERS = ("price", "quantity", "events", "currency", "prior_quantity")
 
 class PricingPreviewView(APIView):
     permissions = {"POST": "read"}
+    staff_rights = {"POST": "billing.view_plan"}
 
     @extend_schema(
         operation_id="pricing_preview",

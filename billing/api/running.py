@@ -27,6 +27,7 @@ from .visible import visible_account
 
 class BillingAccountRunningView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "billing.view_billingaccount"}
 
     @extend_schema(
         operation_id="billing_accounts_running",

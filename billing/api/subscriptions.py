@@ -86,6 +86,7 @@ _CHANGED = {
 
 class SubscriptionsView(APIView):
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"GET": "billing.view_subscription", "POST": "billing.add_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_list",
@@ -156,6 +157,7 @@ class SubscriptionsView(APIView):
 
 class SubscriptionView(APIView):
     permissions = {"GET": "read", "PATCH": "manage"}
+    staff_rights = {"GET": "billing.view_subscription", "PATCH": "billing.change_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_get",
@@ -184,6 +186,7 @@ class SubscriptionView(APIView):
 
 class SubscriptionPeriodsView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "billing.view_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_periods",
@@ -203,6 +206,7 @@ class SubscriptionPeriodsView(APIView):
 
 class SubscriptionChangePlanView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_change_plan",
@@ -222,6 +226,7 @@ class SubscriptionChangePlanView(APIView):
 
 class SubscriptionChangePlanPreviewView(APIView):
     permissions = {"POST": "read"}
+    staff_rights = {"POST": "billing.view_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_preview_change_plan",
@@ -238,6 +243,7 @@ class SubscriptionChangePlanPreviewView(APIView):
 
 class SubscriptionWithdrawChangeView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_withdraw_change",
@@ -252,6 +258,7 @@ class SubscriptionWithdrawChangeView(APIView):
 
 class SubscriptionCancelView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_cancel",
@@ -270,6 +277,7 @@ class SubscriptionCancelView(APIView):
 
 class SubscriptionCancelPreviewView(APIView):
     permissions = {"POST": "read"}
+    staff_rights = {"POST": "billing.view_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_preview_cancel",
@@ -287,6 +295,7 @@ class SubscriptionCancelPreviewView(APIView):
 
 class SubscriptionWithdrawCancellationView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
         operation_id="subscriptions_withdraw_cancellation",

@@ -48,6 +48,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 class WhatIfView(APIView):
     permissions = {"POST": "read"}
+    staff_rights = {"POST": "billing.view_billingaccount"}
     renderer_classes = [JSONRenderer, CSVRenderer]
 
     @extend_schema(

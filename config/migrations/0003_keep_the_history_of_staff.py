@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 
 class Migration(migrations.Migration):
     dependencies = [
+        ("config", "0002_keep_staff_preferences"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
         ("metering", "0015_keep_the_history_of_definitions"),

@@ -31,7 +31,10 @@ class MetricActions(EditableAdmin):
         )
         return [one for one in actions if not (is_archived and one.action_name.endswith("_archive"))]
 
-    @action(description=_("Rollups"), url_path="rollups", icon="table_chart")
+    def has_see_rollups_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("metering.view_usagemeterrollup")
+
+    @action(description=_("Rollups"), url_path="rollups", icon="table_chart", permissions=["see_rollups"])
     def show_usage(self, request: HttpRequest, object_id: str) -> HttpResponse:
         metric = get_object_or_404(MetricDefinition, pk=object_id)
         return HttpResponseRedirect(listed("usagemeterrollup", metric__id__exact=metric.pk))

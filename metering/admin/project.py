@@ -92,6 +92,7 @@ class ProjectAdmin(ProjectActions):
         for row in rows:
             row.payer = payers[payer_ids[row.pk]]
             row.active_key_count = keys.get(row.pk, 0)
+            row.may_see_keys = request.user.has_perm("metering.view_apikey")
             row.own_metric_count = metrics.get(row.pk, 0)
 
     def get_search_results(
@@ -126,8 +127,8 @@ class ProjectAdmin(ProjectActions):
 
     @admin.display(description=_("API keys"))
     def key_count(self, project: Any) -> SafeString:
-        if not project.active_key_count:
-            return cells.number(None)
+        if not project.active_key_count or not project.may_see_keys:
+            return cells.number(project.active_key_count or None)
         url = reverse("admin:metering_apikey_changelist") + f"?project__id__exact={project.pk}"
         return format_html('<span class="mb-number">{}</span>', cells.link(url, project.active_key_count))
 

@@ -44,7 +44,10 @@ class ProjectActions(EditableAdmin):
     def has_remove_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("metering.delete_project")
 
-    @action(description=_("Events"), url_path="events", icon="receipt_long")
+    def has_see_events_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("metering.view_usageevent")
+
+    @action(description=_("Events"), url_path="events", icon="receipt_long", permissions=["see_events"])
     def show_usage(self, request: HttpRequest, object_id: str) -> HttpResponse:
         project = get_object_or_404(Project, pk=object_id)
         return HttpResponseRedirect(listed("usageevent", project__id__exact=project.pk))

@@ -43,6 +43,7 @@ class AttributionRulesView(APIView):
     """Who pays for a project, since when."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"POST": "metering.add_attributionrule"}
 
     @extend_schema(
         operation_id="attribution_list",
@@ -106,6 +107,7 @@ class AttributionRulesView(APIView):
 
 class AttributionRuleView(APIView):
     permissions = {"GET": "read", "DELETE": "manage"}
+    staff_rights = {"DELETE": "metering.delete_attributionrule"}
 
     @extend_schema(
         operation_id="attribution_get",
@@ -131,6 +133,7 @@ class AttributionRuleView(APIView):
 
 class AttributionEndView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "metering.change_attributionrule"}
 
     @extend_schema(
         operation_id="attribution_end",

@@ -31,6 +31,7 @@ _EXAMPLE = {
 
 class OctaneMetersView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "metering.add_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_import_octane",

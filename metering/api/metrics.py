@@ -52,6 +52,7 @@ WHOSE = OpenApiParameter("project", description="Where several projects have a m
 
 class MetricsView(APIView):
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"POST": "metering.add_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_list",
@@ -114,6 +115,10 @@ class MetricsView(APIView):
 
 class MetricView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    staff_rights = {
+        "PATCH": "metering.change_metricdefinition",
+        "DELETE": "metering.change_metricdefinition",
+    }
 
     @extend_schema(
         operation_id="metrics_get",
@@ -150,6 +155,7 @@ class MetricView(APIView):
 
 class MetricCloneView(APIView):
     permissions = {"POST": "manage"}
+    staff_rights = {"POST": "metering.add_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_clone",

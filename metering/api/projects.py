@@ -27,6 +27,7 @@ class ProjectsView(APIView):
     """The part of the scope tree that the caller sees."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"POST": "metering.add_project"}
 
     @extend_schema(
         operation_id="projects_list",
@@ -88,6 +89,10 @@ class ProjectsView(APIView):
 
 class ProjectView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    staff_rights = {
+        "PATCH": "metering.change_project",
+        "DELETE": "metering.delete_project",
+    }
 
     @extend_schema(
         operation_id="projects_get",

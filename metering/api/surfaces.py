@@ -29,6 +29,7 @@ class SurfacesView(APIView):
     """What is installed in the projects that the caller sees."""
 
     permissions = {"GET": "read", "POST": "manage"}
+    staff_rights = {"POST": "metering.add_surfaceinstallation"}
 
     @extend_schema(
         operation_id="surfaces_list",
@@ -93,6 +94,10 @@ class SurfacesView(APIView):
 
 class SurfaceView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    staff_rights = {
+        "PATCH": "metering.change_surfaceinstallation",
+        "DELETE": "metering.delete_surfaceinstallation",
+    }
 
     @extend_schema(
         operation_id="surfaces_get",

@@ -121,6 +121,14 @@ class AlertAdmin(ReadOnlyAdmin):
         (_("Acknowledged"), {"fields": ("seen_in_full", "note_shown")}),
     )
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """With what the one who looks may be led to."""
+        alert: Any = super().get_object(request, object_id, from_field)
+        if alert is not None:
+            alert.may_see_events = request.user.has_perm("metering.view_domainevent")
+            alert.may_see_mails = request.user.has_perm("metering.view_outgoingmail")
+        return alert
+
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         if lookup == "crossing__threshold__id__exact":
             return True
@@ -252,11 +260,13 @@ class AlertAdmin(ReadOnlyAdmin):
         return format_html_join("", '<div>{} <span class="mb-quiet">{}</span></div>', lines)
 
     @admin.display(description=_("by webhook"))
-    def webhooks(self, alert: Alert) -> Any:
+    def webhooks(self, alert: Any) -> Any:
         count = WebhookDelivery.objects.filter(event_id=alert.event_id or 0).count()
         if not count:
             return cells.quiet(gettext("no endpoint subscribes"))
         text = ngettext("%d delivery", "%d deliveries", count) % count
+        if not alert.may_see_events:
+            return text
         return _linked("metering_domainevent_change", text, alert.event_id)
 
     @admin.display(description=_("note"))

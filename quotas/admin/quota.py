@@ -272,7 +272,7 @@ class ProjectQuotaAdmin(EditableAdmin):
     def has_see_decisions_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("quotas.view_quotadecision"))
 
-    @action(description=_("Charts"), url_path="charts", icon="monitoring")
+    @action(description=_("Charts"), url_path="charts", icon="monitoring", permissions=["view"])
     def show_standing(self, request: HttpRequest, object_id: str) -> HttpResponse:
         quota = get_object_or_404(ProjectQuota, pk=object_id)
         url = reverse("admin:quotas_projectquota_standing", args=[quota.project_id])

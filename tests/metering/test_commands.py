@@ -82,6 +82,7 @@ def test_load_demo_leaves_data_rollups_a_fence_and_access(tmp_path: Path) -> Non
         "username": "admin",
         "password": facts["password"],
         "api_key": facts["api_key"],
+        "staff": facts["staff"],
     }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["quickstart.json"]
@@ -90,6 +91,12 @@ def test_load_demo_leaves_data_rollups_a_fence_and_access(tmp_path: Path) -> Non
     assert user is not None
     assert user.is_superuser
     assert user.is_staff
+    assert list(facts["staff"]) == ["operator", "finance", "approver", "auditor"]
+    for name, password in facts["staff"].items():
+        person = authenticate(username=name, password=password)
+        assert person is not None
+        assert (person.is_staff, person.is_superuser) == (True, False)
+        assert [group.name.lower() for group in person.groups.all()] == [name]
     principal = principal_of(facts["api_key"])
     assert principal is not None
     assert principal.project_path == Project.objects.get(key="platform").path
@@ -105,9 +112,9 @@ def test_load_demo_leaves_data_rollups_a_fence_and_access(tmp_path: Path) -> Non
 
     assert json.loads(path.read_text()) == facts
     assert "19,366 requests, 0 recorded now, 19,366 were there." in said_again
-    assert said_again.count("kept, in ") == 2
+    assert said_again.count("kept, in ") == 6
     assert UsageEvent.objects.count() == 19_366
-    assert get_user_model().objects.count() == 1
+    assert get_user_model().objects.count() == 5
     assert ApiKey.objects.count() == 1
 
     revoke_api_key(ApiKey.objects.get(), revoked_at=timezone.now())

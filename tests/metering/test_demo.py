@@ -18,15 +18,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Count
 
 from metering.answering.usage import Slice
 from metering.demo import azure_input, live, loading, traffic
+from metering.demo.access import ensure_person
 from metering.demo.tree import ensure_demo_tree, ensure_simulated_projects
 from metering.errors import EventsConflict, Invalid
 from metering.ledger import record_events
 from metering.models import AttributionRule, MetricDefinition, PendingContribution, Project, UsageEvent
+from metering.roles import Role
 from metering.rolling_up.rollups import roll_up
 from tests.factories import at, total_of, usages_of
 
@@ -192,6 +195,7 @@ SENDER = """
 import collections, json, random, sys
 database, number, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 from django.conf import settings
+from django.contrib.auth.models import User
 settings.DATABASES["default"]["NAME"] = database
 import django
 django.setup()
@@ -452,3 +456,16 @@ def test_live_says_when_nobody_answers() -> None:
     assert answer.status == 0
     assert answer.is_passing
     assert "refused" in answer.detail
+
+
+@pytest.mark.django_db
+def test_real_person_who_is_called_like_a_role_is_left_alone() -> None:
+    """Their password stays, and the demo doesn't tell one."""
+    User.objects.create_user("finance", password="their own long password")
+    User.objects.create_superuser("auditor", password="another long password")
+
+    made = [ensure_person(role, known_password=None, renews=True) for role in (Role.FINANCE, Role.AUDITOR)]
+
+    assert [credential.secret for credential in made] == [None, None]
+    assert User.objects.get(username="finance").check_password("their own long password")
+    assert User.objects.get(username="auditor").is_superuser

@@ -438,11 +438,16 @@ class Command(BaseCommand):
                 stopped.append(name)
         self.say(f"Stopped {', '.join(stopped)}." if stopped else f"Nothing was running on {var}.")
 
-    def welcome(self, var: Path, facts: dict[str, str], seconds: float) -> None:
+    def welcome(self, var: Path, facts: dict[str, Any], seconds: float) -> None:
         base_url, key = facts["base_url"], facts.get("api_key", "")
         rows = [
             ("Admin", facts["admin_url"]),
             ("sign in as", f"{facts.get('username', '?')} / {facts.get('password', '?')}"),
+            *(
+                ("or as", f"{name} / {password}")
+                for name, password in facts.get("staff", {}).items()
+                if password is not None
+            ),
             ("API docs", f"{base_url}/api/docs/"),
             ("API key", key),
             ("all of this", f"{var / 'quickstart.json'} (only for you)"),

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from metering.answering.fences import raise_fence
-from metering.demo.access import USERNAME, Credential, ensure_api_key, ensure_superuser
+from metering.demo.access import USERNAME, Credential, ensure_api_key, ensure_person, ensure_superuser
 from metering.demo.azure_input import ROW_COUNT
 from metering.demo.facts import facts_in, text_in, write_facts
 from metering.demo.loading import load_azure_input
@@ -16,6 +16,7 @@ from metering.demo.tree import ORGANISATIONS, ensure_demo_tree
 from metering.errors import MeterbookError
 from metering.models import PendingContribution, Project
 from metering.progress import Progress
+from metering.roles import Role
 from metering.rolling_up.rollups import roll_up
 
 EPILOG = """
@@ -33,7 +34,7 @@ class Command(BaseCommand):
 
     help = (
         "Load the demo: a platform with two organisations and five projects, the 19,366 real requests of the "
-        "Azure input file, a superuser, and an API key with every permission."
+        "Azure input file, a superuser, a person of each role, and an API key with every permission."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -45,7 +46,7 @@ class Command(BaseCommand):
             "--facts",
             type=Path,
             metavar="FILE",
-            help="JSON file for username, password and api_key; its other members are kept",
+            help="JSON file for username, password, staff and api_key; its other members are kept",
         )
 
     def handle(self, *args: Any, facts: Path | None = None, **options: Any) -> None:
@@ -80,11 +81,29 @@ class Command(BaseCommand):
             facts = facts_in(facts_path) if facts_path else {}
             password = ensure_superuser(known_password=text_in(facts, "password"), renews=renews)
             key = ensure_api_key(tenant, known_key=text_in(facts, "api_key"), renews=renews)
+            known = facts.get("staff")
+            people = {
+                role.value.lower(): ensure_person(
+                    role,
+                    known_password=text_in(known if isinstance(known, dict) else {}, role.value.lower()),
+                    renews=renews,
+                )
+                for role in Role
+            }
             if facts_path is not None:
-                facts |= {"username": USERNAME, "password": password.secret, "api_key": key.secret}
+                facts |= {
+                    "username": USERNAME,
+                    "password": password.secret,
+                    "api_key": key.secret,
+                    "staff": {name: person.secret for name, person in people.items()},
+                }
                 write_facts(facts_path, facts)
         for what, credential, again in (
             (f"Superuser {USERNAME}, password", password, f"manage.py changepassword {USERNAME}"),
+            *(
+                (f"{name.title()} {name}, password", person, f"manage.py changepassword {name}")
+                for name, person in people.items()
+            ),
             ("API key", key, "manage.py create_api_key"),
         ):
             self.stdout.write(f"{what}: {_told(credential, facts_path, again)}.")
