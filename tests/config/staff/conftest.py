@@ -1,0 +1,10 @@
+"""Passwords are hashed quickly here: what is asked about is who may sign in, not how long a guess takes."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
