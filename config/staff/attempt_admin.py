@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -25,15 +25,10 @@ from .lockout import ends_at, lift_lock, locked_among
 class AttemptAdmin(ReadOnlyAdmin):
     """What the three tables have in common."""
 
-    title: Any = ""
     list_filter: Any = (("attempt_time", InstantRangeFilter),)
     search_fields = ("username", "ip_address")
     search_help_text = _("Name or address")
     ordering = ("-attempt_time",)
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        title = {"title": capfirst(str(self.title))}
-        return super().changelist_view(request, {**title, **(extra_context or {})})
 
     @admin.display(description=_("at"), ordering="attempt_time")
     def at(self, row: Any) -> SafeString:
@@ -54,8 +49,10 @@ class AttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(AccessLog)
 class SignInAdmin(AttemptAdmin):
-    title = _("sign-ins")
-    intro = _("Who signed in, from where, and when they signed out. Kept for SIGN_IN_KEPT_DAYS days.")
+    intro = format_lazy(
+        _("Who signed in, from where, and when they signed out. Kept for {days} days."),
+        days=settings.SIGN_IN_KEPT_DAYS,
+    )
     list_display = ("at", "name", "address", "left", "browser")
     fields = ("at", "name", "address", "left", "browser")
     readonly_fields = fields
@@ -67,8 +64,9 @@ class SignInAdmin(AttemptAdmin):
 
 @admin.register(AccessFailureLog)
 class FailureAdmin(AttemptAdmin):
-    title = _("failed sign-ins")
     intro = _("Wrong passwords and wrong codes. While a lock holds nothing is looked at, and nothing listed.")
+    empty_title = _("No failed sign-ins")
+    empty_text = _("Wrong passwords and wrong codes would be listed here.")
     list_display = ("at", "name", "address", "outcome", "browser")
     fields = ("at", "name", "address", "outcome", "browser")
     readonly_fields = fields
@@ -83,7 +81,6 @@ class FailureAdmin(AttemptAdmin):
 
 @admin.register(AccessAttempt)
 class LockAdmin(AttemptAdmin):
-    title = _("locks")
     intro = _(
         "Failures that count now. Too many of one name from one address lock it there for a while, far more "
         "from an address lock the address. A sign-in that succeeds forgets those of its name."

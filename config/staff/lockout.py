@@ -36,7 +36,7 @@ class HouseHandler(AxesDatabaseHandler):
         return int(count)
 
     def remove_out_of_limit_failure_logs(self, *, username: str, limit: int | None = None) -> int:
-        """Nothing: the account of failures is kept by age, and the original counts a name's rows each time."""
+        """Nothing: failures are kept by age, and the original counts a name's rows each time."""
         return 0
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
+from metering import moments
 from metering.errors import MeterbookError
 
 
@@ -49,6 +50,12 @@ class HouseAdmin(UnfoldModelAdmin):
     intro: ClassVar[Any] = ""  # one or two sentences above the list: what a row says
     empty_title: ClassVar[Any] = _("Nothing here yet")
     empty_text: ClassVar[Any] = ""  # what to do about it
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, forms.DateTimeField | forms.SplitDateTimeField):
+            field.help_text = f"{field.help_text} {moments.typed_in()}".strip()
+        return field
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = capfirst(str(self.opts.verbose_name_plural))

@@ -21,7 +21,7 @@ from metering.measuring.streams import TOTAL
 from metering.models import MetricDefinition, UsageMeterRollup
 
 from . import cells
-from .filters import InstantRangeFilter, ProjectFilter
+from .filters import BucketRangeFilter, ProjectFilter
 from .paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, cut, id_from
 
 
@@ -78,7 +78,7 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         ("granularity", GranularityFilter),
         DetailFilter,
         ("project", ProjectFilter),
-        ("bucket_start", InstantRangeFilter),
+        ("bucket_start", BucketRangeFilter),
     )
     fieldsets = (
         (None, {"fields": ("metric_full", "project_full", "payer", "per", "bucket_full", "of_full")}),
@@ -116,7 +116,7 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
         metric, project = changelist.chosen_id(MetricFilter), changelist.chosen_id(ProjectFilter)
         granularity = changelist.spec(GranularityFilter).value()
         detail = changelist.spec(DetailFilter).value()
-        span = changelist.spec(InstantRangeFilter)
+        span = changelist.spec(BucketRangeFilter)
         metrics = (
             [metric] if metric is not None else list(MetricDefinition.objects.values_list("pk", flat=True))
         )
@@ -227,7 +227,7 @@ class UsageMeterRollupAdmin(LargeTableAdmin):
     def bucket_full(self, rollup: UsageMeterRollup) -> SafeString:
         end = bucket_end(rollup.bucket_start, rollup.granularity)
         return cells.two_lines(
-            cells.moment(rollup.bucket_start),
+            gettext("%s UTC") % f"{rollup.bucket_start:%Y-%m-%d %H:%M:%S}",
             gettext("until %(end)s, not included") % {"end": f"{end:%Y-%m-%d %H:%M:%S}"},
         )
 

@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from metering import moments
 from metering.clock import database_now
 from metering.errors import Conflict, MeterbookError
 from metering.models import VerificationRun
@@ -221,7 +222,7 @@ def _wake() -> None:
 
 def _title(run: VerificationRun) -> str:
     instant = run.started_at or run.requested_at
-    return gettext("Verification of %s UTC") % f"{instant:%Y-%m-%d %H:%M}"
+    return gettext("Verification of %s") % moments.in_words(instant, to_the="minute")
 
 
 def _took(run: VerificationRun) -> str:
