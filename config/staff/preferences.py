@@ -21,7 +21,7 @@ class Wishes:
         """None as well where the server's own list of zones no longer has the name."""
         try:
             return ZoneInfo(self.time_zone) if self.time_zone else None
-        except (ValueError, OSError):
+        except (KeyError, ValueError, OSError):
             return None
 
     @property
