@@ -120,8 +120,8 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Sign-in --------------------------------------------------------------------------------------------
 # So many failures of one name from one address lock it there for so long; an address under any names has ten
 # times as many (config/staff/lockout.py).
-SIGN_IN_FAILURES = env.int("SIGN_IN_FAILURES", default=5)
-SIGN_IN_LOCK_MINUTES = env.int("SIGN_IN_LOCK_MINUTES", default=15)
+SIGN_IN_FAILURES = max(1, env.int("SIGN_IN_FAILURES", default=5))
+SIGN_IN_LOCK_MINUTES = max(1, env.int("SIGN_IN_LOCK_MINUTES", default=15))
 # Whom those who are locked out may ask: a name, a mail address, a telephone number. Empty: an administrator.
 SIGN_IN_CONTACT = env.str("SIGN_IN_CONTACT", default="")
 # How long the account of sign-ins and failures is kept.

@@ -17,7 +17,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from metering.admin import cells
@@ -102,11 +102,29 @@ def two_steps(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_POST
+@sensitive_post_parameters("code")
+@require_http_methods(["GET", "POST"])
 def begin(request: HttpRequest) -> HttpResponse:
-    """Make a new secret, and show it."""
-    one_time_passwords.begin_app(_person(request))
-    return HttpResponseRedirect(reverse("two_steps_set_up"))
+    """Make a new secret, and show it. Who has an app gives a code of it, or a session left open would do."""
+    user = _person(request)
+    has_app = one_time_passwords.has_app(user)
+    form = _code_form(request)
+    if request.method == "POST" and (not has_app or form.is_valid()):
+        try:
+            if has_app:
+                one_time_passwords.accept_code(user, form.cleaned_data["code"])
+        except WrongCode as refusal:
+            form.add_error("code", str(refusal))
+        else:
+            one_time_passwords.begin_app(user)
+            return HttpResponseRedirect(reverse("two_steps_set_up"))
+    sentences = [
+        gettext(
+            "First a code of the present app, or a backup code. Then the new telephone reads a picture."
+        ),
+        gettext("The present app stays the one that counts until the new one has shown a code."),
+    ]
+    return _asking(request, form, gettext("Move to another telephone"), sentences, gettext("Go on"))
 
 
 @sensitive_post_parameters("code")

@@ -53,12 +53,12 @@ class SignInAdmin(AttemptAdmin):
         _("Who signed in, from where, and when they signed out. Kept for {days} days."),
         days=settings.SIGN_IN_KEPT_DAYS,
     )
-    list_display = ("at", "name", "address", "left", "browser")
-    fields = ("at", "name", "address", "left", "browser")
+    list_display = ("at", "name", "address", "signed_out", "browser")
+    fields = ("at", "name", "address", "signed_out", "browser")
     readonly_fields = fields
 
     @admin.display(description=_("signed out at"))
-    def left(self, row: AccessLog) -> SafeString:
+    def signed_out(self, row: AccessLog) -> SafeString:
         return cells.moment(row.logout_time)
 
 

@@ -82,13 +82,23 @@ def test_moving_to_another_telephone_leaves_the_first_until_the_second_shows_a_c
     old_codes = set_up(kim)
     first = TOTPDevice.objects.get()
 
-    client.post(BEGIN)
+    client.post(BEGIN, {"code": code_of(first)})
     assert TOTPDevice.objects.get(confirmed=True) == first
     client.post(SET_UP, {"code": code_of(TOTPDevice.objects.get(confirmed=False))})
 
     second = TOTPDevice.objects.get()
     assert second != first
     assert not StaticToken.objects.filter(token=old_codes[0].replace("-", "")).exists()
+
+
+def test_a_session_alone_does_not_put_another_app_in_place(client: Client, kim: User) -> None:
+    set_up(kim)
+
+    answers = [client.post(BEGIN), client.post(BEGIN, {"code": "000000"})]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert TOTPDevice.objects.get().confirmed
+    assert client.get(SET_UP)["Location"] == STATE
 
 
 def test_switching_off_asks_for_a_code(client: Client, kim: User) -> None:
