@@ -119,9 +119,7 @@ def begin(request: HttpRequest) -> HttpResponse:
             one_time_passwords.begin_app(user)
             return HttpResponseRedirect(reverse("two_steps_set_up"))
     sentences = [
-        gettext(
-            "First a code of the present app, or a backup code. Then the new telephone reads a picture."
-        ),
+        gettext("First a code of the present app, or a backup code. Then the new telephone reads a picture."),
         gettext("The present app stays the one that counts until the new one has shown a code."),
     ]
     return _asking(request, form, gettext("Move to another telephone"), sentences, gettext("Go on"))
