@@ -7,8 +7,9 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef
-from django.http import HttpRequest
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,13 +20,18 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
+import config.staff.attempt_admin  # noqa: F401 (registers its pages)
 from config.celery import app as celery_app
 from config.roles.pages import GroupAdmin
 from config.roles.people import ShowsRights
 from config.roles.rights_forms import StaffForm
+from config.staff.one_time_passwords import reset
 from metering.admin import cells
 from metering.admin.base import HouseAdmin
 from metering.admin.list_columns import column
@@ -38,6 +44,8 @@ for replaced in (
     CrontabSchedule,
     SolarSchedule,
     ClockedSchedule,
+    TOTPDevice,
+    StaticDevice,
 ):
     if admin.site.is_registered(replaced):
         admin.site.unregister(replaced)
@@ -71,13 +79,63 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
         "date_joined",
         "last_login",
     )
-    list_display = ("username", "email", "full_name", "roles", "is_superuser", "is_active", "signed_in")
+    list_display = (
+        "username",
+        "email",
+        "full_name",
+        "roles",
+        "is_superuser",
+        "is_active",
+        "two_steps",
+        "signed_in",
+    )
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     warn_unsaved_form = True
+    actions_detail = ("reset_two_steps",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        apps = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
+        return super().get_queryset(request).annotate(asks_for_code=Exists(apps))
 
     @admin.display(description=_("name"))
     def full_name(self, user: User) -> str:
         return user.get_full_name()
+
+    @admin.display(description=_("two steps"), boolean=True)
+    def two_steps(self, user: User) -> bool:
+        return bool(user.asks_for_code)  # type: ignore[attr-defined]
+
+    def has_reset_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Superusers: whoever resets another's second step and sets a password can sign in as them."""
+        return bool(request.user.is_superuser)
+
+    @action(
+        description=_("Reset two-step sign-in"),
+        url_path="reset-two-steps",
+        permissions=["reset"],
+        icon="phonelink_erase",
+    )
+    def reset_two_steps(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        user = get_object_or_404(User, pk=object_id)
+        back_url = self.page_url("change", user.pk)
+        if request.method == "POST":
+            if not reset(user):
+                return self.done(request, gettext("There was nothing to reset."), url=back_url)
+            self.log_change(request, user, gettext("Reset two-step sign-in."))
+            message = gettext("%s signs in by password alone until they set it up again.") % user
+            return self.done(request, message, url=back_url)
+        return self.confirmation(
+            request,
+            title=_("Reset two-step sign-in"),
+            subtitle=user.get_username(),
+            sentences=[
+                _("Their app and their backup codes stop working; the password alone signs them in."),
+                _("Do this for somebody who lost both, once you are sure that it is them who asks."),
+            ],
+            button=_("Reset"),
+            back_url=back_url,
+            original=user,
+        )
 
     @admin.display(description=_("last signed in"), ordering="last_login")
     def signed_in(self, user: User) -> SafeString:

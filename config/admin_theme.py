@@ -73,6 +73,13 @@ UNFOLD: dict[str, object] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "6px",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": _("Two-step sign-in"), "link": reverse_lazy("two_steps")},
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+        ],
+    },
     "DASHBOARD_CALLBACK": "metering.admin.home.home",
     "STYLES": [lambda request: static("metering/admin.css")],
     "SCRIPTS": [
@@ -224,6 +231,9 @@ UNFOLD: dict[str, object] = {
                 _("Staff"),
                 _page(_("Users"), "person", "auth.user"),
                 _page(_("Groups"), "group", "auth.group"),
+                _page(_("Sign-ins"), "login", "axes.accesslog"),
+                _page(_("Failed sign-ins"), "gpp_bad", "axes.accessfailurelog"),
+                _page(_("Locks"), "lock_clock", "axes.accessattempt", "auth.change_user"),
             ),
         ],
     },

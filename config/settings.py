@@ -1,5 +1,6 @@
 """Every setting of Meterbook. Each environment variable is read once, here; README.md has the table."""
 
+import datetime as dt
 from pathlib import Path
 
 import environ
@@ -62,6 +63,10 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "pgtrigger",
     "pghistory",
+    "config.staff.axes_app.AxesConfig",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "config",
     "metering",
     "quotas",
@@ -69,16 +74,20 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.response_headers.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "config.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.staff.preferences_middleware.PreferencesMiddleware",
     "config.accountability.AccountabilityMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.UnavailableMiddleware",
+    "config.staff.second_step_middleware.SecondStepMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -96,12 +105,44 @@ TEMPLATES = [
         },
     }
 ]
+# Axes comes first: it looks at whoever signs in, and at nothing else.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "config.roles.backends.NotingBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# --- Sign-in --------------------------------------------------------------------------------------------
+# So many failures of one name from one address lock it there for so long; an address under any names has ten
+# times as many (config/staff/lockout.py).
+SIGN_IN_FAILURES = max(1, env.int("SIGN_IN_FAILURES", default=5))
+SIGN_IN_LOCK_MINUTES = max(1, env.int("SIGN_IN_LOCK_MINUTES", default=15))
+# Whom those who are locked out may ask: a name, a mail address, a telephone number. Empty: an administrator.
+SIGN_IN_CONTACT = env.str("SIGN_IN_CONTACT", default="")
+# How long the account of sign-ins and failures is kept.
+SIGN_IN_KEPT_DAYS = env.int("SIGN_IN_KEPT_DAYS", default=90)
+# How many proxies stand before this server and add to X-Forwarded-For. 0: the header is not believed.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+# Whether all staff need a one-time password; those who have none yet are led to setting it up.
+REQUIRE_ONE_TIME_PASSWORDS = env.bool("REQUIRE_ONE_TIME_PASSWORDS", default=False)
+AXES_HANDLER = "config.staff.lockout.HouseHandler"
+AXES_LOCKOUT_CALLABLE = "config.staff.lockout.locked_page"
+AXES_CLIENT_IP_CALLABLE = "config.staff.client_address.client_address"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_FAILURE_LIMIT = SIGN_IN_FAILURES
+AXES_COOLOFF_TIME = dt.timedelta(minutes=SIGN_IN_LOCK_MINUTES)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who keeps trying doesn't keep the owner out for ever
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "csrfmiddlewaretoken"]
+AXES_ENABLE_ADMIN = False  # its tables stand on our own pages
+AXES_VERBOSE = False
+OTP_TOTP_ISSUER = "Meterbook"
 
 # --- Seams ----------------------------------------------------------------------------------------------
 METERING_ADMISSION = "quotas.admission.QuotaAdmission"
@@ -355,7 +396,6 @@ if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_FAILURE_VIEW = "config.error_pages.stale_form"
 X_FRAME_OPTIONS = "DENY"
-AUTHENTICATION_BACKENDS = ["config.roles.backends.NotingBackend"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 

@@ -20,6 +20,7 @@ urlpatterns = [
     # Before the theme's own, which knows only names of pages.
     path("admin/search/", admin.site.admin_view(search_page)),
     path("admin/history/", admin.site.admin_view(history_page), name="history_of_changes"),
+    path("admin/", include("config.staff.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.api.urls")),
     path("api/v1/", include("quotas.api.urls")),

@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import set_urlconf
 from django.utils import translation
 
+from config.response_headers import OF_DATA
+
 
 class Handler(WSGIHandler):
     """Django's handler with a short way for machines.
@@ -37,6 +39,7 @@ class Handler(WSGIHandler):
         translation.activate(settings.LANGUAGE_CODE)  # the thread may have spoken another one before
         response = cast(HttpResponseBase, self._short_way(request))
         response["X-Content-Type-Options"] = "nosniff"
+        response["Content-Security-Policy"] = OF_DATA
         if isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
         response._resource_closers.append(request.close)  # type: ignore[attr-defined]

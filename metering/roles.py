@@ -156,7 +156,15 @@ AREAS = (
     Area(
         "metering",
         _("Keeping the ledger"),
-        tables=("heartbeat", "fence", "rolluprebuild", "ledgerseal", "verificationrun"),
+        tables=(
+            "heartbeat",
+            "fence",
+            "rolluprebuild",
+            "ledgerseal",
+            "verificationrun",
+            "pendingcontribution",
+            "owedobservation",
+        ),
         rights={
             Role.OPERATOR: (SEES, "rebuild_rollups", "verify_ledger"),
             # Whoever bills by the ledger sees what proves it.

@@ -19,6 +19,7 @@ from unfold.decorators import action
 from billing.invoicing.runs import request_run
 from billing.models import BillingAccount, BillingRun
 from billing.tasks import run_requested
+from metering import moments
 from metering.admin import cells
 from metering.admin.long_work import progress_bar, wake
 from metering.clock import database_now
@@ -174,7 +175,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "original": run,
-                "title": gettext("Billing run of %s UTC") % f"{run.started_at:%Y-%m-%d %H:%M}",
+                "title": gettext("Billing run of %s") % moments.in_words(run.started_at, to_the="minute"),
                 "run": run,
                 "is_active": run.state in {State.QUEUED, State.RUNNING},
                 "is_stuck": run.state == State.QUEUED and waited > PATIENCE_SECONDS,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from billing.invoicing.standing import Status, status_of, with_status
+from billing.invoicing.standing import Status, status_of, with_status_now
 from billing.models import (
     BillingAccount,
     Invoice,
@@ -50,7 +50,7 @@ TABS = (
 
 
 class StandingFilter(admin.SimpleListFilter):
-    """The tabs above the list. Days are counted in UTC here: an account's own may be one ahead or behind."""
+    """The tabs above the list. Due days pass on each customer's own clocks, as the rows say."""
 
     title = _("standing")
     parameter_name = "standing"
@@ -60,7 +60,7 @@ class StandingFilter(admin.SimpleListFilter):
         return [tab for tab in TABS if tab[0]]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet:
-        today = database_now().date()
+        now = database_now()
         match self.value():
             case "drafts":
                 return queryset.drafts()
@@ -72,11 +72,11 @@ class StandingFilter(admin.SimpleListFilter):
             case "open":
                 return queryset.open()
             case "overdue":
-                return with_status(queryset, Status.OVERDUE, on=today)
+                return with_status_now(queryset, Status.OVERDUE, at=now)
             case "paid":
-                return with_status(queryset, Status.PAID, on=today)
+                return with_status_now(queryset, Status.PAID, at=now)
             case "void":
-                return with_status(queryset, Status.VOID, on=today)
+                return with_status_now(queryset, Status.VOID, at=now)
             case "credit_notes":
                 return queryset.credit_notes()
         return queryset

@@ -4,9 +4,13 @@ Questions only. The words exclude each other and every document has one.
 """
 
 import datetime as dt
+from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
-from django.db.models import Q, TextChoices
+from django.db.models import Case, DateField, F, Q, TextChoices, TextField, Value, When
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Invoice
@@ -44,12 +48,32 @@ def status_of(invoice: Invoice, *, on: dt.date) -> Status:
     return Status.PARTLY_PAID if loaded.paid_amount > 0 else Status.ISSUED
 
 
-def with_status(queryset: InvoiceQuerySet, status: Status, *, on: dt.date) -> InvoiceQuerySet:
-    """Those of a set that stand so on a day, loaded by `with_open_amount`."""
+def with_status_now(queryset: InvoiceQuerySet, status: Status, *, at: dt.datetime) -> InvoiceQuerySet:
+    """Those of a set that stand so at an instant, each on the day that it is on its customer's clocks.
+
+    Days are looked up by the names of zones, for the database's own list of zones may lack a new one.
+    """
+    names: dict[dt.date, list[str]] = {}
+    for zone in _zones():
+        names.setdefault(at.astimezone(zone).date(), []).append(zone.key)
+    issued_for = NullIf(KeyTextTransform("timezone", "customer"), Value(""), output_field=TextField())
+    zone_name = Coalesce(issued_for, F("account__timezone"), output_field=TextField())
+    days = (When(own_zone__in=found, then=Value(day)) for day, found in names.items())
+    own_day = Case(*days, default=Value(at.astimezone(dt.UTC).date()), output_field=DateField())
+    return with_status(queryset.alias(own_zone=zone_name).alias(own_day=own_day), status, on=F("own_day"))
+
+
+@cache
+def _zones() -> tuple[ZoneInfo, ...]:
+    return tuple(ZoneInfo(name) for name in sorted(available_timezones()))
+
+
+def with_status(queryset: InvoiceQuerySet, status: Status, *, on: dt.date | F) -> InvoiceQuerySet:
+    """Those of a set that stand so on a day, loaded by `with_open_amount`. `on` may be a column."""
     return queryset.with_open_amount().filter(_condition(Status(status), on))
 
 
-def _condition(status: Status, on: dt.date) -> Q:
+def _condition(status: Status, on: dt.date | F) -> Q:
     issued = Q(issued_at__isnull=False)
     standing = issued & Q(kind=Invoice.Kind.INVOICE, is_void=False)
     owing = standing & Q(open_amount__gt=0)

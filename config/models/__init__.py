@@ -1,4 +1,4 @@
-"""What staff may do, and what beat starts: histories of tables that others made."""
+"""What staff want for themselves, and the histories of what they may do and of the schedule."""
 
 from .history import (
     CrontabChange,
@@ -18,6 +18,7 @@ from .history import (
     TrackedStaffRight,
     TrackedUser,
 )
+from .preferences import StaffPreferences
 
 __all__ = [
     "CrontabChange",
@@ -27,6 +28,7 @@ __all__ = [
     "JobChange",
     "MembershipChange",
     "StaffChange",
+    "StaffPreferences",
     "StaffRightChange",
     "TrackedCrontab",
     "TrackedGroup",

@@ -28,4 +28,9 @@ AREAS = (
         tables=("user", "group"),
         others=("add_user", "change_user", "delete_user", "add_group", "change_group", "delete_group"),
     ),
+    Area(
+        "axes",
+        _("Sign-ins"),
+        tables=("accesslog", "accessfailurelog", "accessattempt"),
+    ),
 )

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -21,6 +22,7 @@ from metering.attributing.scope_tree import attribute, end_attribution, withdraw
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import AttributionRule, Project
+from metering.moments import typed_in_lazy
 
 from . import cells
 from .base import EditableAdmin, VerbForm
@@ -67,9 +69,13 @@ def rules_of(project: Project, *, now: dt.datetime) -> list[RuleLine]:
 
 class EndForm(forms.Form):
     effective_until = forms.SplitDateTimeField(
-        label=_("End at (UTC)"),
+        label=_("End at"),
         widget=UnfoldAdminSplitDateTimeWidget(),
-        help_text=_("From this instant on the project pays for itself, unless another rule says otherwise."),
+        help_text=format_lazy(
+            "{} {}",
+            _("From this instant on the project pays for itself, unless another rule says otherwise."),
+            typed_in_lazy(),
+        ),
     )
 
 
@@ -103,8 +109,8 @@ class AttributionRuleAdmin(EditableAdmin):
                     "effective_until",
                 ),
                 "description": _(
-                    "A running rule without an end is ended where the new one begins. Times are UTC; the end "
-                    "is not included. To say from now on, give the present time, not an empty beginning."
+                    "A running rule without an end is ended where the new one begins. The end is not "
+                    "included. To say from now on, give the present time, not an empty beginning."
                 ),
             },
         ),

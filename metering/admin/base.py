@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 
+from metering import moments
 from metering.accountability import because
 from metering.errors import MeterbookError
 
@@ -54,6 +55,12 @@ class HouseAdmin(ListDownload):
     empty_title: ClassVar[Any] = _("Nothing here yet")
     empty_text: ClassVar[Any] = ""  # what to do about it
     needs_reason: ClassVar[bool] = False  # changing a row of it takes one: money or limits hang on it
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, forms.DateTimeField | forms.SplitDateTimeField):
+            field.help_text = f"{field.help_text} {moments.typed_in()}".strip()
+        return field
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = capfirst(str(self.opts.verbose_name_plural))

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from metering import moments
 from metering.models import Project
 from metering.texts.numbers import plain
 
@@ -55,15 +56,8 @@ def quiet(text: str) -> SafeString:
 
 
 def moment(instant: dt.datetime | None, *, empty: str = DASH) -> SafeString:
-    """An instant as ISO date and time to the second, in UTC and marked so."""
-    if instant is None:
-        return format_html('<span class="mb-quiet">{}</span>', empty)
-    utc = instant.astimezone(dt.UTC)
-    return format_html(
-        '<time class="mb-instant" datetime="{}">{} <span class="mb-quiet">UTC</span></time>',
-        utc.isoformat(),
-        f"{utc:%Y-%m-%d %H:%M:%S}",
-    )
+    """An instant on the clocks of whoever looks, in UTC on hover."""
+    return quiet(empty) if instant is None else moments.moment(instant)
 
 
 def span_of(seconds: float) -> str:

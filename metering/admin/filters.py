@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,11 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from metering import moments
 from metering.catalogue import current
 
 
 class InstantRangeForm(forms.Form):
-    """Two instants as text: ISO, in UTC unless an offset says otherwise."""
+    """Two instants as text: ISO, in the zone that the title names unless an offset says otherwise."""
 
     def __init__(self, *args: Any, name: str, title: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -25,27 +27,25 @@ class InstantRangeForm(forms.Form):
             ("from", gettext("from, such as 2026-01-31 08:00:00"), gettext("from")),
             ("until", gettext("until (not included)"), gettext("until")),
         ):
-            attrs = {"placeholder": placeholder, "aria-label": f"{title}, {label}, UTC"}
+            attrs = {"placeholder": placeholder, "aria-label": f"{title}, {label}"}
             self.fields[f"{name}_{suffix}"] = forms.CharField(
                 required=False, widget=UnfoldAdminTextInputWidget(attrs=attrs)
             )
 
 
-def instant_from(text: str) -> dt.datetime:
-    """An ISO date, or date and time; UTC without an offset. Raises `ValueError`."""
-    instant = dt.datetime.fromisoformat(text.strip())
-    return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
-
-
 class InstantRangeFilter(admin.FieldListFilter):
-    """Half-open interval of a timestamp. Unfold's own compares naive times."""
+    """Half-open interval of a timestamp, on the clocks of whoever looks (unfold's is naive)."""
 
     template = "unfold/filters/filters_datetime_range.html"
     form_class = InstantRangeForm
+    zone: ClassVar[ZoneInfo | None] = None  # None: the zone of whoever looks
 
     def __init__(self, field: Any, request: HttpRequest, params: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(field, request, params, *args, **kwargs)
-        self.title = _("%(field)s (UTC)") % {"field": field.verbose_name}
+        self.title = _("%(field)s (%(zone)s)") % {
+            "field": field.verbose_name,
+            "zone": self.zone.key if self.zone else moments.zone_name(),
+        }
         self.start = self._bound(request, "from")
         self.end = self._bound(request, "until")
 
@@ -61,7 +61,7 @@ class InstantRangeFilter(admin.FieldListFilter):
         if not text:
             return None
         try:
-            return instant_from(text)
+            return moments.instant_from(text, zone=self.zone)
         except ValueError:
             messages.error(
                 request,
@@ -85,6 +85,12 @@ class InstantRangeFilter(admin.FieldListFilter):
                 title=str(self.title),
             )
         }
+
+
+class BucketRangeFilter(InstantRangeFilter):
+    """Of buckets, which begin with hours, days and months of UTC, whoever looks."""
+
+    zone = moments.UTC
 
 
 class ProjectFilter(AutocompleteSelectFilter):

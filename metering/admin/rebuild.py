@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError as BrokerError
 from unfold.decorators import action
 
+from metering import moments
 from metering.models import MetricDefinition, RollupRebuild
 from metering.rolling_up.rebuild_requests import request_rebuild
 from metering.tasks import rebuild_rollups
@@ -127,7 +128,10 @@ def last_rebuild_in_words(metric: MetricDefinition) -> str:
         return ""
     if last.finished_at is None:
         return gettext("A rebuild of the rollups is waiting for a worker, or under way.")
-    facts = {"at": f"{last.finished_at:%Y-%m-%d %H:%M} UTC", "wrong": cells.grouped(last.wrong_count)}
+    facts = {
+        "at": moments.in_words(last.finished_at, to_the="minute"),
+        "wrong": cells.grouped(last.wrong_count),
+    }
     if last.state == State.FAILED:
         return gettext("The last rebuild of the rollups, %(at)s, failed.") % facts
     if last.state == State.INTACT:

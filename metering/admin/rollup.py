@@ -27,7 +27,7 @@ from metering.measuring.streams import TOTAL
 from metering.models import MetricDefinition, UsageMeterRollup
 
 from . import cells, file_columns
-from .filters import InstantRangeFilter, ProjectFilter
+from .filters import BucketRangeFilter, ProjectFilter
 from .paging import Place, PlaceChangeList, RowPage, cut, id_from
 from .usage_page import UsagePage
 
@@ -91,7 +91,7 @@ class UsageMeterRollupAdmin(UsagePage):
         DetailFilter,
         ("project", ProjectFilter),
         ("billing_scope", PayerFilter),
-        ("bucket_start", InstantRangeFilter),
+        ("bucket_start", BucketRangeFilter),
     )
     fieldsets = (
         (None, {"fields": ("metric_full", "project_full", "payer", "per", "bucket_full", "of_full")}),
@@ -134,7 +134,7 @@ class UsageMeterRollupAdmin(UsagePage):
         payer = changelist.chosen_id(PayerFilter)
         granularity = changelist.spec(GranularityFilter).value()
         detail = changelist.spec(DetailFilter).value()
-        span = changelist.spec(InstantRangeFilter)
+        span = changelist.spec(BucketRangeFilter)
         metrics = (
             [metric] if metric is not None else list(MetricDefinition.objects.values_list("pk", flat=True))
         )
@@ -247,7 +247,7 @@ class UsageMeterRollupAdmin(UsagePage):
     def bucket_full(self, rollup: UsageMeterRollup) -> SafeString:
         end = bucket_end(rollup.bucket_start, rollup.granularity)
         return cells.two_lines(
-            cells.moment(rollup.bucket_start),
+            gettext("%s UTC") % f"{rollup.bucket_start:%Y-%m-%d %H:%M:%S}",
             gettext("until %(end)s, not included") % {"end": f"{end:%Y-%m-%d %H:%M:%S}"},
         )
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from metering import moments
 from metering.clock import database_now
 from metering.errors import Conflict, MeterbookError
 from metering.models import VerificationRun
@@ -213,7 +214,7 @@ class VerificationRunAdmin(ReadOnlyAdmin):
 
 def _title(run: VerificationRun) -> str:
     instant = run.started_at or run.requested_at
-    return gettext("Verification of %s UTC") % f"{instant:%Y-%m-%d %H:%M}"
+    return gettext("Verification of %s") % moments.in_words(instant, to_the="minute")
 
 
 def _took(run: VerificationRun) -> str:

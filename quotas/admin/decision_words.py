@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _later
 from django.utils.translation import ngettext
 
+from metering import moments
 from metering.admin import cells
 from metering.texts.numbers import plain
 from quotas.models import EVERY_SUBJECT_TOGETHER, ProjectQuota, QuotaDecision
@@ -60,7 +61,7 @@ def sentences_on(decision: QuotaDecision, *, unit: str = "") -> list[str]:
 
 def _asked(decision: QuotaDecision, unit: str) -> str:
     facts = {
-        "at": f"{decision.first_at:%Y-%m-%d %H:%M:%S} UTC",
+        "at": moments.in_words(decision.first_at),
         "who": decision.actor,
         "project": decision.user_project_key,
         "metric": decision.metric_key,

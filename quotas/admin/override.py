@@ -15,6 +15,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from metering import moments
 from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
@@ -45,9 +46,11 @@ class OverrideForm(VerbForm):
         super().__init__(*args, **kwargs)
         if "effective_from" in self.fields:
             self.fields["effective_from"].required = False
-            self.fields["effective_from"].help_text = gettext("UTC. Empty: from now on.")
-            self.fields["effective_until"].help_text = gettext(
-                "UTC. From this instant on the quota's own limit holds again."
+            self.fields["effective_from"].help_text = " ".join(
+                (gettext("Empty: from now on."), moments.typed_in())
+            )
+            self.fields["effective_until"].help_text = " ".join(
+                (gettext("From this instant on the quota's own limit holds again."), moments.typed_in())
             )
 
     class Meta:
@@ -74,9 +77,9 @@ class QuotaOverrideAdmin(EditableAdmin):
     add_fieldsets = ((None, {"fields": ("quota", "limit", "effective_from", "effective_until", "reason")}),)
     fieldsets = (
         (None, {"fields": ("metric_name", "project_full", "limit_shown", "since", "until", "state")}),
-        (_("Why"), {"fields": ("reason", "created_by", "created_at", "ended_by")}),
+        (_("Why"), {"fields": ("reason", "created_by", "made_at", "ended_by")}),
     )
-    readonly_fields = ("metric_name", "project_full", "limit_shown", "since", "until", "state")
+    readonly_fields = ("metric_name", "project_full", "limit_shown", "since", "until", "state", "made_at")
     autocomplete_fields = ("quota",)
     actions_detail = ("end",)
 
@@ -137,6 +140,10 @@ class QuotaOverrideAdmin(EditableAdmin):
     @admin.display(description=_("since"))
     def since(self, override: QuotaOverride) -> SafeString:
         return cells.moment(override.effective_from)
+
+    @admin.display(description=_("created at"))
+    def made_at(self, override: QuotaOverride) -> SafeString:
+        return cells.moment(override.created_at)
 
     @admin.display(description=_("until"))
     def until(self, override: QuotaOverride) -> SafeString:

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering import moments
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter
 from quotas.models import OverrideChange, QuotaChange
@@ -121,5 +122,5 @@ def _value(change: OverrideChange, name: str, unit: str) -> str:
     if name == "limit":
         return f"{cells.grouped(value)} {unit}".strip()
     if name in {"effective_from", "effective_until"}:
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        return moments.in_words(value)
     return str(value) or gettext("none")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
@@ -87,14 +87,14 @@ def test_load_demo_leaves_data_rollups_a_fence_and_access(tmp_path: Path) -> Non
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["quickstart.json"]
     assert len(facts["password"]) == 20
-    user = authenticate(username="admin", password=facts["password"])
-    assert user is not None
+    user = get_user_model().objects.get(username="admin")
+    assert user.check_password(facts["password"])
     assert user.is_superuser
     assert user.is_staff
     assert list(facts["staff"]) == ["operator", "finance", "approver", "auditor"]
     for name, password in facts["staff"].items():
-        person = authenticate(username=name, password=password)
-        assert person is not None
+        person = get_user_model().objects.get(username=name)
+        assert person.check_password(password)
         assert (person.is_staff, person.is_superuser) == (True, False)
         assert [group.name.lower() for group in person.groups.all()] == [name]
     principal = principal_of(facts["api_key"])
@@ -125,8 +125,9 @@ def test_load_demo_leaves_data_rollups_a_fence_and_access(tmp_path: Path) -> Non
     renewed = json.loads(path.read_text())
     assert renewed["api_key"] != facts["api_key"]
     assert principal_of(renewed["api_key"]) is not None
-    assert authenticate(username="admin", password=renewed["password"]) is not None
-    assert authenticate(username="admin", password=facts["password"]) is None
+    user.refresh_from_db()
+    assert user.check_password(renewed["password"])
+    assert not user.check_password(facts["password"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -135,14 +136,14 @@ def test_load_demo_without_a_file_tells_the_secrets_once() -> None:
 
     (password,) = (line.split()[3] for line in said.splitlines() if line.startswith("Superuser admin"))
     (key,) = (line.split()[2] for line in said.splitlines() if line.startswith("API key"))
-    assert authenticate(username="admin", password=password) is not None
+    assert get_user_model().objects.get(username="admin").check_password(password)
     assert principal_of(key) is not None
 
     said_again = said_by("load_demo")
 
     assert "Superuser admin, password: made earlier and kept" in said_again
     assert "API key: made earlier and kept" in said_again
-    assert authenticate(username="admin", password=password) is not None
+    assert get_user_model().objects.get(username="admin").check_password(password)
     assert ApiKey.objects.count() == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from billing.invoicing.draft_edits import ManualLine, add_line, begin_credit_note, begin_invoice
 from billing.invoicing.issuing import issue
-from billing.invoicing.standing import Status, status_of, with_status
+from billing.invoicing.standing import Status, status_of, with_status, with_status_now
 from billing.invoicing.voiding import void
 from billing.models import BillingAccount, Invoice
 from billing.settling.credits import grant_credit
@@ -58,6 +58,29 @@ def test_invoice_is_overdue_the_day_after_it_was_due(account):
     assert standing(draft) == "draft"
     assert standing(invoice, on=DUE) == "issued"
     assert standing(invoice, on=a_day("2026-05-02")) == "overdue"
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant", "expected"),
+    [
+        ("Asia/Tokyo", "2026-05-01T15:30:00Z", "overdue"),  # there it is 2 May already
+        ("UTC", "2026-05-01T15:30:00Z", "issued"),
+        ("America/New_York", "2026-05-02T03:30:00Z", "issued"),  # there it is still 1 May
+        ("UTC", "2026-05-02T03:30:00Z", "overdue"),
+    ],
+)
+def test_sets_stand_on_each_customers_own_day(zone, instant, expected):
+    a_seller()
+    invoice = an_invoice(an_account(a_project("acme"), payment_terms_days=30, timezone=zone))
+    assert invoice.due_on == DUE
+
+    found = [
+        status
+        for status in Status
+        if with_status_now(Invoice.objects.all(), status, at=at(instant)).filter(pk=invoice.pk)
+    ]
+
+    assert found == [expected]
 
 
 def test_payments_make_it_partly_paid_and_paid(account):
