@@ -73,6 +73,7 @@ UNFOLD: dict[str, object] = {
     "BORDER_RADIUS": "6px",
     "DASHBOARD_CALLBACK": "metering.admin.dashboard.dashboard",
     "STYLES": [lambda request: static("metering/admin.css")],
+    "SCRIPTS": [lambda request: static("metering/accessible.js")],
     "COLORS": {
         # Blue with enough contrast for white text on 600 and for links on white (WCAG AA).
         "primary": {
