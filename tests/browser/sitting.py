@@ -23,6 +23,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    expect,
     sync_playwright,
 )
 from pytest_django.live_server_helper import LiveServer
@@ -31,7 +32,7 @@ from tests.browser.people import person
 from tests.browser.presence import chromium_path
 
 DESKTOP = {"width": 1280, "height": 900}
-PATIENCE = 10_000  # milliseconds; a machine with two cores that runs two such tests is slow at times
+PATIENCE = 30_000  # milliseconds, for machines that do much else; nothing waits longer than it must
 PICTURES = Path(settings.BASE_DIR) / "var" / "browser"
 _LEFT_FOR_ANOTHER_PAGE = "net::ERR_ABORTED"  # also what a download is to the page that it began on
 
@@ -112,6 +113,7 @@ def chromium() -> Iterator[Browser]:
     # Chromium's sandbox needs an account that isn't root's. Other machines than this one don't exist to it.
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     options += ["--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"]
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=options)
         yield browser

@@ -4,72 +4,92 @@ from playwright.sync_api import Page, expect
 
 from billing.models import BillingAccount, Subscription
 from quotas.models import ProjectQuota
-from tests.browser.pages import choose, save
+from tests.browser.pages import expect_told, field, pick, save
 from tests.browser.sitting import Seat
-from tests.factories import a_metric
+from tests.factories import a_metric, a_project
 
 
-def test_operator_and_finance_make_a_customer_with_plan_and_quota(seat: Seat) -> None:
+def test_a_customer_is_made_with_plan_and_quota(seat: Seat) -> None:
+    a_project("platform", name="Platform", kind="tenant")
     a_metric("tokens", display_name="Tokens", unit="token")
 
     operator = seat.signed_in("Operator")
     _adds_the_project(operator)
-    _limits_it_to_1000_tokens_a_month(operator)
+    _limits_it(operator)
     finance = seat.signed_in("Finance")
-    _drafts_and_publishes_the_plan(finance)
+    _sells_a_plan(finance)
     _opens_the_account(finance)
     _puts_it_on_the_plan(finance)
 
-    quota = ProjectQuota.objects.get()
-    assert (quota.project.key, quota.metric.key, quota.limit, quota.mode) == (
-        "nordlicht",
-        "tokens",
-        1000,
-        "hard",
-    )
-    account = BillingAccount.objects.get()
-    assert (account.legal_name, account.currency, account.timezone) == (
-        "Nordlicht GmbH",
-        "EUR",
-        "Europe/Berlin",
-    )
-    subscription = Subscription.objects.get()
-    assert (subscription.account, subscription.plan.key) == (account, "pro")
-    assert subscription.effective_from.isoformat() == "2026-02-28T23:00:00+00:00"
+    quota = ProjectQuota.objects.get(project__key="nordlicht")
+    assert (quota.metric.key, quota.limit, quota.mode) == ("tokens", 1000, "hard")
+    account = BillingAccount.objects.get(project__key="nordlicht")
+    assert (account.legal_name, account.currency) == ("Nordlicht GmbH", "EUR")
+    subscription = Subscription.objects.get(account=account)
+    assert (subscription.plan.key, subscription.plan.version) == ("pro", 1)
+    assert subscription.effective_from.isoformat() == "2026-02-28T23:00:00+00:00"  # 1 March in Berlin
 
 
 def _adds_the_project(page: Page) -> None:
-    page.goto("/admin/metering/project/add/")
-    page.get_by_label("Key").fill("nordlicht")
-    page.get_by_label("Name").fill("Nordlicht")
-    choose(page, "Time zone", "Europe/Berlin")
+    page.goto("/admin/metering/project/")
+    page.get_by_role("link", name="Add project").first.click()
+    field(page, "Key").fill("nordlicht")
+    field(page, "Name").fill("Nordlicht")
+    pick(page, "Time zone", "Europe/Berlin")
     save(page)
-    expect(page.get_by_role("status").or_(page.get_by_role("alert")).first).to_contain_text("was added")
+    expect_told(page, "was added successfully")
 
 
-def _limits_it_to_1000_tokens_a_month(page: Page) -> None:
+def _limits_it(page: Page) -> None:
     page.goto("/admin/quotas/projectquota/add/")
-    choose(page, "Project", "nordlicht")
-    choose(page, "Metric", "tokens")
-    page.get_by_label("Limit").fill("1000")
-    choose(page, "Mode", "Hard")
+    pick(page, "Project", "nordlicht")
+    pick(page, "Metric", "tokens")
+    field(page, "Limit").fill("1000")
     save(page)
+    expect_told(page, "was added successfully")
+    expect(page.get_by_role("row").filter(has_text="nordlicht")).to_contain_text("1,000")
 
 
-def _drafts_and_publishes_the_plan(page: Page) -> None:
+def _sells_a_plan(page: Page) -> None:
     page.goto("/admin/billing/plan/add/")
-    page.get_by_label("Key").fill("pro")
-    page.get_by_label("Name").fill("Pro")
-    choose(page, "Currency", "EUR")
+    field(page, "Key").fill("pro")
+    field(page, "Name").fill("Pro")
+    pick(page, "Currency", "EUR")
     save(page)
+    expect_told(page, "The draft of “Pro” is saved.")
+
+    page.get_by_role("link", name="Add a fixed fee").click()
+    field(page, "Name").fill("Base fee")
+    field(page, "Amount").fill("30")
+    page.get_by_role("button", name="Save the price").click()
+    page.get_by_role("link", name="Add a price of usage").click()
+    pick(page, "Metric", "Tokens")
+    field(page, "Price per unit").fill("0.10")
+    field(page, "Look at a quantity").fill("123.5")
+    expect(page.get_by_label("Preview")).to_contain_text("12.35")
+    page.get_by_role("button", name="Save the price").click()
+    expect(page.get_by_role("row").filter(has_text="Tokens")).to_contain_text("0.1 EUR")
+
+    page.get_by_role("link", name="Publish").click()
+    page.get_by_role("button", name="Publish the plan").click()
+    expect_told(page, "“Pro” is published.")
 
 
 def _opens_the_account(page: Page) -> None:
     page.goto("/admin/billing/billingaccount/add/")
-    choose(page, "Project", "nordlicht")
-    page.get_by_label("Legal name").fill("Nordlicht GmbH")
+    pick(page, "Paying project", "nordlicht")
+    field(page, "Legal name").fill("Nordlicht GmbH")
+    pick(page, "Time zone", "Europe/Berlin")
+    field(page, "Tax rates").fill("VAT 19")
     save(page)
+    expect_told(page, "was added successfully")
 
 
 def _puts_it_on_the_plan(page: Page) -> None:
-    page.goto("/admin/billing/subscription/add/")
+    page.goto("/admin/billing/billingaccount/")
+    page.get_by_role("link", name="Nordlicht GmbH").click()
+    page.get_by_role("link", name="Subscribe to a plan").click()
+    pick(page, "Plan", "Pro")
+    field(page, "From").fill("2026-03-01")
+    save(page)
+    expect_told(page, "added")
