@@ -13,7 +13,8 @@ def field(page: Page, label: str) -> Locator:
 
 def pick(page: Page, label: str, option: str) -> None:
     """Choose from a list that is searched: open it, type, take what is offered."""
-    page.get_by_role("combobox", name=re.compile(rf"^\s*{re.escape(label)}\s*\*?")).click()
+    shown = page.get_by_role("combobox", name=re.compile(rf"^\s*{re.escape(label)}\s*\*?"))
+    shown.and_(page.locator(".select2-selection")).click()  # not the select that it is about to replace
     search = page.locator(".select2-container--open").get_by_role("searchbox")
     search.fill(option)
     page.locator(".select2-results__option:not(.loading-results)").filter(has_text=option).first.click()

@@ -2,7 +2,7 @@
 
 from django.contrib.auth.models import Group, Permission, User
 
-PASSWORD = "correct horse battery staple"  # noqa: S105
+PASSWORD = "correct horse battery staple"
 _USAGE = ("metering", "quotas")
 _DECIDES = ("issue_invoice", "approve_invoice", "void_invoice")
 

@@ -6,7 +6,6 @@ fails it all the same: an error on the console, a request that fails, a request 
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,9 @@ from tests.browser.people import person
 from tests.browser.presence import chromium_path
 
 DESKTOP = {"width": 1280, "height": 900}
-PATIENCE = 30_000  # milliseconds, for machines that do much else; nothing waits longer than it must
+PATIENCE = int(
+    os.environ.get("PT", "30000")
+)  # milliseconds, for machines that do much else; nothing waits longer than it must
 PICTURES = Path(settings.BASE_DIR) / "var" / "browser"
 _LEFT_FOR_ANOTHER_PAGE = "net::ERR_ABORTED"  # also what a download is to the page that it began on
 
@@ -76,14 +77,9 @@ class Seat:
         cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
         page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": self.url}])
 
-    @contextmanager
-    def expecting(self, status: int) -> Iterator[None]:
-        """Within, answers of this status are no trouble: the test looks at them itself."""
+    def expects(self, status: int) -> None:
+        """From now on answers of this status are no trouble: the test looks at them itself."""
         self.expected_status = status
-        try:
-            yield
-        finally:
-            self.expected_status = None
 
     def _is_expected(self, text: str) -> bool:
         return self.expected_status is not None and f"status of {self.expected_status}" in text

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -69,7 +70,7 @@ def test_invoice_is_previewed_reviewed_and_issued(seat: Seat, acme: BillingAccou
     expect(page.get_by_role("heading", name="INV-000001").first).to_be_visible()
     expect(page.get_by_role("link", name="Issue", exact=True)).to_have_count(0)
     invoice = Invoice.objects.get()
-    assert (invoice.number, str(invoice.total), invoice.issued_by) == ("INV-000001", "50.40", "finance")
+    assert (invoice.number, invoice.total, invoice.issued_by) == ("INV-000001", Decimal("50.40"), "finance")
 
 
 def test_a_line_is_explained_down_to_its_events(seat: Seat, acme: BillingAccount) -> None:
@@ -85,7 +86,7 @@ def test_a_line_is_explained_down_to_its_events(seat: Seat, acme: BillingAccount
     expect(page.get_by_text("Reading the ledger again gives the same 2 events")).to_be_visible()
     events = page.locator("#events")
     expect(events.get_by_role("row").filter(has_text="23.5")).to_have_count(1)
-    name, text = downloaded(page, events.get_by_role("link", name="CSV"))
+    name, text = downloaded(page, events.get_by_role("link", name="Download all as CSV"))
     assert name.endswith("-events.csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["value"] for row in rows] == ["100", "23.5"]

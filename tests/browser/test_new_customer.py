@@ -64,11 +64,11 @@ def _sells_a_plan(page: Page) -> None:
     page.get_by_role("button", name="Save the price").click()
     page.get_by_role("link", name="Add a price of usage").click()
     pick(page, "Metric", "Tokens")
-    field(page, "Price per unit").fill("0.10")
+    field(page, "Amount per unit").fill("0.10")
     field(page, "Look at a quantity").fill("123.5")
     expect(page.get_by_label("Preview")).to_contain_text("12.35")
     page.get_by_role("button", name="Save the price").click()
-    expect(page.get_by_role("row").filter(has_text="Tokens")).to_contain_text("0.1 EUR")
+    expect(page.get_by_role("row").filter(has_text="Tokens")).to_contain_text("0.10 EUR per unit")
 
     page.get_by_role("link", name="Publish").click()
     page.get_by_role("button", name="Publish the plan").click()

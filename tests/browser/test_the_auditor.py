@@ -1,4 +1,4 @@
-"""An auditor sees everything and changes nothing: not by buttons, not by addresses, not by hand-made posts."""
+"""An auditor sees all and changes nothing: not by buttons, not by addresses, not by hand-made posts."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -58,16 +58,18 @@ def test_auditor_sees_all_and_can_change_nothing(seat: Seat, house: BillingAccou
         assert (url, answer.status) == (url, 200)
         for name in CHANGES:
             controls = page.get_by_role("main").get_by_role("button", name=name, exact=True)
-            expect(controls.or_(page.get_by_role("main").get_by_role("link", name=name, exact=True))).to_have_count(0)
+            expect(
+                controls.or_(page.get_by_role("main").get_by_role("link", name=name, exact=True))
+            ).to_have_count(0)
 
-    with seat.expecting(403):
-        for url in _pages_that_change(house):
-            answer = page.goto(url)
-            assert answer is not None
-            assert (url, answer.status) == (url, 403)
-        page.goto("/admin/billing/invoice/")
-        for url, body in _posts(house):
-            assert (url, page.evaluate(POST, [url, body])) == (url, 403)
+    seat.expects(403)
+    for url in _pages_that_change(house):
+        answer = page.goto(url)
+        assert answer is not None
+        assert (url, answer.status) == (url, 403)
+    page.goto("/admin/billing/invoice/")
+    for url, body in _posts(house):
+        assert (url, page.evaluate(POST, [url, body])) == (url, 403)
     assert _everything() == before
 
 
