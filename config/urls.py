@@ -1,6 +1,7 @@
 """All routes: the admin, the API and its documentation, health."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
@@ -13,6 +14,8 @@ handler500 = "config.problems.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    # Browsers ask for it on pages without a frame of ours, such as a plain error.
+    path("favicon.ico", RedirectView.as_view(url=static("metering/icon.svg"))),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.api.urls")),
     path("api/v1/", include("quotas.api.urls")),

@@ -123,7 +123,7 @@ def seat(chromium: Browser, live_server: LiveServer) -> Iterator[Seat]:
     yield taken
     for context in taken.contexts:
         context.close()
-    assert taken.troubles == []
+    assert not taken.troubles, "\n".join(taken.troubles)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,7 +31,7 @@ def house(live_server: object) -> BillingAccount:
     plan = a_plan(a_fee("30"), a_usage_price(tokens), key="pro", name="Pro")
     a_subscription(account, plan, effective_from=at("2026-03-01T00:00:00Z"))
     a_draft(a_fee("10"), a_usage_price(tokens), key="draft", name="Draft")
-    a_quota(acme, tokens)
+    a_quota(acme, tokens, limit="1000")
     a_threshold(acme, tokens, amount="50", subject_id="*")
     create_api_key(project=acme, name="app", permissions=["ingest"])
     used(acme, "100", "23.5", labels={"region": "eu"}, subject_id="ada")

@@ -88,7 +88,7 @@ def _opens_the_account(page: Page) -> None:
 def _puts_it_on_the_plan(page: Page) -> None:
     page.goto("/admin/billing/billingaccount/")
     page.get_by_role("link", name="Nordlicht GmbH").click()
-    page.get_by_role("link", name="Subscribe to a plan").click()
+    page.get_by_role("link", name="Subscribe to a plan").first.click()
     pick(page, "Plan", "Pro")
     field(page, "From").fill("2026-03-01")
     save(page)

@@ -37,7 +37,7 @@ def house(live_server: object) -> BillingAccount:
     account = an_account(project)
     plan = a_plan(a_fee("30"), a_usage_price(tokens), key="pro", name="Pro")
     a_subscription(account, plan, effective_from=at("2026-03-01T00:00:00Z"))
-    a_quota(project, tokens)
+    a_quota(project, tokens, limit="1000")
     a_threshold(project, tokens, amount="50", subject_id="*")
     used(project, "100")
     work_off()

@@ -65,4 +65,10 @@
     new MutationObserver(lookSoon).observe(document.body, { childList: true, subtree: true });
   });
   window.addEventListener("resize", lookSoon);
+
+  // Until the theme has begun, its pages are hidden, and what is hidden can't get the focus.
+  const giveFocus = () => {
+    if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
+  };
+  document.addEventListener("alpine:initialized", () => requestAnimationFrame(giveFocus));
 })();
