@@ -31,9 +31,7 @@ from tests.browser.people import person
 from tests.browser.presence import chromium_path
 
 DESKTOP = {"width": 1280, "height": 900}
-PATIENCE = int(
-    os.environ.get("PT", "30000")
-)  # milliseconds, for machines that do much else; nothing waits longer than it must
+PATIENCE = 30_000  # milliseconds, for machines that do much else; nothing waits longer than it must
 PICTURES = Path(settings.BASE_DIR) / "var" / "browser"
 _LEFT_FOR_ANOTHER_PAGE = "net::ERR_ABORTED"  # also what a download is to the page that it began on
 
