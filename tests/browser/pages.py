@@ -26,7 +26,7 @@ def save(page: Page) -> None:
 
 def expect_told(page: Page, words: str) -> None:
     """What the page says happened."""
-    expect(page.get_by_role("status")).to_contain_text(words)
+    expect(page.get_by_role("status").filter(has_text=words).first).to_be_visible()
 
 
 def fact(page: Page, name: str) -> Locator:

@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 from billing.models import Invoice
 from tests.billing.billed import a_seller, billed, used
 from tests.billing.factories import a_fee, a_plan, a_subscription, a_usage_price, an_account
+from tests.browser.pages import expect_told
 from tests.browser.people import PASSWORD, person
 from tests.browser.sitting import Seat
 from tests.factories import a_metric, a_project, at
@@ -56,7 +57,7 @@ def test_an_invoice_is_issued_without_a_mouse(seat: Seat) -> None:
     page.keyboard.press("Enter")
     _goes_to(page, "Issue it")
 
-    expect(page.get_by_role("status")).to_contain_text("INV-000001 is issued.")
+    expect_told(page, "INV-000001 is issued.")
     assert Invoice.objects.get().issued_by == "kim"
 
 

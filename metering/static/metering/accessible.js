@@ -8,7 +8,8 @@
       icon.setAttribute("aria-hidden", "true");
       const pressed = icon.closest("a, button");
       if (!pressed || pressed.hasAttribute("aria-label") || pressed.innerText.replace(icon.innerText, "").trim()) continue;
-      const name = pressed.title || pressed.parentElement.querySelector("input")?.placeholder;
+      const field = pressed.parentElement.querySelector("input");
+      const name = pressed.title || field?.placeholder || document.getElementById("main")?.dataset.more;
       if (name) pressed.setAttribute("aria-label", name);
     }
   };
