@@ -18,9 +18,8 @@ def test_an_alert_leaves_the_inbox_with_a_note(seat: Seat) -> None:
     page = seat.signed_in("Operator")
 
     page.goto("/admin/")
-    alerts = page.get_by_role("link", name="Alerts")
-    expect(alerts).to_contain_text("1")
-    alerts.click()
+    expect(page.get_by_role("link", name="Alerts 1")).to_be_visible()
+    page.get_by_role("link", name="Open alerts").click()
     row = page.get_by_role("row").filter(has_text="acme")
     expect(row).to_contain_text("120")
     expect(row).to_contain_text("Tokens")

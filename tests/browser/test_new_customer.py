@@ -71,6 +71,7 @@ def _sells_a_plan(page: Page) -> None:
     expect(page.get_by_role("row").filter(has_text="Tokens")).to_contain_text("0.10 EUR per unit")
 
     page.get_by_role("link", name="Publish").click()
+    field(page, "Reason").fill("The new price list")
     page.get_by_role("button", name="Publish the plan").click()
     expect_told(page, "“Pro” is published.")
 
