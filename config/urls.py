@@ -21,7 +21,7 @@ urlpatterns = [
     # Browsers ask for it on pages without a frame of ours, such as a plain error.
     path("favicon.ico", RedirectView.as_view(url=static("metering/icon.svg"))),
     # Before the theme's own, which knows only names of pages.
-    path("admin/search/", admin.site.admin_view(search_page)),
+    path("admin/search/", admin.site.admin_view(search_page), name="search_everywhere"),
     path("admin/history/", admin.site.admin_view(history_page), name="history_of_changes"),
     path("admin/", include("config.staff.urls")),
     path("admin/", admin.site.urls),
