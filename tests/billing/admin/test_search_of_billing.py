@@ -119,7 +119,7 @@ def test_a_number_is_looked_up_through_indexes(invoice: Invoice) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
 
-    plan = Invoice.objects.filter(named_by_number("inv-1")).explain()
+    plan = Invoice.objects.filter(named_by_number("inv-1")).order_by().explain()
 
-    assert "Index Scan on billing_invoice" in plan
+    assert "BitmapOr" in plan
     assert "Seq Scan" not in plan

@@ -73,9 +73,12 @@ def test_list_of_many_rows_never_counts_them(
     with CaptureQueriesContext(connection) as queries:
         staff.get(reverse(name), query)
 
-    # The size of the table is told by a count of so many rows at most, or by an estimate.
-    bounded = f"LIMIT {EXACT_UP_TO + 1})"
-    counting = [q["sql"] for q in queries if "count(" in q["sql"].lower() and bounded not in q["sql"]]
+    # The size of the table is told by a count of so many rows at most, or by an estimate; and a search for an
+    # event's own id counts the projects to look it up in.
+    bounded = (f"LIMIT {EXACT_UP_TO + 1})", "SELECT count(*) FROM wanted)")
+    counting = [
+        q["sql"] for q in queries if "count(" in q["sql"].lower() and not any(b in q["sql"] for b in bounded)
+    ]
     assert counting == []
 
 
