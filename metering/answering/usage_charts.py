@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from metering.measuring.meaning import Meaning
 from metering.measuring.windows import Window, windows_between
 
-from .usage import Scope, Slice, usage_in, usage_span
+from .usage import Scope, Slice, usage_in, usage_span, usage_spans
 
 UTC_ZONE = ZoneInfo("UTC")
 HOURLY_UP_TO = dt.timedelta(days=3)  # 72 bars at most; longer intervals are shown by days
@@ -82,8 +82,11 @@ def latest_days(meaning: Meaning, *, days: int, scope: Scope = Scope()) -> Inter
 
 def last_used_first(meanings: Iterable[Meaning]) -> list[tuple[Meaning, dt.datetime | None]]:
     """The metrics with the end of their last hour of usage, latest first; unused ones last, by key."""
-    ends = [(meaning, usage_span(meaning, slice=Slice())) for meaning in meanings]
-    with_ends = [(meaning, span[1] if span else None) for meaning, span in ends]
+    known = list(meanings)
+    spans = usage_spans(known)
+    with_ends = [
+        (meaning, spans[meaning.metric_id][1] if meaning.metric_id in spans else None) for meaning in known
+    ]
     never = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(with_ends, key=lambda pair: (-((pair[1] or never) - never), pair[0].key))
 
