@@ -4,10 +4,10 @@
     python tests/benchmarks/pages.py --fraction 0.01        a hundredth of it
     python tests/benchmarks/pages.py --keep DIR --only invoice --statements
 
-A page is asked three times by the test client, and the median counts, which includes rendering: wall time, of it
-processor time of this process, and time spent waiting for statements. The baseline is the page of a new password,
-which has hardly any content; on a machine that others use, quote ratios to it. The exit status is the number of pages over the
-limits, at most 100.
+A page is asked three times by the test client, and the median counts, rendering included: wall time,
+processor time of this process, and time spent waiting for statements. The baseline is the page of a new
+password, which has hardly any content; on a machine that others use, quote ratios to it. The exit status is
+the number of pages over the limits, at most 100.
 """
 
 import argparse
@@ -50,7 +50,8 @@ class Measured:
     def __str__(self) -> str:
         return (
             f"{self.status} {self.milliseconds:7.0f} ms {self.in_python:6.0f} python "
-            f"{self.in_statements:6.0f} waiting {self.statements:4} statements {self.size / 1000:7.0f} kB  {self.url}"
+            f"{self.in_statements:6.0f} waiting {self.statements:4} statements "
+            f"{self.size / 1000:7.0f} kB  {self.url}"
         )
 
 
@@ -157,7 +158,8 @@ def main() -> int:
         print(
             f"{len(found)} addresses, {len(pages)} pages; median "
             f"{statistics.median(one.milliseconds for one in pages):.0f} ms, slowest "
-            f"{max(one.milliseconds for one in pages):.0f} ms, baseline {found[0].milliseconds:.0f} ms; {len(over)} over {MOST_MILLISECONDS} ms or "
+            f"{max(one.milliseconds for one in pages):.0f} ms, baseline {found[0].milliseconds:.0f} ms; "
+            f"{len(over)} over {MOST_MILLISECONDS} ms or "
             f"{MOST_STATEMENTS} statements; {sum(one.status >= 500 for one in found)} failed."
         )
         return min(len(over), 100)
