@@ -59,11 +59,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The value of a whole interval, and of each of its windows."""
+    """Usage in each window of an interval, and over the whole of it."""
 
+    points: Sequence[Point]
     value: Decimal | None
     record_count: int
-    points: Sequence[Point]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +143,14 @@ def courses_of(asked: Sequence[tuple[Meaning, Interval]]) -> list[Course]:
         found = {usage.window: usage for usage in answer}
         courses.append(
             Course(
-                found[0].value if 0 in found else None,
-                found[0].aggregate.record_count if 0 in found else 0,
-                [
+                points=[
                     Point(window, found[number].value, found[number].aggregate.record_count)
                     if number in found
                     else Point(window, None, 0)
                     for number, window in enumerate(of_one, start=1)
                 ],
+                value=found[0].value if 0 in found else None,
+                record_count=found[0].aggregate.record_count if 0 in found else 0,
             )
         )
     return courses
