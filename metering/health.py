@@ -10,9 +10,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-from .clock import database_now, ledger_end
+from .clock import ledger_end
 from .guards import trigger_states
-from .models import Fence, Heartbeat, OwedObservation, PendingContribution, UsageEvent
+from .models import Fence, Heartbeat, UsageEvent
 from .rolling_up.rollups import HEARTBEAT
 from .rolling_up.tick_observers import tick_observers
 
@@ -102,24 +102,37 @@ class LedgerHealth:
         return self.asked_at - self.ticked_at > TICK_IS_LATE_AFTER
 
 
+# What waits, and what can't go on.
+_WAITING = f"""
+    SELECT clock_timestamp(),
+           (SELECT count(*) FROM (SELECT FROM metering_pendingcontribution LIMIT {EXACT_UP_TO + 1}) AS rows),
+           -- Ids are drawn in the order of insertion, so the first by primary key is the oldest.
+           (SELECT created_at FROM metering_pendingcontribution ORDER BY id LIMIT 1),
+           (SELECT count(*) FROM metering_pendingcontribution WHERE failure <> ''),
+           (SELECT count(*) FROM metering_owedobservation WHERE observer = ANY(%(observers)s)),
+           pg_total_relation_size('metering_usageevent')
+"""  # noqa: S608 (our own words)
+
+
 def ledger_health() -> LedgerHealth:
+    """Few statements."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, {"observers": list(tick_observers())})
+        asked_at, pending_count, oldest_pending_at, set_aside_count, owed_count, size = cursor.fetchone()
     tick = Heartbeat.objects.filter(pk=HEARTBEAT).first()
     return LedgerHealth(
-        asked_at=database_now(),
-        # Statistics of a table that fills and empties within seconds are always wrong.
-        pending=row_count_of(PendingContribution, may_estimate=False),
-        # Ids are drawn in the order of insertion, so the first by primary key is the oldest.
-        oldest_pending_at=PendingContribution.objects.order_by("id")
-        .values_list("created_at", flat=True)
-        .first(),
+        asked_at=asked_at,
+        # Counted: statistics of a table that fills and empties within seconds are always wrong.
+        pending=RowCount(min(pending_count, EXACT_UP_TO), is_exact=pending_count <= EXACT_UP_TO),
+        oldest_pending_at=oldest_pending_at,
         ticked_at=tick.finished_at if tick else None,
         tick_facts=tick.facts if tick else {},
         fence=Fence.objects.order_by("-position", "-id").first(),
         ledger_end=ledger_end(),
         events=row_count_of(UsageEvent),
-        ledger_bytes=_bytes_of(UsageEvent),
-        set_aside_count=PendingContribution.objects.exclude(failure="").count(),
-        owed_count=OwedObservation.objects.filter(observer__in=tick_observers()).count(),
+        ledger_bytes=size,
+        set_aside_count=set_aside_count,
+        owed_count=owed_count,
     )
 
 
@@ -169,29 +182,17 @@ def hanging_work(*, now: dt.datetime) -> HangingWork:
     return HangingWork(**found, tick_is_late=is_late, ticked_at=ticked_at)
 
 
-def row_count_of(model: type[Model], *, may_estimate: bool = True) -> RowCount:
+def row_count_of(model: type[Model]) -> RowCount:
     """The number of rows: counted up to 100,000; above by the planner's statistics, or "more than that"."""
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
-        if may_estimate:
-            cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
-            (estimate,) = cursor.fetchone()
-            if estimate > EXACT_UP_TO:
-                return RowCount(estimate, is_exact=False)
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+        (estimate,) = cursor.fetchone()
+        if estimate > EXACT_UP_TO:
+            return RowCount(estimate, is_exact=False)
         cursor.execute(
             f"SELECT count(*) FROM (SELECT FROM {table} LIMIT %s) AS first_rows",  # noqa: S608 (our own table)
             [EXACT_UP_TO + 1],
         )
         (count,) = cursor.fetchone()
     return RowCount(min(count, EXACT_UP_TO), is_exact=count <= EXACT_UP_TO)
-
-
-def _bytes_of(model: type[Model]) -> int:
-    """Table and indexes on disk."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_total_relation_size(%s::regclass)",
-            [connection.ops.quote_name(model._meta.db_table)],
-        )
-        (size,) = cursor.fetchone()
-    return int(size)

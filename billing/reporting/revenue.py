@@ -18,16 +18,23 @@ USAGE, FEES, CORRECTIONS, BY_HAND = "usage", "fees", "corrections", "by_hand"
 _ISSUED_LINES = """
       FROM billing_invoice i
       JOIN billing_invoiceline l ON l.invoice_id = i.id
-      LEFT JOIN billing_invoiceline taken_back ON i.origin = 'void' AND taken_back.id = l.reverses_id
      WHERE i.issued_on >= %(start)s
        AND i.issued_on < %(end)s
+"""
+# What takes a document back whole is of the sort of the lines that it reverses. Looked up line by line: such
+# documents are few, and a join would read all lines that there are.
+_REVERSED = """
+           (SELECT t.is_adjustment
+              FROM billing_invoiceline t
+             WHERE i.origin = 'void'
+               AND t.id = l.reverses_id)
 """
 # Net amounts by currency, month of issue and sort of line. Writes and locks nothing.
 _BY_MONTH = f"""
     SELECT i.currency,
            date_trunc('month', i.issued_on)::date,
            CASE WHEN l.kind = 'manual' THEN 'by_hand'
-                WHEN COALESCE(taken_back.is_adjustment, l.is_adjustment) THEN 'corrections'
+                WHEN COALESCE({_REVERSED}, l.is_adjustment) THEN 'corrections'
                 WHEN l.kind IN ('usage', 'true_up') THEN 'usage'
                 ELSE 'fees'
             END,

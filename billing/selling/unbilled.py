@@ -1,14 +1,16 @@
 """Usage that an account pays for and that no subscription or price takes."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import connection
 
 from billing.models import BillingAccount, Price, SubscriptionItem
-from metering.answering.usage import Scope, usage_total
+from metering.answering.several_usages import Question, usages_in
+from metering.answering.usage import Scope, Slice
 from metering.catalogue import current
 from metering.measuring.label_filter import Params, filter_from
 from metering.measuring.meaning import Meaning
@@ -43,10 +45,19 @@ def unbilled_usage_of(account: BillingAccount, *, since: dt.datetime, until: dt.
         for metric_id in _metric_ids_paid_by(account.project_id)
         if metric_id in catalogue.meanings
     ]
+    meanings.sort(key=lambda meaning: meaning.key)
+    items: dict[int, list[SubscriptionItem]] = {meaning.metric_id: [] for meaning in meanings}
+    for item in SubscriptionItem.objects.select_related("subscription__plan").filter(
+        account=account, metric_id__in=items
+    ):
+        if not item.during.isempty:
+            items[item.metric_id].append(item)
+    matches = _matches_of({item.subscription.plan_id for of_one in items.values() for item in of_one})
+    unsubscribed = _without_subscription(account, meanings, items, since, until)
     found: list[Unbilled] = []
-    for meaning in sorted(meanings, key=lambda meaning: meaning.key):
-        found += _without_subscription(account, meaning, since, until)
-        found += _without_price(account, meaning, since, until)
+    for meaning in meanings:
+        found += unsubscribed.get(meaning.metric_id, [])
+        found += _without_price(account, meaning, items[meaning.metric_id], matches, since, until)
     return found
 
 
@@ -62,41 +73,59 @@ def _metric_ids_paid_by(project_id: int) -> list[int]:
     )
 
 
+def _matches_of(plan_ids: Iterable[int]) -> dict[tuple[int, int | None], list[dict]]:
+    """The label matches of the prices of usage, by plan and metric."""
+    found: dict[tuple[int, int | None], list[dict]] = defaultdict(list)
+    prices = Price.objects.filter(plan_id__in=plan_ids, metric__isnull=False)
+    for plan_id, metric_id, match in prices.values_list("plan_id", "metric_id", "label_match"):
+        found[plan_id, metric_id].append(match)
+    return found
+
+
 def _without_subscription(
-    account: BillingAccount, meaning: Meaning, since: dt.datetime, until: dt.datetime
-) -> Iterator[Unbilled]:
-    taken = [
-        (item.during.lower, item.during.upper)
-        for item in SubscriptionItem.objects.filter(account=account, metric_id=meaning.metric_id)
-        if not item.during.isempty
-    ]
-    for start, end in gaps_between(taken, since, until):
-        used = usage_total(meaning, start=start, end=end, scope=Scope(payer_id=account.project_id))
-        if used.record_count:
-            value = meaning.aggregation.value(used)
-            yield _unbilled(meaning, start, end, used.record_count, value=value)
+    account: BillingAccount,
+    meanings: Sequence[Meaning],
+    items: Mapping[int, Sequence[SubscriptionItem]],
+    since: dt.datetime,
+    until: dt.datetime,
+) -> dict[int, list[Unbilled]]:
+    """By metric; one statement."""
+    gaps = {
+        meaning: list(
+            gaps_between(
+                [(item.during.lower, item.during.upper) for item in items[meaning.metric_id]], since, until
+            )
+        )
+        for meaning in meanings
+    }
+    slice = Slice(scope=Scope(payer_id=account.project_id))
+    answers = usages_in([Question(meaning, of_one, slice) for meaning, of_one in gaps.items()])
+    return {
+        meaning.metric_id: [
+            _unbilled(meaning, *of_one[used.window], used.aggregate.record_count, value=used.value)
+            for used in answer
+            if used.aggregate.record_count
+        ]
+        for (meaning, of_one), answer in zip(gaps.items(), answers, strict=True)
+    }
 
 
 def _without_price(
-    account: BillingAccount, meaning: Meaning, since: dt.datetime, until: dt.datetime
+    account: BillingAccount,
+    meaning: Meaning,
+    items: Sequence[SubscriptionItem],
+    matches: Mapping[tuple[int, int | None], Sequence[dict]],
+    since: dt.datetime,
+    until: dt.datetime,
 ) -> Iterator[Unbilled]:
     """Events whose labels match none of the prices of the plan, where none takes the rest."""
-    items = SubscriptionItem.objects.select_related("subscription__plan").filter(
-        account=account, metric_id=meaning.metric_id
-    )
     for item in items:
-        if item.during.isempty:
-            continue
-        matches = list(
-            Price.objects.filter(plan_id=item.subscription.plan_id, metric_id=meaning.metric_id).values_list(
-                "label_match", flat=True
-            )
-        )
+        of_plan = matches.get((item.subscription.plan_id, meaning.metric_id), ())
         start = max(since, item.during.lower)
         end = until if item.during.upper is None else min(until, item.during.upper)
-        if not all(matches) or start >= end:
+        if not all(of_plan) or start >= end:
             continue
-        count = _unmatched_count(meaning, account.project_id, matches, start, end)
+        count = _unmatched_count(meaning, account.project_id, of_plan, start, end)
         if count:
             yield _unbilled(meaning, start, end, count, plan_key=item.subscription.plan.key)
 

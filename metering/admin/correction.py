@@ -112,7 +112,9 @@ def correction_of(event: UsageEvent) -> Correction | None:
 def origin_of(event: UsageEvent) -> Correction | None:
     """The account of the amendment in which an event was recorded, where its id was left to us."""
     replaced_id = id_from(event.event_id) if event.source == AMEND_SOURCE else None
-    replaced = UsageEvent.objects.filter(pk=replaced_id or 0).first()
+    if replaced_id is None:
+        return None
+    replaced = UsageEvent.objects.filter(pk=replaced_id).first()
     correction = correction_of(replaced) if replaced is not None else None
     return correction if correction is not None and correction.replacement == event.pk else None
 

@@ -90,7 +90,7 @@ class UsageEventAdmin(CorrectableEvents):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         row_id = id_from(object_id) or 0
-        return (
+        event: Any = (
             UsageEvent.objects.select_related("project", "billing_scope", "surface")
             .annotate(
                 # As text: a JSON number would pass through a float.
@@ -100,6 +100,9 @@ class UsageEventAdmin(CorrectableEvents):
             .filter(pk=row_id)
             .first()
         )
+        if event is not None:
+            event.voided_by = voids_of([event]).get(event.pk)
+        return event
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
@@ -219,12 +222,11 @@ class UsageEventAdmin(CorrectableEvents):
     # -- details -----------------------------------------------------------------------------------------
 
     @admin.display(description=_("kind"))
-    def kind_badge(self, event: UsageEvent) -> SafeString:
+    def kind_badge(self, event: Any) -> SafeString:
         if event.voids is not None:
             return self._badge_of_void(event.voids)
-        void_id = voids_of([event]).get(event.pk)
         usage = cells.badge(event.get_kind_display(), "success")
-        return usage if void_id is None else self._badge_of_voided(void_id)
+        return usage if event.voided_by is None else self._badge_of_voided(event.voided_by)
 
     @admin.display(description=_("quantity"))
     def quantity_exact(self, event: UsageEvent) -> str:
@@ -288,20 +290,20 @@ class UsageEventAdmin(CorrectableEvents):
             lines.append(cells.two_lines(cells.link(url, names[meaning.metric_id]), value))
         if not lines:
             return gettext("None.")
-        if voids_of([event]):
+        if event.voided_by is not None:
             lines.insert(0, format_html("<p>{}</p>", gettext("None any more. Until it was voided:")))
         return format_html_join("", "{}", ((line,) for line in lines))
 
     @admin.display(description=_("cancellation"))
-    def cancelled(self, event: UsageEvent) -> str:
+    def cancelled(self, event: Any) -> str:
         """What cancels what; and who did it, and why."""
-        void_id = event.pk if event.voids is not None else voids_of([event]).get(event.pk)
-        if void_id is None:
-            return gettext("Not cancelled.")
         if event.voids is not None:
             link = cells.link(self.page_url("change", event.voids), gettext("Cancels event %d") % event.voids)
+        elif event.voided_by is not None:
+            words = gettext("Cancelled by event %d") % event.voided_by
+            link = cells.link(self.page_url("change", event.voided_by), words)
         else:
-            link = cells.link(self.page_url("change", void_id), gettext("Cancelled by event %d") % void_id)
+            return gettext("Not cancelled.")
         correction = correction_of(event)
         if correction is None:
             return link

@@ -73,7 +73,9 @@ class CorrectableEvents(LargeTableAdmin):
     )
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
         event = self._event(request, object_id)
-        return self._void_page(request, [event.pk], back_url=self.page_url("change", event.pk))
+        return self._void_page(
+            request, [event.pk], original=event, back_url=self.page_url("change", event.pk)
+        )
 
     def void_many(self, request: HttpRequest) -> HttpResponse:
         if not self.has_void_permission(request):
@@ -85,7 +87,14 @@ class CorrectableEvents(LargeTableAdmin):
         unique = list(dict.fromkeys(event_id for event_id in ids if event_id is not None))
         return self._void_page(request, unique, back_url=self.page_url("changelist"))
 
-    def _void_page(self, request: HttpRequest, ids: Sequence[int], *, back_url: str) -> HttpResponse:
+    def _void_page(
+        self,
+        request: HttpRequest,
+        ids: Sequence[int],
+        *,
+        back_url: str,
+        original: UsageEvent | None = None,
+    ) -> HttpResponse:
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
@@ -113,7 +122,7 @@ class CorrectableEvents(LargeTableAdmin):
         return self._page(
             request,
             title=ngettext("Void an event", "Void %(count)d events", count) % {"count": count},
-            original=UsageEvent.objects.get(pk=ids[0]) if len(ids) == 1 else None,
+            original=original,
             form=form,
             back_url=back_url,
             preview=preview,
@@ -128,7 +137,7 @@ class CorrectableEvents(LargeTableAdmin):
         """First what is right, then what that changes; recorded is only what was shown."""
         event = self._event(request, object_id)
         back_url = self.page_url("change", event.pk)
-        if event.voids is not None or voids_of([event]):
+        if event.voids is not None or event.voided_by is not None:
             messages.error(request, gettext("A void, or what is voided, isn't amended; record a new event."))
             return HttpResponseRedirect(back_url)
         may_ignore_limits = request.user.has_perm("metering.add_usageevent")

@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
-    UnfoldAdminSelect2Widget,
     UnfoldAdminTextareaWidget,
     UnfoldBooleanSwitchWidget,
 )
@@ -26,6 +25,7 @@ from metering.models import MetricDefinition, Project
 
 from .base import HouseAdmin
 from .metric_words import meaning_in_words
+from .project_forms import ProjectSelect
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -48,13 +48,12 @@ EXAMPLE = """[
 def owner_field() -> forms.ModelChoiceField:
     return forms.ModelChoiceField(
         label=_("Owner"),
-        queryset=Project.objects.in_tree_order(),
+        queryset=Project.objects.all(),
         required=False,
-        empty_label=_("None: they count usage of all projects"),
-        widget=UnfoldAdminSelect2Widget(),
+        widget=ProjectSelect(MetricDefinition._meta.get_field("project")),
         help_text=_(
             "They count usage of this project and everything below it, and their keys are taken there. "
-            "Without an owner their keys are taken for everybody."
+            "Without an owner they count usage of all projects, and their keys are taken for everybody."
         ),
     )
 

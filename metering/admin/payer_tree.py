@@ -98,7 +98,10 @@ def payer_tree_page(request: HttpRequest, context: dict[str, Any]) -> HttpRespon
     }
     if top is not None:
         context |= answer(lambda catalogue: _with_usage(request, catalogue, top, at=at, search=search))
-        context["has_rules"] = AttributionRule.objects.filter(project__path__startswith=top.path).exists()
+        context["has_rules"] = (
+            any(row.rule_url for row in context["rows"])
+            or AttributionRule.objects.filter(project__path__startswith=top.path).exists()
+        )
     return TemplateResponse(request, "admin/metering/attributionrule/tree.html", context)
 
 

@@ -4,6 +4,8 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelect2Widget
 
@@ -51,17 +53,25 @@ class ProjectForm(VerbForm):
         return given
 
 
+class ProjectSelect(AutocompleteSelect):
+    """One project, found by typing: there may be thousands, and a list of them all is slow to make."""
+
+    def __init__(self, field: Any) -> None:
+        super().__init__(field, admin.site, attrs={"data-theme": "admin-autocomplete"})
+        self.attrs["class"] = "unfold-admin-autocomplete"
+
+
 class MoveForm(forms.Form):
     parent = forms.ModelChoiceField(
         label=_("New parent"),
         queryset=Project.objects.none(),
         required=False,
-        empty_label=_("None: the top of a tree of its own"),
-        widget=UnfoldAdminSelect2Widget(),
+        widget=ProjectSelect(Project._meta.get_field("parent")),
+        help_text=_("Type a key or a name. Empty: the top of a tree of its own."),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         below = Project.objects.below(project)
-        self.fields["parent"].queryset = Project.objects.exclude(pk__in=below).in_tree_order()  # type: ignore[attr-defined]
+        self.fields["parent"].queryset = Project.objects.exclude(pk__in=below)  # type: ignore[attr-defined]
         self.initial.setdefault("parent", project.parent_id)

@@ -14,16 +14,16 @@ from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
 from metering.answering.answers import answer
-from metering.answering.usage import usage_in
+from metering.answering.several_usages import Question, usages_in
 from metering.answering.usage_charts import (
     MAX_CHART_DAYS,
+    Course,
     Interval,
+    courses_of,
     days_interval,
+    days_until,
     largest_shares,
     last_used_first,
-    latest_days,
-    points_of,
-    value_in,
 )
 from metering.catalogue import Catalogue
 from metering.health import LedgerHealth, ledger_health
@@ -38,7 +38,7 @@ from .paging import LargeTableAdmin
 DEFAULT_DAYS = 30
 RANGES = (1, 7, 30, 90)
 TOP_PROJECTS = 10
-SMALL_CHARTS = 12  # each costs two short queries
+SMALL_CHARTS = 12  # all of them are one query
 
 
 class DaysForm(forms.Form):
@@ -93,7 +93,9 @@ def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalo
         "is_well": not any(line["is_bad"] for line in lines),
         "is_late": health.tick_is_late,
         "tick_age": cells.ago(health.ticked_at, now=health.asked_at),
-        "counts": _counts(health, [meaning for meaning, end in metrics if end is not None]),
+        "counts": _counts(
+            health, [meaning for meaning, end in metrics if end is not None], defined_count=len(names)
+        ),
         "metric_choices": [(meaning.metric_id, names[meaning.metric_id]) for meaning, _end in metrics],
         "has_metrics": bool(metrics),
         "ranges": RANGES,
@@ -101,17 +103,21 @@ def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalo
     chosen = _chosen(request, [meaning for meaning, _end in metrics])
     if chosen is None:
         return context
-    interval = _interval(request, chosen)
+    interval = _interval(request, dict(metrics)[chosen])
     context["days_form"] = DaysForm(
         initial={"from": interval.first_day, "to": interval.last_day} if interval else None
     )
     context |= {"chosen": chosen, "chosen_name": names[chosen.metric_id]}
     if interval is not None:
         context |= _main_charts(chosen, interval, name=names[chosen.metric_id])
-    context["small_charts"] = [
-        _small_chart(meaning, name=names[meaning.metric_id], is_chosen=meaning is chosen)
+    shown = [
+        (meaning, days_until(end, days=DEFAULT_DAYS))
         for meaning, end in metrics[:SMALL_CHARTS]
         if end is not None
+    ]
+    context["small_charts"] = [
+        _small_chart(meaning, interval, course, name=names[meaning.metric_id], is_chosen=meaning is chosen)
+        for (meaning, interval), course in zip(shown, courses_of(shown), strict=True)
     ]
     context["is_cut"] = sum(end is not None for _meaning, end in metrics) > SMALL_CHARTS
     return context
@@ -125,13 +131,16 @@ def _chosen(request: HttpRequest, meanings: list[Meaning]) -> Meaning | None:
     return next((one for one in meanings if str(one.metric_id) == wanted), first)
 
 
-def _interval(request: HttpRequest, meaning: Meaning) -> Interval | None:
-    """The days asked for; without any, the latest that have usage. None where the metric was never used."""
+def _interval(request: HttpRequest, end: dt.datetime | None) -> Interval | None:
+    """The days asked for; without any, the latest that have usage. None where the metric was never used.
+    `end` is that of its last hour of usage."""
     first, last = _day(request.GET.get("from")), _day(request.GET.get("to"))
     if first is not None and last is not None and first <= last:
         return days_interval(max(first, last - dt.timedelta(days=MAX_CHART_DAYS - 1)), last)
     days = request.GET.get("days", "")
-    return latest_days(meaning, days=int(days) if days in map(str, RANGES) else DEFAULT_DAYS)
+    if end is None:
+        return None
+    return days_until(end, days=int(days) if days in map(str, RANGES) else DEFAULT_DAYS)
 
 
 def _day(text: str | None) -> dt.date | None:
@@ -143,15 +152,15 @@ def _day(text: str | None) -> dt.date | None:
 
 
 def _main_charts(meaning: Meaning, interval: Interval, *, name: str) -> dict[str, Any]:
-    value, record_count = value_in(meaning, interval)
+    (course,) = courses_of([(meaning, interval)])
     shares = largest_shares(meaning, interval, count=TOP_PROJECTS)
     step = dt.timedelta(days=interval.day_count)
     return {
         "interval": interval,
-        "value": cells.readable(value),
+        "value": cells.readable(course.value),
         "reach": _reach(meaning),
-        "record_count": f"{record_count:,}",
-        "usage_chart": usage_chart(meaning, points_of(meaning, interval), interval, name=name, height=320),
+        "record_count": f"{course.record_count:,}",
+        "usage_chart": usage_chart(meaning, course.points, interval, name=name, height=320),
         "shares_chart": shares_chart(meaning, shares, interval, name=name) if shares else None,
         "earlier_url": _url(meaning, interval.first_day - step, interval.last_day - step),
         "later_url": _url(meaning, interval.first_day + step, interval.last_day + step),
@@ -183,34 +192,27 @@ def _url(meaning: Meaning, first: dt.date, last: dt.date) -> str:
     return "?" + urlencode({"metric": meaning.metric_id, "from": first.isoformat(), "to": last.isoformat()})
 
 
-def _small_chart(meaning: Meaning, *, name: str, is_chosen: bool) -> SmallChart:
-    interval = latest_days(meaning, days=DEFAULT_DAYS)
-    if interval is None:  # rebuilt away since it was asked a moment ago
-        interval = days_interval(dt.date(1970, 1, 1), dt.date(1970, 1, 1))
-    value, _count = value_in(meaning, interval)
+def _small_chart(
+    meaning: Meaning, interval: Interval, course: Course, *, name: str, is_chosen: bool
+) -> SmallChart:
     return SmallChart(
         name=name,
         unit=meaning.unit,
-        value=cells.readable(value),
+        value=cells.readable(course.value),
         days=f"{interval.first_day} – {interval.last_day}",
         url="?" + urlencode({"metric": meaning.metric_id}),
         metric_url=reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id]),
-        chart=usage_chart(
-            meaning, points_of(meaning, interval), interval, name=name, height=56, is_small=True
-        ),
+        chart=usage_chart(meaning, course.points, interval, name=name, height=56, is_small=True),
         is_chosen=is_chosen,
     )
 
 
-def _counts(health: LedgerHealth, used: list[Meaning]) -> list[dict[str, str]]:
+def _counts(health: LedgerHealth, used: list[Meaning], *, defined_count: int) -> list[dict[str, str]]:
     """The few numbers at the top."""
     day_ago = health.asked_at.replace(minute=0, second=0, microsecond=0) - dt.timedelta(hours=23)
     next_hour = day_ago + dt.timedelta(hours=24)
-    readings = sum(
-        usage.aggregate.record_count
-        for meaning in used
-        for usage in usage_in(meaning, [(day_ago, next_hour)])
-    )
+    of_a_day = usages_in([Question(meaning, [(day_ago, next_hour)]) for meaning in used])
+    readings = sum(usage.aggregate.record_count for found in of_a_day for usage in found)
     about = "" if health.events.is_exact else _("about") + " "
     return [
         {
@@ -234,7 +236,7 @@ def _counts(health: LedgerHealth, used: list[Meaning]) -> list[dict[str, str]]:
         {
             "title": _("Metrics in use"),
             "value": f"{len(used):,}",
-            "note": _("of %(count)s defined") % {"count": f"{MetricDefinition.objects.count():,}"},
+            "note": _("of %(count)s defined") % {"count": f"{defined_count:,}"},
             "url": reverse("admin:metering_metricdefinition_changelist"),
         },
     ]

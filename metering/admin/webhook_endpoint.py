@@ -1,5 +1,6 @@
 """Webhook endpoints: added, tried, their secrets replaced, and how they are doing."""
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -321,7 +322,7 @@ class WebhookEndpointAdmin(EditableAdmin):
 
     @admin.display(description=_("state"))
     def state(self, endpoint: WebhookEndpoint) -> SafeString:
-        now = getattr(endpoint, "now", None) or database_now()
+        now = _asked_at(endpoint)
         if not endpoint.is_enabled:
             kind = "plain" if endpoint.disabled_reason == WebhookEndpoint.Disabled.STAFF else "danger"
             return cells.two_lines(
@@ -355,8 +356,10 @@ class WebhookEndpointAdmin(EditableAdmin):
     # -- details -----------------------------------------------------------------------------------------
 
     @admin.display(description=_("deliveries"))
-    def deliveries(self, endpoint: WebhookEndpoint) -> SafeString:
-        counts = _open_counts([endpoint.pk])[endpoint.pk]
+    def deliveries(self, endpoint: Any) -> SafeString:
+        if not hasattr(endpoint, "open_counts"):
+            endpoint.open_counts = _open_counts([endpoint.pk])[endpoint.pk]
+        counts = endpoint.open_counts
         return format_html(
             "{} · {} · {}",
             cells.link(_deliveries_url(endpoint), gettext("All deliveries")),
@@ -366,7 +369,7 @@ class WebhookEndpointAdmin(EditableAdmin):
 
     @admin.display(description=_("secrets in force"))
     def secrets_in_force(self, endpoint: WebhookEndpoint) -> SafeString:
-        now = database_now()
+        now = _asked_at(endpoint)
         secrets = WebhookSecret.objects.filter(endpoint=endpoint).order_by("-id")
         lines = [
             (
@@ -379,6 +382,14 @@ class WebhookEndpointAdmin(EditableAdmin):
             if secret.expires_at is None or secret.expires_at > now
         ]
         return format_html_join("", "<div>{} <span class='mb-quiet'>{}</span></div>", lines)
+
+
+def _asked_at(endpoint: Any) -> dt.datetime:
+    """The time of the page, asked once."""
+    if not hasattr(endpoint, "now"):
+        endpoint.now = database_now()
+    now: dt.datetime = endpoint.now
+    return now
 
 
 def _open_counts(endpoint_ids: Sequence[int]) -> defaultdict[int, Counter[str]]:

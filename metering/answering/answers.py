@@ -51,6 +51,7 @@ def answer(read: Callable[[Catalogue], Answer]) -> Answer:
 def statements_within(timeout: str, too_slow: Callable[[], Unavailable]) -> Iterator[None]:
     """A transaction none of whose statements takes longer; else `too_slow` is raised. A surrounding
     transaction goes on as it was, and so does the connection."""
+    is_outermost = not connection.in_atomic_block
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
@@ -59,7 +60,8 @@ def statements_within(timeout: str, too_slow: Callable[[], Unavailable]) -> Iter
             )
             (before, _) = cursor.fetchone()
             yield
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+            if not is_outermost:  # else it ends with the transaction
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
             raise

@@ -108,26 +108,41 @@ def _aggregates_in(
 ) -> list[_Row]:
     """The aggregate per numbered interval and group, in order."""
     params = Params()
+    statement = aggregates_sql(meaning, numbered, slice, params, limit=limit, as_of=as_of)
+    if not statement:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        rows = cursor.fetchall()
+    width = 1 + len(slice.group_by)
+    names = result_columns(meaning)
+    return [(row[0], row[1:width], aggregate_of(dict(zip(names, row[width:], strict=True)))) for row in rows]
+
+
+def aggregates_sql(
+    meaning: Meaning,
+    numbered: Sequence[tuple[int, Interval]],
+    slice: Slice,
+    params: Params,
+    *,
+    limit: int | None = None,
+    as_of: int | None = None,
+) -> str:
+    """The statement that yields window, group and the columns of the aggregate; "" where nothing is asked."""
     segments = _segments(numbered, from_ledger=as_of is not None or slice.needs_ledger(meaning))
     if not segments:
-        return []
+        return ""
     parts = parts_sql(meaning, slice, params, segments=segments, as_of=as_of)
     keys = ["w", *(f"d{index}" for index in range(len(slice.group_by)))]
     having = "sum(record_count) <> 0"
     if meaning.carries_level:
         having = "CASE WHEN w < 0 THEN sum(value_sum) ELSE sum(record_count) END <> 0"
-    statement = f"""
+    return f"""
         WITH {parts}
         {grouped_sql(meaning, keys, having=having)}
          ORDER BY {", ".join(keys)}
          LIMIT {params.add(limit)}
     """
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params)
-        rows = cursor.fetchall()
-    width = len(keys)
-    names = result_columns(meaning)
-    return [(row[0], row[1:width], aggregate_of(dict(zip(names, row[width:], strict=True)))) for row in rows]
 
 
 def _levels_in(
@@ -256,6 +271,41 @@ def _hours_of(statement: str, params: Params) -> tuple[dt.datetime, dt.datetime]
     if first is None:
         return None
     return first.astimezone(dt.UTC), last.astimezone(dt.UTC) + dt.timedelta(hours=1)
+
+
+def usage_spans(meanings: Sequence[Meaning]) -> dict[int, tuple[dt.datetime, dt.datetime]]:
+    """The spans of `usage_span` of all projects, by metric; without those that have no usage. One statement.
+
+    Indexes: rollup_by_metric_and_time, read at both of its ends, and that of pending rows by metric.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT m.id, least(first.bucket_start, pending.first), greatest(last.bucket_start, pending.last)
+              FROM unnest(%s::bigint[]) AS m (id)
+              LEFT JOIN LATERAL (
+                   SELECT r.bucket_start FROM metering_usagemeterrollup r
+                    WHERE r.metric_id = m.id AND r.granularity = 'hour' AND r.stream = '{TOTAL}'
+                    ORDER BY r.bucket_start LIMIT 1
+                   ) first ON true
+              LEFT JOIN LATERAL (
+                   SELECT r.bucket_start FROM metering_usagemeterrollup r
+                    WHERE r.metric_id = m.id AND r.granularity = 'hour' AND r.stream = '{TOTAL}'
+                    ORDER BY r.bucket_start DESC LIMIT 1
+                   ) last ON true
+              LEFT JOIN LATERAL (
+                   SELECT min(p.hour_start) AS first, max(p.hour_start) AS last
+                     FROM metering_pendingcontribution p
+                    WHERE p.metric_id = m.id
+                   ) pending ON true
+             WHERE last.bucket_start IS NOT NULL OR pending.first IS NOT NULL
+            """,  # noqa: S608 (the text is ours)
+            [[meaning.metric_id for meaning in meanings]],
+        )
+        return {
+            metric_id: (first.astimezone(dt.UTC), last.astimezone(dt.UTC) + dt.timedelta(hours=1))
+            for metric_id, first, last in cursor.fetchall()
+        }
 
 
 def _segments(numbered: Sequence[tuple[int, Interval]], *, from_ledger: bool) -> list[tuple[int, Segment]]:

@@ -15,7 +15,8 @@ from metering.measuring.meaning import Meaning
 from metering.measuring.windows import Window, windows_between
 from metering.texts.numbers import EXACT
 
-from .usage import Scope, Slice, Usage, usage_in, usage_span
+from .several_usages import Question, usages_in
+from .usage import Scope, Slice, Usage, usage_in, usage_span, usage_spans
 
 UTC_ZONE = ZoneInfo("UTC")
 HOURLY_UP_TO = dt.timedelta(days=3)  # 72 bars at most; longer intervals are shown by days
@@ -91,14 +92,23 @@ def latest_days(meaning: Meaning, *, days: int, scope: Scope = Scope()) -> Inter
     span = usage_span(meaning, slice=Slice(scope=scope))
     if span is None:
         return None
-    last_hour = span[1] - dt.timedelta(hours=1)
+    return days_until(span[1], days=days)
+
+
+def days_until(end: dt.datetime, *, days: int) -> Interval:
+    """The last `days` UTC days up to the one in which an hour of usage ends."""
+    last_hour = end - dt.timedelta(hours=1)
     return days_interval(last_hour.date() - (days - 1) * _DAY, last_hour.date())
 
 
 def last_used_first(meanings: Iterable[Meaning]) -> list[tuple[Meaning, dt.datetime | None]]:
-    """The metrics with the end of their last hour of usage, latest first; unused ones last, by key."""
-    ends = [(meaning, usage_span(meaning, slice=Slice())) for meaning in meanings]
-    with_ends = [(meaning, span[1] if span else None) for meaning, span in ends]
+    """The metrics with the end of their last hour of usage, latest first; unused ones last, by key. One
+    statement."""
+    known = list(meanings)
+    spans = usage_spans(known)
+    with_ends = [
+        (meaning, spans[meaning.metric_id][1] if meaning.metric_id in spans else None) for meaning in known
+    ]
     never = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(with_ends, key=lambda pair: (-((pair[1] or never) - never), pair[0].key))
 
@@ -137,6 +147,38 @@ def _point(window: Window, usage: Usage | None) -> Point:
     return (
         Point(window, None, 0) if usage is None else Point(window, usage.value, usage.aggregate.record_count)
     )
+
+
+def courses_of(asked: Sequence[tuple[Meaning, Interval]]) -> list[Course]:
+    """What `value_in` and `points_of` say of several metrics, in their order; few statements."""
+    windows = [
+        list(windows_between(interval.start, interval.end, interval.unit, UTC_ZONE)) for _, interval in asked
+    ]
+    answers = usages_in(
+        [
+            Question(
+                meaning,
+                [(interval.start, interval.end), *((window.start, window.end) for window in of_one)],
+            )
+            for (meaning, interval), of_one in zip(asked, windows, strict=True)
+        ]
+    )
+    courses = []
+    for of_one, answer in zip(windows, answers, strict=True):
+        found = {usage.window: usage for usage in answer}
+        courses.append(
+            Course(
+                points=[
+                    Point(window, found[number].value, found[number].aggregate.record_count)
+                    if number in found
+                    else Point(window, None, 0)
+                    for number, window in enumerate(of_one, start=1)
+                ],
+                value=found[0].value if 0 in found else None,
+                record_count=found[0].aggregate.record_count if 0 in found else 0,
+            )
+        )
+    return courses
 
 
 def value_in(meaning: Meaning, interval: Interval, *, scope: Scope = Scope()) -> tuple[Decimal | None, int]:

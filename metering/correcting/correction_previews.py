@@ -14,7 +14,8 @@ from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
-from metering.answering.usage import Interval, Scope, Slice, Usage, usage_in
+from metering.answering.several_usages import Question, usages_in
+from metering.answering.usage import Interval, Scope, Slice, Usage
 from metering.catalogue import Catalogue, current
 from metering.errors import Conflict
 from metering.ledger import Outcome
@@ -157,10 +158,14 @@ def _intervals(meaning: Meaning, months: Sequence[dt.datetime]) -> Iterator[Inte
 
 
 def _usage_of(windows: _Windows) -> _Usages:
+    asked = [
+        Question(meaning, intervals, Slice(scope=Scope([project_id])))
+        for (meaning, project_id), intervals in windows.items()
+    ]
     return {
         (meaning, project_id, usage.window): usage
-        for (meaning, project_id), intervals in windows.items()
-        for usage in usage_in(meaning, intervals, slice=Slice(scope=Scope([project_id])))
+        for (meaning, project_id), found in zip(windows, usages_in(asked), strict=True)
+        for usage in found
     }
 
 

@@ -1,5 +1,9 @@
 """Rows `e` of the ledger in SQL, as a metric sees them: whether they count, stream, primary labels."""
 
+from collections.abc import Iterable
+
+from django.db.models import Q
+
 from metering.models import Project
 
 from .label_filter import Params
@@ -19,8 +23,24 @@ def below_owner_sql(meaning: Meaning, params: Params) -> str:
     """Condition under which event `e` is of a project that the metric's owner holds."""
     if not meaning.owner_path:
         return "TRUE"
-    below = Project.objects.filter(path__startswith=meaning.owner_path).values_list("id", flat=True)
-    return f"e.project_id = ANY ({params.add(list(below))}::bigint[])"
+    if meaning.owner_path not in params.owners:
+        remember_owners([meaning], params)
+    return f"e.project_id = ANY ({params.owners[meaning.owner_path]}::bigint[])"
+
+
+def remember_owners(meanings: Iterable[Meaning], params: Params) -> None:
+    """Bind what the owners of some metrics hold, asked for once for a statement about several of them."""
+    paths = {meaning.owner_path for meaning in meanings if meaning.owner_path} - params.owners.keys()
+    if not paths:
+        return
+    below = Q(*(Q(path__startswith=path) for path in sorted(paths)), _connector=Q.OR)
+    held: dict[str, list[int]] = {path: [] for path in paths}
+    for project_id, path in Project.objects.filter(below).order_by().values_list("id", "path"):
+        for owner in paths:
+            if path.startswith(owner):
+                held[owner].append(project_id)
+    for path in sorted(paths):
+        params.owners[path] = params.add(held[path])
 
 
 def event_stream_sql(meaning: Meaning, params: Params) -> str:

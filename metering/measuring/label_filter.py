@@ -22,7 +22,11 @@ class InvalidFilter(ValueError):
 
 
 class Params(dict[str, Any]):
-    """Named parameters of one SQL statement."""
+    """Named parameters of one SQL statement. `owners` are those that hold the projects below a path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners: dict[str, str] = {}
 
     def add(self, value: Any) -> str:
         """Bind `value` and return its placeholder."""

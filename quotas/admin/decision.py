@@ -213,7 +213,13 @@ class QuotaDecisionAdmin(LargeTableAdmin):
         return cells.number(_decimal(decision.remaining), unit=_unit_of(decision))
 
     @admin.display(description=_("the limit now"))
-    def now(self, decision: QuotaDecision) -> Any:
+    def now(self, decision: Any) -> Any:
+        if not hasattr(decision, "limit_now"):
+            decision.limit_now = self._limit_now(decision)
+        return decision.limit_now
+
+    @staticmethod
+    def _limit_now(decision: QuotaDecision) -> Any:
         if decision.threshold_id is not None:
             return _threshold_now(decision.threshold_id)
         quota = (
@@ -243,11 +249,11 @@ class QuotaDecisionAdmin(LargeTableAdmin):
 
     @admin.display(description=_("limit of"))
     def project_key_link(self, decision: QuotaDecision) -> Any:
-        return _project(decision.project_id, decision.project_key)
+        return _project(decision, decision.project_id, decision.project_key)
 
     @admin.display(description=_("usage of"))
     def user_key_link(self, decision: QuotaDecision) -> Any:
-        return _project(decision.user_project_id, decision.user_project_key)
+        return _project(decision, decision.user_project_id, decision.user_project_key)
 
     @admin.display(description=_("metric"))
     def metric_link(self, decision: QuotaDecision) -> Any:
@@ -306,8 +312,11 @@ def _threshold_now(threshold_id: int) -> Any:
     )
 
 
-def _project(project_id: int, key: str) -> Any:
-    project = Project.objects.filter(pk=project_id).first()
+def _project(decision: Any, project_id: int, key: str) -> Any:
+    """A link, or the key alone of a project that is gone. The decision's projects are asked for once."""
+    if not hasattr(decision, "projects"):
+        decision.projects = Project.objects.in_bulk([decision.project_id, decision.user_project_id])
+    project = decision.projects.get(project_id)
     return key if project is None else cells.project_link(project)
 
 

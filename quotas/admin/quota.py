@@ -259,9 +259,11 @@ class ProjectQuotaAdmin(EditableAdmin):
         return cells.number(self._utilisation(quota).remaining, unit=quota.metric.unit)
 
     @admin.display(description=_("what it counts"))
-    def warning(self, quota: ProjectQuota) -> SafeString:
+    def warning(self, quota: Any) -> SafeString:
         counts = gettext("Its own usage and what it pays for, each use once.")
-        uncounted = uncounted_words(quota.project)
+        if not hasattr(quota, "uncounted"):
+            quota.uncounted = uncounted_words(quota.project)
+        uncounted = quota.uncounted
         return cells.two_lines(counts, uncounted) if uncounted else format_html("{}", counts)
 
     # -- actions -----------------------------------------------------------------------------------------

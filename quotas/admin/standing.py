@@ -89,9 +89,12 @@ def uncounted_words(project: Project) -> str:
 
 
 def _children_with_other_payers(project: Project) -> list[str]:
-    catalogue, now = current(), database_now()
     below = Project.objects.below(project).exclude(pk=project.pk).order_by("key").values_list("pk", "key")
-    return [key for child_id, key in below[:200] if catalogue.payer_at(child_id, now) != project.pk]
+    children = list(below[:200])
+    if not children:
+        return []
+    catalogue, now = current(), database_now()
+    return [key for child_id, key in children if catalogue.payer_at(child_id, now) != project.pk]
 
 
 def _payer(payer_id: int) -> dict[str, Any]:

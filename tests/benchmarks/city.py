@@ -159,6 +159,18 @@ def _accounts(size: Size) -> None:
              WHERE account.legal_name LIKE 'House %'
             """
         )
+        cursor.execute(
+            """
+            INSERT INTO billing_billingcycle (subscription_id, after, anchor, anchor_on, timezone)
+            SELECT mine.id, cycle.after, cycle.anchor, cycle.anchor_on, cycle.timezone
+              FROM billing_subscription mine
+              JOIN billing_billingaccount account ON account.id = mine.account_id
+              JOIN billing_subscription original
+                ON original.account_id = 3 AND original.effective_from = mine.effective_from
+              JOIN billing_billingcycle cycle ON cycle.subscription_id = original.id
+             WHERE account.legal_name LIKE 'House %'
+            """
+        )
 
 
 def _documents(size: Size) -> None:
