@@ -127,8 +127,8 @@ def of_credit(account: BillingAccount, amount: Decimal, *, kind: str, now: dt.da
         "after": in_words(credit_available(account, at=now) + amount, account.currency),
     }
     words = _(
-        "%(customer)s is given %(amount)s. Its credit grows from %(before)s to %(after)s, and invoices issued "
-        "from now on draw on it."
+        "%(customer)s is given %(amount)s. Its credit grows from %(before)s to %(after)s, and invoices "
+        "issued from now on draw on it."
     )
     found = [Consequence("credit", words % facts)]
     if kind == CreditGrant.Kind.PAID:

@@ -109,8 +109,9 @@ def undo_url_of(user: Any, row: Any) -> str:
     history = next((one for one in histories() if one.tracked is type(row)._meta.concrete_model), None)
     if history is None or undo_of(history) is None:
         return ""
-    last = history.model._default_manager.filter(pgh_obj=row.pk).order_by("-pgh_id")
-    changes = changes_by_id(history, list(last.values_list("pgh_id", flat=True)[:1]))
+    rows: Any = history.model._default_manager
+    last = rows.filter(pgh_obj=row.pk).order_by("-pgh_id").values_list("pgh_id", flat=True)[:1]
+    changes = changes_by_id(history, list(last))
     # Nothing was changed just now, where the last change is somebody else's.
     mine = [change for change in changes if change.context.get("actor") == user.get_username()]
     found = undoable(user, mine)
