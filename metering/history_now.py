@@ -18,7 +18,7 @@ _NOW = sql.SQL("""
 
 
 def rows_now(changes: Sequence[ChangeRow]) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """By kind and id, the rows that the changes are of, by column, without those that are gone: one statement.
+    """By kind and id, the rows that the changes are of, by column; without those that are gone. One query.
 
     Index: the primary key of each table.
     """
