@@ -57,12 +57,12 @@ def _refused_at_once(
     facts = _facts(after, standing)
     if standing.limit != after.limit:
         words = _(
-            "A temporary limit of %(temporary)s holds now. When it ends, this one takes its place; %(used)s "
-            "are used in the period that runs."
+            "A temporary limit of %(temporary)s holds now. When it ends, this one takes its place; "
+            "%(amount)s are used in the period that runs."
         )
         return Consequence("quota-later", words % facts)
     if not after.limit:
-        words = _("All usage is refused from now on. Used so far in this period: %(used)s.")
+        words = _("All usage is refused from now on. Used so far in this period: %(amount)s.")
         return Consequence("quota-zero", words % facts)
     if standing.taken >= after.limit:
         words = _(
@@ -81,10 +81,11 @@ def _refused_at_once(
 def _facts(quota: ProjectQuota, standing: Utilisation) -> dict[str, str]:
     unit = quota.metric.unit
     end = standing.period.end
-    used = f"{cells.grouped(standing.used or Decimal(0))} {unit}".strip()
+    used = cells.grouped(standing.used or Decimal(0))
     if standing.held:
         used = _("%(used)s and %(held)s held") % {"used": used, "held": cells.grouped(standing.held)}
     return {
+        "amount": f"{used} {unit}".strip(),
         "used": used,
         "limit": f"{cells.grouped(quota.limit)} {unit}".strip(),
         "temporary": f"{cells.grouped(standing.limit)} {unit}".strip(),

@@ -156,6 +156,9 @@ class ProjectQuotaAdmin(ConsequencesFirst):
             quota.utilisation = utilisations_of([quota])[quota.pk]
         return quota.utilisation
 
+    def name_of(self, row: Any) -> str:
+        return f"{row.project.key} · {row.metric.display_name}"
+
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
         before = ProjectQuota.objects.get(pk=form.instance.pk) if change else None
         return of_quota(before, form.instance)

@@ -147,6 +147,9 @@ class UsageThresholdAdmin(ConsequencesFirst):
         """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
         return history_of("thresholdchange", object_id)
 
+    def name_of(self, row: Any) -> str:
+        return f"{row.project.key} · {row.metric.display_name}"
+
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
         """Of the lowest step: whoever is beyond another is beyond that, too."""
         given = form.cleaned_data

@@ -123,8 +123,8 @@ def test_limit_that_goes_back_below_usage_says_what_is_refused(staff: Client) ->
     page = staff.get(put_back_url)
 
     standing, refused = page.context["sentences"]
-    assert standing == "Used in the period that runs now: 812 token of 800 token."
-    assert refused.startswith("812 token of 800 token are used already: all further usage is refused at once")
+    assert standing == "Used in the period that runs now: 812 of 800 token."
+    assert refused.startswith("812 of 800 token are used already: all further usage is refused at once")
 
 
 def test_removed_quota_is_set_again_unless_there_is_another(staff: Client) -> None:

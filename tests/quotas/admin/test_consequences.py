@@ -72,9 +72,7 @@ def test_limit_below_usage_is_shown_before_it_is_saved(
     saved = confirmed(staff, url, answer)
 
     [sentence] = asked(answer)
-    assert sentence.startswith(
-        "812 token of 800 token are used already: all further usage is refused at once"
-    )
+    assert sentence.startswith("812 of 800 token are used already: all further usage is refused at once")
     assert before == 1000
     assert saved.status_code == 302
     quota.refresh_from_db()
@@ -93,9 +91,9 @@ def test_limit_below_usage_is_shown_before_it_is_saved(
         (
             {"mode": "soft"},
             {},
-            "812 token of 1,000 token are used. Usage that goes beyond the limit is refused",
+            "812 of 1,000 token are used. Usage that goes beyond the limit is refused",
         ),
-        ({"mode": "soft", "limit": "100"}, {"limit": "100"}, "812 token of 100 token are used already"),
+        ({"mode": "soft", "limit": "100"}, {"limit": "100"}, "812 of 100 token are used already"),
     ],
 )
 def test_second_step_of_a_quota_appears_exactly_where_more_is_refused(
@@ -125,7 +123,7 @@ def test_new_quota_that_is_used_up_is_shown_first(
     nothing = ProjectQuota.objects.count()
     confirmed(staff, url, answer)
 
-    assert asked(answer)[0].startswith("812 token of 812 token are used already")
+    assert asked(answer)[0].startswith("812 of 812 token are used already")
     assert (nothing, ProjectQuota.objects.get().limit) == (0, 812)
 
 
@@ -156,8 +154,8 @@ def test_consequence_that_came_up_in_between_is_shown_before_saving(
     second = confirmed(staff, url, first)
     saved = confirmed(staff, url, second)
 
-    assert asked(first)[0].startswith("812 token of 1,000 token are used. Usage that goes beyond")
-    assert asked(second)[0].startswith("1,112 token of 1,000 token are used already")
+    assert asked(first)[0].startswith("812 of 1,000 token are used. Usage that goes beyond")
+    assert asked(second)[0].startswith("1,112 of 1,000 token are used already")
     assert saved.status_code == 302
     assert ProjectQuota.objects.get().mode == "hard"
 
@@ -202,7 +200,7 @@ def test_temporary_limit_below_usage_is_shown_first(
     nothing = QuotaOverride.objects.count()
     at_once = staff.post(url, {**form, "limit": "900"})
 
-    assert asked(answer)[0].startswith("812 token of 100 token are used already")
+    assert asked(answer)[0].startswith("812 of 100 token are used already")
     assert (nothing, at_once.status_code) == (0, 302)
 
 
