@@ -208,6 +208,18 @@ ADMIN_MATTERS = [
     "quotas.admin.matters.limit_matters",
     "billing.admin.matters.billing_matters",
 ]
+# What "Put back as it was" in the history can do, by table: instances of metering/admin/undoing.py.
+HISTORY_UNDO = {
+    "metering.project": "metering.admin.undos.PROJECTS",
+    "metering.metricdefinition": "metering.admin.undos.METRICS",
+    "metering.webhookendpoint": "metering.admin.undos.WEBHOOK_ENDPOINTS",
+    "metering.surfaceinstallation": "metering.admin.undos.SURFACES",
+    "quotas.projectquota": "quotas.admin.undos.QUOTAS",
+    "quotas.usagethreshold": "quotas.admin.undos.THRESHOLDS",
+    "billing.billingaccount": "billing.admin.undos.ACCOUNTS",
+    "billing.seller": "billing.admin.undos.SELLERS",
+    "billing.plan": "billing.admin.undos.PLANS",
+}
 # The ways from nothing to first results, on Home until they are walked: metering/admin/first_steps.py.
 ADMIN_FIRST_STEPS = [
     "metering.admin.first_steps.measuring_steps",

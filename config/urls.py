@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from metering.admin.history import history_page
+from metering.admin.put_back import put_back_page
 from metering.admin.search_page import search_page
 
 from . import health, telemetry
@@ -23,6 +24,11 @@ urlpatterns = [
     # Before the theme's own, which knows only names of pages.
     path("admin/search/", admin.site.admin_view(search_page), name="search_everywhere"),
     path("admin/history/", admin.site.admin_view(history_page), name="history_of_changes"),
+    path(
+        "admin/history/<str:what>/<int:change_id>/put-back/",
+        admin.site.admin_view(put_back_page),
+        name="put_back",
+    ),
     path("admin/", include("config.staff.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("metering.api.urls")),

@@ -62,6 +62,13 @@ def because(reason: str | None) -> None:
         facts["reason"] = given
 
 
+def taking_back(change: str) -> None:
+    """Which change, as "metering.project:17", the changes of the surrounding `changed_by` take back."""
+    facts = _told.get()
+    if facts is not None:
+        facts["takes_back"] = change
+
+
 def reason_from(text: str | None) -> str:
     """A reason as it is kept, empty for none. Raises `Invalid` for one that is too long, or no text."""
     reason = (text or "").strip()

@@ -223,6 +223,11 @@ def page_of_changes(
     )
 
 
+def changes_by_id(history: History, change_ids: Sequence[int]) -> list[ChangeRow]:
+    """Changes of one history by their numbers, in that order; those that there aren't are left out."""
+    return _rows([(history.number, change_id) for change_id in change_ids])
+
+
 def _place_of(row: ChangeRow, *, is_backwards: bool = False) -> Place:
     return Place(row.at, row.history.number, row.change_id, is_backwards)
 
@@ -325,7 +330,7 @@ def _rows(keys: Sequence[tuple[int, int]]) -> list[ChangeRow]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         found = {(number, change_id): (after, before) for number, change_id, after, before in cursor}
-    return [_row(histories()[number], *found[number, change_id]) for number, change_id in keys]
+    return [_row(histories()[key[0]], *found[key]) for key in keys if key in found]
 
 
 def _row(history: History, after_text: str, before_text: str | None) -> ChangeRow:

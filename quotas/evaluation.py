@@ -155,6 +155,19 @@ def evaluate_now(thresholds: Sequence[UsageThreshold]) -> int:
         return _evaluate_running(list(thresholds), reach=dt.timedelta(0))
 
 
+def reached_now(threshold: UsageThreshold) -> list[Crossing]:
+    """Whose usage of the running period is at the level or beyond, for a threshold saved or not; records
+    nothing. Empty without a level."""
+    catalogue, now = current(), database_now()
+    meaning = catalogue.meanings.get(threshold.metric_id)
+    if meaning is None:
+        return []
+    zone = zone_named(catalogue.project_by_id(threshold.project_id).timezone)
+    period = period_holding(now, kind=threshold.period, zone=zone)
+    crossed = _crossed(meaning, [(threshold, period)], subjects=None, now=now)
+    return [crossing for crossing in crossed if crossing.kind == EXCEEDED]
+
+
 def evaluate_shares(*, project_id: int, metric_id: int, period: str) -> int:
     """Let the thresholds that are a share of a quota follow it: new levels, evaluated at once.
 

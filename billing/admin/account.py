@@ -26,7 +26,8 @@ from billing.selling.accounts import FIELDS, LIMITS, change_account, open_accoun
 from billing.selling.billing_cycles import period_at
 from billing.selling.unbilled import Unbilled, unbilled_usage_of
 from metering.admin import cells
-from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.base import VerbForm
+from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.project_forms import time_zone_choices
 from metering.catalogue import current
 from metering.clock import database_now
@@ -36,6 +37,7 @@ from metering.texts.numbers import plain
 
 from . import file_columns
 from .account_money import money_card
+from .consequences import of_account
 from .number_fields import AMOUNTS_AS_TYPED
 from .plan import currency_choices
 from .running import running_page
@@ -132,7 +134,7 @@ class BillingAccountForm(VerbForm):
 
 
 @admin.register(BillingAccount)
-class BillingAccountAdmin(EditableAdmin):
+class BillingAccountAdmin(ConsequencesFirst):
     form = BillingAccountForm
     intro = _(
         "Customers: the commercial profile of each project that pays. What a project pays for is decided by "
@@ -190,6 +192,12 @@ class BillingAccountAdmin(EditableAdmin):
         if project is not None:
             initial |= {"legal_name": project.name, "timezone": project.timezone}
         return initial
+
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        if not change:
+            return []
+        given = {name: form.cleaned_data[name] for name in FIELDS}
+        return of_account(BillingAccount.objects.get(pk=form.instance.pk), given)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

@@ -20,13 +20,15 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from billing.models import CreditGrant
 from billing.settling.credits import DEFAULT_PRIORITY, balance_of, grant_credit, with_balance, withdraw_credit
 from metering.admin import cells
-from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.base import VerbForm
+from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
 from . import file_columns
 from .billing_links import account_link, document_link, listed
+from .consequences import of_credit
 from .credit_entry import entry_line
 from .document_words import in_words, money_cell
 from .money_words import balance_bar
@@ -104,7 +106,7 @@ class CreditGrantForm(VerbForm):
 
 
 @admin.register(CreditGrant)
-class CreditGrantAdmin(EditableAdmin):
+class CreditGrantAdmin(ConsequencesFirst):
     form = CreditGrantForm
     intro = _(
         "Credit that accounts pay invoices with, drawn as soon as an invoice is issued: the smallest "
@@ -160,6 +162,10 @@ class CreditGrantAdmin(EditableAdmin):
 
     def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_creditgrant")
+
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        given = form.cleaned_data
+        return of_credit(given["account"], given["amount"], kind=given["kind"], now=database_now())
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

@@ -1,6 +1,7 @@
 """Who pays for whom, from when until when."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,15 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from metering.attributing.scope_tree import attribute, end_attribution, withdraw_attribution
+from metering.catalogue import current
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import AttributionRule, Project
-from metering.moments import typed_in_lazy
+from metering.moments import in_words, typed_in_lazy
 
 from . import cells
-from .base import EditableAdmin, VerbForm
+from .base import VerbForm
+from .consequences import Consequence, ConsequencesFirst
 from .filters import ProjectFilter
 from .payer_tree import payer_tree_page
 
@@ -79,8 +82,50 @@ class EndForm(forms.Form):
     )
 
 
+def consequences_of(rule: AttributionRule) -> list[Consequence]:
+    """Of a rule as it will be made: who pays from when on, which rule it ends, and what stays."""
+    facts = {
+        "project": rule.project.key,
+        "payer": rule.billing_attribution_project.key,
+        "since": gettext("ever") if rule.effective_from is None else in_words(rule.effective_from),
+        "until": gettext("further notice")
+        if rule.effective_until is None
+        else in_words(rule.effective_until),
+    }
+    if rule.surface is None:
+        words = gettext(
+            "Usage of %(project)s that happens from %(since)s until %(until)s is paid by %(payer)s."
+        )
+    else:
+        facts["surface"] = rule.surface.key
+        words = gettext(
+            "Usage of %(project)s through %(surface)s that happens from %(since)s until %(until)s is paid by "
+            "%(payer)s."
+        )
+    found = [Consequence("rule-payer", words % facts)]
+    running = AttributionRule.objects.filter(
+        project=rule.project, surface=rule.surface, effective_until=None
+    ).select_related("billing_attribution_project")
+    for other in running:
+        if rule.effective_from is not None and (
+            other.effective_from is None or other.effective_from < rule.effective_from
+        ):
+            facts["before"] = other.billing_attribution_project.key
+            words = gettext("The rule by which %(before)s pays now ends at %(since)s.")
+            found.append(Consequence("rule-ends", words % facts))
+    if len(found) == 1:
+        payer_id = current().payer_at(rule.project_id, database_now())
+        facts["before"] = Project.objects.get(pk=payer_id).key
+        found.append(Consequence("rule-now", gettext("It is paid by %(before)s now.") % facts))
+    words = gettext(
+        "Usage that is recorded already keeps its payer, whenever it happened; late usage that is recorded "
+        "from now on follows the rule."
+    )
+    return [*found, Consequence("rule-recorded", words)]
+
+
 @admin.register(AttributionRule)
-class AttributionRuleAdmin(EditableAdmin):
+class AttributionRuleAdmin(ConsequencesFirst):
     form = VerbForm
     intro = _(
         "Who pays for a project's usage, from when until when. Without a rule a project pays for itself. A "
@@ -145,6 +190,9 @@ class AttributionRuleAdmin(EditableAdmin):
 
     def has_withdraw_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("metering.delete_attributionrule"))
+
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        return consequences_of(form.instance)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

@@ -11,7 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 
@@ -22,6 +24,9 @@ from metering.errors import MeterbookError
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
 from .reason import CHANGE_REASON, asking_why
+from .undoing import undo_url_of
+
+BACK_TO_FORM = "_back_to_form"  # posted: the form once more with what was typed, and nothing saved
 
 
 class OutermostVerbs(admin.ModelAdmin):
@@ -172,6 +177,10 @@ class VerbForm(forms.ModelForm):
     """
 
     refusal: ClassVar[MeterbookError | None] = None
+    is_reopened: ClassVar[bool] = False  # shown once more as it was typed
+
+    def is_valid(self) -> bool:
+        return not self.is_reopened and super().is_valid()
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -206,6 +215,7 @@ class EditableAdmin(HouseAdmin, OutermostVerbs):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form_class: Any = super().get_form(request, obj, change=change, **kwargs)
         form_class.refusal = getattr(request, "refusal", None)
+        form_class.is_reopened = BACK_TO_FORM in request.POST
         return form_class
 
     def _changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -219,6 +229,21 @@ class EditableAdmin(HouseAdmin, OutermostVerbs):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Call the verb. Never `obj.save()`."""
         raise NotImplementedError
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """With a way back in the message, where the change can be put back as it was."""
+        request.undo_url = undo_url_of(request.user, obj)  # type: ignore[attr-defined]
+        return super().response_change(request, obj)
+
+    def message_user(
+        self, request: HttpRequest, message: Any, level: Any = messages.INFO, *args: Any, **kwargs: Any
+    ) -> None:
+        undo_url = getattr(request, "undo_url", "")
+        if undo_url and level == messages.SUCCESS:
+            message = format_html(
+                '{} <a class="mb-link" href="{}">{}</a>', message, undo_url, gettext("Undo")
+            )
+        super().message_user(request, message, level, *args, **kwargs)
 
     def adopt(self, obj: Model, created: Model) -> None:
         """Let the form's unsaved object stand for the row that a verb made."""

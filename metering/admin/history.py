@@ -28,6 +28,7 @@ from metering.history_names import names_of
 from .history_links import PAGE
 from .history_words import page_url, shown
 from .paging import PATIENCE, id_from
+from .undoing import undoable
 
 MAX_PEOPLE = 200
 _QUERY_CANCELED = "57014"
@@ -62,12 +63,16 @@ def history_page(request: HttpRequest) -> HttpResponse:
     )
     page = _page(request, among, wanted, Place.from_text(request.GET.get("place")))
     names = names_of(page.rows)
+    open_to_undo = undoable(request.user, page.rows)
     object_name, object_url = _object(seen, asked["of"], object_id)
     kept = {name: value for name, value in asked.items() if value}
     context = {
         **admin.site.each_context(request),
         "title": _("History of changes"),
-        "changes": [shown(row, names) for row in page.rows],
+        "changes": [
+            shown(row, names, can_be_put_back=(row.history.key, row.change_id) in open_to_undo)
+            for row in page.rows
+        ],
         "asked": asked,
         "is_narrowed": bool(kept),
         "kinds": sorted(((one.key, capfirst(str(one.words))) for one in seen), key=lambda pair: pair[1]),

@@ -8,6 +8,7 @@ from django.utils.http import urlencode
 from metering.histories import histories_on_page_of
 
 PAGE = "history_of_changes"
+PUT_BACK = "put_back"
 
 
 def is_followed(model: type[models.Model]) -> bool:
@@ -21,3 +22,8 @@ def history_of(row_model: type[models.Model], object_id: str) -> HttpResponse | 
         return None
     label = row_model._meta.label_lower
     return HttpResponseRedirect(f"{reverse(PAGE)}?{urlencode({'of': label, 'id': object_id})}")
+
+
+def put_back_url(kind: str, change_id: int) -> str:
+    """The page of one change, where it is put back as it was."""
+    return reverse(PUT_BACK, args=[kind, change_id])

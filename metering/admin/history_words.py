@@ -21,6 +21,7 @@ from metering.histories import ChangeRow
 from metering.models import CHANGED, REMOVED, SET
 
 from . import cells
+from .history_links import put_back_url
 
 LONG = 120  # a text beyond that is cut on the page, whole on hover
 Names = Mapping[tuple[type[models.Model], int], str]
@@ -52,9 +53,11 @@ class ShownChange:
     values: list[ValueChange]
     is_list: bool  # one value each, of something that is new or gone
     reason: str
+    takes_back_url: str  # of the change that it took back; empty for any other
+    put_back_url: str  # where it can be taken back; empty where it can't be by whoever looks
 
 
-def shown(row: ChangeRow, names: Names) -> ShownChange:
+def shown(row: ChangeRow, names: Names, *, can_be_put_back: bool = False) -> ShownChange:
     actor = str(row.context.get("actor") or "")
     return ShownChange(
         when=cells.moment(row.at),
@@ -69,7 +72,14 @@ def shown(row: ChangeRow, names: Names) -> ShownChange:
         values=_changes(row, names),
         is_list=row.label in {SET, REMOVED},
         reason=str(row.context.get("reason") or ""),
+        takes_back_url=_url_told(str(row.context.get("takes_back") or "")),
+        put_back_url=put_back_url(row.history.key, row.change_id) if can_be_put_back else "",
     )
+
+
+def _url_told(change: str) -> str:
+    kind, _colon, change_id = change.rpartition(":")
+    return put_back_url(kind, int(change_id)) if kind and change_id.isdecimal() else ""
 
 
 _LABELS = {
@@ -122,7 +132,7 @@ def page_url(model: type[models.Model], row_id: int) -> str:
 def _changes(row: ChangeRow, names: Names) -> list[ValueChange]:
     if row.label in {SET, REMOVED}:
         return [
-            ValueChange(_label(one), after=in_words(one, row.after.get(one.column), names))
+            ValueChange(label_of(one), after=in_words(one, row.after.get(one.column), names))
             for one in row.history.fields
             if row.after.get(one.column) not in (None, "", [], {})
         ]
@@ -133,11 +143,12 @@ def _changes(row: ChangeRow, names: Names) -> list[ValueChange]:
 def _value_change(one: Any, before: Any, after_row: Mapping[str, Any], names: Names) -> ValueChange:
     after = after_row.get(one.column)
     if isinstance(one, models.JSONField) and (_is_long(before) or _is_long(after)):
-        return ValueChange(_label(one), lines=_difference(before, after))
-    return ValueChange(_label(one), in_words(one, before, names), in_words(one, after, names))
+        return ValueChange(label_of(one), lines=_difference(before, after))
+    return ValueChange(label_of(one), in_words(one, before, names), in_words(one, after, names))
 
 
-def _label(one: Any) -> str:
+def label_of(one: Any) -> str:
+    """What a field is called at the beginning of a line."""
     return capfirst(str(one.verbose_name))
 
 

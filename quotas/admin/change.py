@@ -44,7 +44,7 @@ class QuotaChangeAdmin(HistoryAdmin):
         "anchor",
         "counting",
     )
-    list_display = ("when", "what", "of_quota", "who", "why")
+    list_display = ("when", "what", "of_quota", "who", "why", "put_back")
     list_display_links = ("when",)
     list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))
     search_fields = ("pgh_obj",)

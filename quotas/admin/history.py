@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.admin import cells
+from metering.admin.history_links import put_back_url
 from metering.admin.paging import (
     LargeTableAdmin,
     Place,
@@ -21,6 +22,8 @@ from metering.admin.paging import (
     id_from,
     page_by_id,
 )
+from metering.admin.undoing import undoable
+from metering.histories import changes_by_id, histories
 
 
 def history_of(model: str, object_id: str) -> HttpResponse:
@@ -55,10 +58,14 @@ class HistoryAdmin(LargeTableAdmin):
         return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        """What each was before: one query."""
+        """What each was before, and whether it can be put back so: four statements."""
         before = self._before(rows)
+        history = next(one for one in histories() if one.model is self.model)
+        open_to_undo = undoable(request.user, changes_by_id(history, [row.pk for row in rows]))
         for row in rows:
             row.before = before.get(row.pk)
+            is_open = (history.key, row.pk) in open_to_undo
+            row.put_back_url = put_back_url(history.key, row.pk) if is_open else ""
 
     def before(self, change: Any) -> Any:
         """The change before this one of the same limit; None for the first."""
@@ -91,6 +98,12 @@ class HistoryAdmin(LargeTableAdmin):
     def why(self, change: Any) -> Any:
         reason = (change.pgh_context or {}).get("reason")
         return reason or cells.quiet(gettext("no reason given"))
+
+    @admin.display(description=_("undo"))
+    def put_back(self, change: Any) -> Any:
+        if not change.put_back_url:
+            return cells.quiet(cells.DASH)
+        return cells.link(change.put_back_url, gettext("Put back as it was"))
 
     @admin.display(description=_("through"))
     def through(self, change: Any) -> str:

@@ -1,6 +1,7 @@
 """Temporary limits: given and ended early, never edited."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -18,13 +19,15 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from metering import moments
 from metering.accountability import changed_by
 from metering.admin import cells
-from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.base import VerbForm
+from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.reason import ReasonForm
 from metering.clock import database_now
 from quotas.models import QuotaOverride
 from quotas.overrides import end_override, override_quota
 
 from . import file_columns
+from .consequences import of_temporary_limit
 from .history import history_of
 
 COMING, RUNNING, OVER = "coming", "running", "over"
@@ -58,7 +61,7 @@ class OverrideForm(VerbForm):
 
 
 @admin.register(QuotaOverride)
-class QuotaOverrideAdmin(EditableAdmin):
+class QuotaOverrideAdmin(ConsequencesFirst):
     form = OverrideForm
     intro = _(
         "Another limit that a quota has for a while: for a campaign, a migration, until an invoice is paid. "
@@ -99,6 +102,11 @@ class QuotaOverrideAdmin(EditableAdmin):
 
     def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("quotas.change_quotaoverride"))
+
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        given = form.cleaned_data
+        begins_now = not given["effective_from"] or given["effective_from"] <= database_now()
+        return of_temporary_limit(given["quota"], given["limit"]) if begins_now else []
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         given = form.cleaned_data

@@ -19,7 +19,8 @@ from unfold.enums import ActionVariant
 
 from metering.accountability import changed_by
 from metering.admin import cells
-from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.base import VerbForm
+from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.filters import ProjectFilter
 from metering.admin.reason import ReasonForm
 from metering.texts.numbers import plain
@@ -28,6 +29,7 @@ from quotas.models import ProjectQuota
 from quotas.utilisation import Utilisation, utilisations_of
 
 from . import file_columns
+from .consequences import of_quota
 from .history import history_of
 from .meters import heading_words, meter
 from .standing import mode_badge, standing_page, uncounted_words
@@ -55,7 +57,7 @@ class QuotaForm(ReasonForm, VerbForm):
 
 
 @admin.register(ProjectQuota)
-class ProjectQuotaAdmin(EditableAdmin):
+class ProjectQuotaAdmin(ConsequencesFirst):
     form = QuotaForm
     intro = _(
         "How much of a metric a project may use in each period. A quota counts the project's own usage and "
@@ -153,6 +155,13 @@ class ProjectQuotaAdmin(EditableAdmin):
         if not hasattr(quota, "utilisation"):
             quota.utilisation = utilisations_of([quota])[quota.pk]
         return quota.utilisation
+
+    def name_of(self, row: Any) -> str:
+        return f"{row.project.key} · {row.metric.display_name}"
+
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        before = ProjectQuota.objects.get(pk=form.instance.pk) if change else None
+        return of_quota(before, form.instance)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with changed_by(request.user.get_username(), reason=form.cleaned_data["reason"], through="admin"):

@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 
 from metering.accountability import changed_by
 from metering.admin import cells
-from metering.admin.base import EditableAdmin
+from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.filters import ProjectFilter
 from metering.admin.reason import ReasonForm
 from metering.errors import MeterbookError
@@ -28,10 +28,11 @@ from metering.texts.numbers import plain
 from quotas.alert_words import subject_words
 from quotas.alerting import send_test
 from quotas.models import UsageThreshold
-from quotas.thresholds import change_threshold, remove_threshold, set_steps, set_threshold
+from quotas.thresholds import PERIOD_OF_RESET, change_threshold, remove_threshold, set_steps, set_threshold
 from quotas.watching import Stand, stands_of
 
 from . import file_columns
+from .consequences import of_threshold
 from .history import history_of
 from .meters import level_meter
 from .threshold_form import ThresholdForm
@@ -49,7 +50,7 @@ ACTION_WORDS = {
 
 
 @admin.register(UsageThreshold)
-class UsageThresholdAdmin(EditableAdmin):
+class UsageThresholdAdmin(ConsequencesFirst):
     form = ThresholdForm
     intro = _(
         "Levels of usage at which people are told, or further usage is refused. A threshold counts the "
@@ -145,6 +146,22 @@ class UsageThresholdAdmin(EditableAdmin):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
         return history_of("thresholdchange", object_id)
+
+    def name_of(self, row: Any) -> str:
+        return f"{row.project.key} · {row.metric.display_name}"
+
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        """Of the lowest step: whoever is beyond another is beyond that, too."""
+        given = form.cleaned_data
+        before = UsageThreshold.objects.get(pk=form.instance.pk) if change else None
+        after = form.instance
+        after.amount = given["amount"]
+        after.quota_fraction = min(given["percent_of_quota"], default=None)
+        if (after.amount is None) == (after.quota_fraction is None):
+            return []  # the verb refuses it
+        if before is None:
+            after.period = given["period"] or PERIOD_OF_RESET[given["metric"].reset_period]
+        return of_threshold(before, after)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with changed_by(request.user.get_username(), reason=form.cleaned_data["reason"], through="admin"):

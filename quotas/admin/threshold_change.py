@@ -53,7 +53,7 @@ class ThresholdChangeAdmin(HistoryAdmin):
         "is_enabled",
         "removed_at",
     )
-    list_display = ("when", "what", "of_threshold", "who", "why")
+    list_display = ("when", "what", "of_threshold", "who", "why", "put_back")
     list_display_links = ("when",)
     list_filter = (("project", ProjectFilter), ("pgh_created_at", InstantRangeFilter))
     search_fields = ("pgh_obj",)

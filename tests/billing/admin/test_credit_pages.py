@@ -27,6 +27,7 @@ def form(customer: BillingAccount, **overrides: object) -> dict[str, object]:
         "priority": "10",
         "expires_at": "2999-01-01",
         "reason": "Paid by bank transfer on 3 March.",
+        "_consequences_seen": "credit credit-paid",
         **overrides,
     }
 

@@ -144,6 +144,7 @@ def test_new_rule_ends_the_running_one(staff: Client, world: World) -> None:
             "project": world.shop.pk,
             "surface": "",
             "billing_attribution_project": world.shop.pk,
+            "_consequences_seen": "rule-payer rule-ends rule-now rule-recorded",
             "effective_from_0": "2026-01-01",
             "effective_from_1": "00:00:00",
             "effective_until_0": "",
@@ -160,6 +161,31 @@ def test_new_rule_ends_the_running_one(staff: Client, world: World) -> None:
     ) == [("tenant", None, new_year), ("shop", new_year, None)]
 
 
+def test_rule_says_who_pays_from_when_before_it_is_made(staff: Client, world: World) -> None:
+    url = reverse("admin:metering_attributionrule_add")
+    form = {
+        "project": world.shop.pk,
+        "surface": "",
+        "billing_attribution_project": world.shop.pk,
+        "effective_from_0": "2026-01-01",
+        "effective_from_1": "00:00:00",
+        "effective_until_0": "",
+        "effective_until_1": "",
+    }
+
+    asked = staff.post(url, form)
+    before = AttributionRule.objects.count()
+    made = staff.post(url, {**dict(asked.context["kept"]), "_consequences_seen": asked.context["seen"]})
+
+    assert [str(sentence) for sentence in asked.context["sentences"]] == [
+        "Usage of shop that happens from 2026-01-01 00:00:00 UTC until further notice is paid by shop.",
+        "The rule by which tenant pays now ends at 2026-01-01 00:00:00 UTC.",
+        "Usage that is recorded already keeps its payer, whenever it happened; late usage that is recorded "
+        "from now on follows the rule.",
+    ]
+    assert (before, made.status_code, AttributionRule.objects.count()) == (1, 302, 2)
+
+
 def test_cycle_of_payers_is_said_at_the_payer(staff: Client, world: World) -> None:
     response = staff.post(
         reverse("admin:metering_attributionrule_add"),
@@ -167,6 +193,7 @@ def test_cycle_of_payers_is_said_at_the_payer(staff: Client, world: World) -> No
             "project": world.tenant.pk,
             "surface": "",
             "billing_attribution_project": world.shop.pk,
+            "_consequences_seen": "rule-payer rule-ends rule-now rule-recorded",
             "effective_from_0": "",
             "effective_from_1": "",
             "effective_until_0": "",

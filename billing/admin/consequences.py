@@ -1,0 +1,136 @@
+"""What other terms of a customer, or credit, do at once: said before they are saved."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from billing.models import BillingAccount, CreditGrant, Invoice
+from billing.settling.credits import credit_available
+from metering.admin.cells import grouped
+from metering.admin.consequences import Consequence
+from metering.texts.numbers import plain
+
+from .document_words import in_words
+
+_COMPUTED_FROM = ("tax_rates", "currency", "timezone", "payment_terms_days")
+
+
+# By field: what another value means for documents to come.
+_TEXTS = {
+    "currency": gettext_lazy("Its documents are in %(after)s from now on, no longer in %(before)s."),
+    "timezone": gettext_lazy(
+        "Billing periods begin at midnight of %(after)s, no longer of %(before)s, from the next boundary on."
+    ),
+    "payment_terms_days": gettext_lazy(
+        "Invoices issued from now on are due after %(after)s days instead of %(before)s."
+    ),
+    "issue_grace_days": gettext_lazy(
+        "Drafts wait %(after)s days for late usage instead of %(before)s, those that wait now as well."
+    ),
+}
+_LIMIT_TEXTS = {
+    "approval_above": gettext_lazy(
+        "Credit notes and lines added by hand need a second person's approval above: %(after)s. Until now: "
+        "%(before)s."
+    ),
+    "approve_corrections_above": gettext_lazy(
+        "Corrections of invoiced periods need a second person's approval above: %(after)s. Until now: "
+        "%(before)s."
+    ),
+    "write_off_below": gettext_lazy(
+        "Corrections of invoiced periods are written off below: %(after)s. Until now: %(before)s."
+    ),
+}
+
+
+def of_account(account: BillingAccount, given: Mapping[str, Any]) -> list[Consequence]:
+    """Of terms that decide about money, where `given` has others than the account; its address has none."""
+    changed = {name: value for name, value in given.items() if _differs(getattr(account, name), value)}
+    found = [
+        Consequence(f"account-{name}", sentence) for name, sentence in _sentences(account, changed).items()
+    ]
+    draft_count = Invoice.objects.filter(account=account, issued_at=None).count() if found else 0
+    if draft_count:
+        words = ngettext(
+            "%(count)s draft of this customer is out of date and has to be computed again before it can be "
+            "issued; issued documents stay as they are.",
+            "%(count)s drafts of this customer are out of date and have to be computed again before they can "
+            "be issued; issued documents stay as they are.",
+            draft_count,
+        )
+        found.append(Consequence("account-drafts", words % {"count": grouped(draft_count)}))
+    elif set(changed) & set(_COMPUTED_FROM):
+        found.append(Consequence("account-documents", _("Issued documents stay as they are.")))
+    return found
+
+
+def _differs(stored: Any, given: Any) -> bool:
+    if isinstance(stored, list) and stored and isinstance(stored[0], dict) and isinstance(given, list):
+        return [_rate_words(rate) for rate in stored] != [_rate_words(rate) for rate in given]
+    return bool(stored != given)
+
+
+def _rate_words(rate: Mapping[str, str]) -> str:
+    percent = rate["percent"]
+    with suppress(ArithmeticError):  # the verb refuses it
+        percent = plain(Decimal(percent))
+    return f"{rate['name']} {percent} %"
+
+
+def _sentences(account: BillingAccount, changed: Mapping[str, Any]) -> dict[str, str]:
+    """By field, of those that changed and decide about money."""
+    found = {}
+    for name, text in _TEXTS.items():
+        if name in changed:
+            found[name] = text % {"before": getattr(account, name), "after": changed[name]}
+    for name, text in _LIMIT_TEXTS.items():
+        if name in changed:
+            before, after = (_limit_words(account, one) for one in (getattr(account, name), changed[name]))
+            found[name] = text % {"before": before, "after": after}
+    if "tax_rates" in changed:
+        before, after = (_rates_words(one) for one in (account.tax_rates, changed["tax_rates"]))
+        words = _("Documents computed from now on are taxed by %(after)s instead of %(before)s.")
+        found["tax_rates"] = words % {"before": before, "after": after}
+    if "issues_automatically" in changed:
+        found["issues_automatically"] = (
+            _(
+                "Billing runs issue its drafts by themselves once their days of grace are over, those that "
+                "wait now as well. Nobody is asked."
+            )
+            if changed["issues_automatically"]
+            else _("Drafts wait in the review queue until somebody issues them.")
+        )
+    return found
+
+
+def _rates_words(rates: Sequence[Mapping[str, str]]) -> str:
+    return ", ".join(_rate_words(rate) for rate in rates) or _("none")
+
+
+def _limit_words(account: BillingAccount, limit: Decimal | None) -> str:
+    return _("none") if limit is None else in_words(limit, account.currency)
+
+
+def of_credit(account: BillingAccount, amount: Decimal, *, kind: str, now: dt.datetime) -> list[Consequence]:
+    """Of credit that is given: always said, because it is money. Nothing of what the verb refuses anyway."""
+    if amount <= 0:
+        return []
+    facts = {
+        "amount": in_words(amount, account.currency),
+        "customer": account.legal_name,
+        "before": in_words(credit_available(account, at=now), account.currency),
+        "after": in_words(credit_available(account, at=now) + amount, account.currency),
+    }
+    words = _(
+        "%(customer)s is given %(amount)s. Its credit grows from %(before)s to %(after)s, and invoices "
+        "issued from now on draw on it."
+    )
+    found = [Consequence("credit", words % facts)]
+    if kind == CreditGrant.Kind.PAID:
+        found.append(Consequence("credit-paid", _("Make sure that the money has been received.")))
+    return found
