@@ -52,7 +52,7 @@ def _page(request: HttpRequest, template: str, title: str, **context: Any) -> Te
 def preferences(request: HttpRequest) -> HttpResponse:
     """Zone and language; how one signs in; what one may do."""
     user = _person(request)
-    stored = wishes_of(user.pk)
+    stored = wishes_of(user)
     initial = {"time_zone": stored.time_zone, "language": stored.language}
     form = PreferencesForm(request.POST or None, stored=stored, initial=initial)
     if request.method == "POST" and form.is_valid():

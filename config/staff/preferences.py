@@ -30,10 +30,10 @@ class Wishes:
         return self.language if self.language in dict(settings.LANGUAGES) else ""
 
 
-def wishes_of(user_id: int) -> Wishes:
-    """Those of nobody's row are empty."""
-    row = StaffPreferences.objects.filter(pk=user_id).values_list("time_zone", "language").first()
-    return Wishes(*row) if row else Wishes()
+def wishes_of(user: User) -> Wishes:
+    """Those of nobody's row are empty. The backend has read the row together with the user."""
+    row = getattr(user, "preferences", None)
+    return Wishes(row.time_zone, row.language) if row else Wishes()
 
 
 def keep_wishes(user: User, wishes: Wishes) -> None:

@@ -36,5 +36,5 @@ def _wishes_for(request: HttpRequest) -> Wishes:
     if request.path_info.startswith("/api/"):
         return Wishes(language=settings.LANGUAGE_CODE)
     if request.path_info.startswith("/admin/") and request.user.is_authenticated:
-        return wishes_of(request.user.pk)
+        return wishes_of(request.user)
     return Wishes()

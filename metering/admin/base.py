@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -144,7 +145,14 @@ class HouseAdmin(ListDownload):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
-        return history_of(self.model, object_id) or super().history_view(request, object_id, extra_context)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        kept = self.kept_history(object_id)
+        return kept or super().history_view(request, object_id, extra_context)
+
+    def kept_history(self, object_id: str) -> HttpResponse | None:
+        """The way to the changes of a row; None where none are kept."""
+        return history_of(self.model, object_id)
 
     def log_removal(self, request: HttpRequest, row: Model) -> None:
         """Note who removed what a verb has just removed."""

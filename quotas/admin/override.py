@@ -96,8 +96,7 @@ class QuotaOverrideAdmin(ConsequencesFirst):
         """It isn't edited: it is ended, and another one given."""
         return False
 
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+    def kept_history(self, object_id: str) -> HttpResponse:
         return history_of("overridechange", object_id)
 
     def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -136,8 +136,7 @@ class ProjectQuotaAdmin(ConsequencesFirst):
         )
         return [page, *super().get_urls()]
 
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+    def kept_history(self, object_id: str) -> HttpResponse:
         return history_of("quotachange", object_id)
 
     def standing(self, request: HttpRequest, project_id: int) -> HttpResponse:

@@ -143,8 +143,7 @@ class UsageThresholdAdmin(ConsequencesFirst):
             threshold.stand = stands_of([threshold])[threshold.pk]
         return threshold.stand
 
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Its changes, whoever made them and however; the admin's own log knows only of the admin."""
+    def kept_history(self, object_id: str) -> HttpResponse:
         return history_of("thresholdchange", object_id)
 
     def name_of(self, row: Any) -> str:

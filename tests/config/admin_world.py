@@ -52,6 +52,7 @@ from metering.verifying.verification import request_verification
 from quotas.alerting import post_alerts
 from quotas.enforcement import change_quota
 from quotas.holds import reserve
+from quotas.models import QuotaChange
 from quotas.notebook import NOTEBOOK
 from quotas.overrides import override_quota
 from quotas.thresholds import change_threshold
@@ -198,6 +199,8 @@ ARGUMENTS: dict[str, Callable[[], object]] = {
     "app_label": lambda: "metering",
     "content_type_id": lambda: ContentType.objects.get_for_model(Project).pk,
     "url": lambda: "no/such/page/",
+    "what": lambda: "quotas.projectquota",
+    "change_id": lambda: QuotaChange.objects.filter(pgh_label="changed").latest("pk").pk,
 }
 
 

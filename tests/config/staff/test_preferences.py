@@ -35,7 +35,7 @@ def test_choosing_nothing_goes_back_to_the_defaults(client: Client, kim: User) -
 
     client.post(PAGE, {"time_zone": "", "language": ""})
 
-    assert wishes_of(kim.pk) == Wishes("", "")
+    assert wishes_of(User.objects.get(pk=kim.pk)) == Wishes("", "")
 
 
 @pytest.mark.parametrize("field", ["time_zone", "language"])
@@ -115,7 +115,8 @@ def test_api_speaks_utc_and_english_to_everybody(client: Client, kim: User) -> N
 def test_a_zone_that_is_gone_is_utc(kim: User) -> None:
     keep_wishes(kim, Wishes("Atlantis/Capital", "tlh"))
 
-    assert (wishes_of(kim.pk).zone, wishes_of(kim.pk).spoken) == (None, "")
+    wishes = wishes_of(User.objects.get(pk=kim.pk))
+    assert (wishes.zone, wishes.spoken) == (None, "")
 
 
 def test_page_needs_a_session(client: Client, db: None) -> None:
