@@ -63,13 +63,10 @@ def unbilled_usage_of(account: BillingAccount, *, since: dt.datetime, until: dt.
 
 def _metric_ids_paid_by(project_id: int) -> list[int]:
     """Index: rollup_totals_by_payer."""
-    rolled_up = UsageMeterRollup.objects.filter(billing_scope_id=project_id, stream=TOTAL)
-    pending = PendingContribution.objects.filter(billing_scope_id=project_id)
+    rolled_up = UsageMeterRollup.objects.filter(billing_scope_id=project_id, stream=TOTAL).order_by()
+    pending = PendingContribution.objects.filter(billing_scope_id=project_id).order_by()
     return sorted(
-        {
-            *rolled_up.values_list("metric_id", flat=True).distinct(),
-            *pending.values_list("metric_id", flat=True),
-        }
+        rolled_up.values_list("metric_id", flat=True).union(pending.values_list("metric_id", flat=True))
     )
 
 
