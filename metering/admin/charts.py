@@ -165,7 +165,7 @@ def chart_options(*, is_small: bool = False, x_title: str = "", y_title: str = "
                     "color": GREY,
                     "maxTicksLimit": 6,
                     "padding": 8,
-                    "format": {"notation": "compact", "maximumFractionDigits": 1},
+                    "format": {"notation": "compact", "maximumFractionDigits": 1, "useGrouping": "always"},
                 },
             },
         },
