@@ -32,6 +32,7 @@ from config.roles.pages import GroupAdmin
 from config.roles.people import ShowsRights
 from config.roles.rights_forms import StaffForm
 from config.staff.one_time_passwords import reset
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import HouseAdmin
 from metering.admin.list_columns import column
@@ -228,7 +229,7 @@ class PeriodicTaskAdmin(HouseAdmin):
 
     @admin.display(description=_("times sent"))
     def times_sent(self, task: PeriodicTask) -> str:
-        return f"{task.total_run_count:,}"
+        return numerals.count(task.total_run_count)
 
 
 class PaceAdmin(HouseAdmin):

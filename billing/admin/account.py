@@ -25,6 +25,7 @@ from billing.models import BillingAccount, Subscription
 from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
 from billing.selling.billing_cycles import period_at
 from billing.selling.unbilled import Unbilled, unbilled_usage_of
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
@@ -38,7 +39,6 @@ from metering.texts.numbers import plain
 from . import file_columns
 from .account_money import money_card
 from .consequences import of_account
-from .number_fields import AMOUNTS_AS_TYPED
 from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
@@ -151,7 +151,6 @@ class BillingAccountAdmin(ConsequencesFirst):
     search_help_text = _("Legal name, project, tax id or e-mail")
     sortable_by = ("title",)
     autocomplete_fields = ("project",)
-    formfield_overrides = AMOUNTS_AS_TYPED
     change_form_template = "admin/billing/billingaccount/change_form.html"
     actions_detail = ("subscribe_to_plan", "show_running", "show_events")
     _identity = ("legal_name", "address_lines", "country", "tax_id")
@@ -364,10 +363,10 @@ def _unbilled_line(unbilled: Unbilled, *, zone: ZoneInfo) -> dict[str, Any]:
         "metric": unbilled.metric_key,
         "since": times.short(unbilled.start),
         "until": times.short(unbilled.end),
-        "value": f"{cells.readable(unbilled.value)} {unbilled.unit}".strip()
+        "value": numerals.with_unit(cells.readable(unbilled.value), unbilled.unit)
         if unbilled.value is not None
         else cells.DASH,
-        "record_count": f"{unbilled.record_count:,}",
+        "record_count": numerals.count(unbilled.record_count),
         "why": gettext("no price of “%s” matches these labels") % unbilled.plan_key
         if unbilled.plan_key
         else gettext("no subscription takes it"),

@@ -19,7 +19,7 @@ from unfold.decorators import action
 from billing.invoicing.runs import request_run
 from billing.models import BillingAccount, BillingRun
 from billing.tasks import run_requested
-from metering import moments
+from metering import moments, numerals
 from metering.admin import cells
 from metering.admin.long_work import progress_bar, wake
 from metering.clock import database_now
@@ -132,7 +132,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
                     "that are there are computed again, and what was added to them by hand stays.",
                     count,
                 )
-                % {"count": f"{count:,}"},
+                % {"count": numerals.count(count)},
                 ngettext(
                     "%(count)s account has its invoices issued without review: once issued, they never "
                     "change.",
@@ -140,7 +140,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
                     "change.",
                     itself,
                 )
-                % {"count": f"{itself:,}"}
+                % {"count": numerals.count(itself)}
                 if itself
                 else gettext("No account has its invoices issued without review, so nothing goes out."),
                 gettext("A worker does it; you can leave the page that follows."),
@@ -222,7 +222,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
         if not run.parked_count:
             return cells.number(0)
         return format_html(
-            '<span class="mb-number mb-bad"><strong>{}</strong></span>', f"{run.parked_count:,}"
+            '<span class="mb-number mb-bad"><strong>{}</strong></span>', numerals.count(run.parked_count)
         )
 
     @admin.display(description=_("by"))
@@ -233,8 +233,8 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
 def _bar(run: BillingRun) -> SafeString:
     percent = 100 * run.done_count // run.account_count if run.account_count else 0
     words = gettext("%(done)s of %(count)s accounts") % {
-        "done": f"{run.done_count:,}",
-        "count": f"{run.account_count:,}",
+        "done": numerals.count(run.done_count),
+        "count": numerals.count(run.account_count),
     }
     return progress_bar(percent, words)
 
@@ -254,7 +254,7 @@ def _verdict(run: BillingRun) -> str:
             "Done, but %(count)s account couldn't be billed. The reason is below.",
             "Done, but %(count)s accounts couldn't be billed. The reasons are below.",
             run.parked_count,
-        ) % {"count": f"{run.parked_count:,}"}
+        ) % {"count": numerals.count(run.parked_count)}
     if not run.drafted_count and not run.issued_count:
         return gettext("Done: nobody owed anything new.")
     return gettext("Done: every account that owes something was billed.")
@@ -262,9 +262,9 @@ def _verdict(run: BillingRun) -> str:
 
 def _counts(run: BillingRun) -> Sequence[tuple[Any, str, str]]:
     return [
-        (_("Drafts to review"), f"{run.drafted_count:,}", documents_url(standing="drafts")),
-        (_("Issued without review"), f"{run.issued_count:,}", documents_url()),
-        (_("Couldn't be billed"), f"{run.parked_count:,}", listed("parkedaccount")),
+        (_("Drafts to review"), numerals.count(run.drafted_count), documents_url(standing="drafts")),
+        (_("Issued without review"), numerals.count(run.issued_count), documents_url()),
+        (_("Couldn't be billed"), numerals.count(run.parked_count), listed("parkedaccount")),
     ]
 
 

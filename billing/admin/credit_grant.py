@@ -32,7 +32,6 @@ from .consequences import of_credit
 from .credit_entry import entry_line
 from .document_words import in_words, money_cell
 from .money_words import balance_bar
-from .number_fields import AMOUNTS_AS_TYPED
 from .reason_form import ReasonForm
 from .subscription_forms import LocalInstantField, instant_in
 from .subscription_words import LocalTimes
@@ -124,7 +123,6 @@ class CreditGrantAdmin(ConsequencesFirst):
     ordering = ("-id",)
     sortable_by = ()
     autocomplete_fields = ("account",)
-    formfield_overrides = AMOUNTS_AS_TYPED
     change_form_template = "admin/billing/creditgrant/change_form.html"
     add_fieldsets = (
         (None, {"fields": ("account", "kind", "amount", "name")}),

@@ -16,11 +16,11 @@ from billing.invoicing.draft_edits import NAME_LENGTH, ManualLine, begin_credit_
 from billing.models import MAX_MANUAL_LINES, Invoice, InvoiceLine
 from billing.money import amount_text
 from metering.admin import cells
+from metering.admin.number_fields import NumberField
 from metering.texts.numbers import EXACT
 
 from .document_pages import DocumentPages, RefusableForm
 from .document_words import bare, days_in_words, in_words
-from .number_fields import NumberField
 
 LINES_TEMPLATE = "admin/billing/invoice/credit_lines.html"
 

@@ -7,9 +7,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from billing.invoicing.draft_edits import ManualLine
 from billing.models import BillingAccount
+from metering.admin.number_fields import NumberField
 
 from .document_pages import RefusableForm
-from .number_fields import NumberField
 
 
 class LineForm(RefusableForm):

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 
 from billing.proving.explaining import Bucket, Explanation
 from billing.proving.line_events import EventPlace, LineEvent, Which, line_events
+from metering import numerals
 from metering.admin import cells
 from metering.answering.answers import answer
 from metering.errors import Invalid
@@ -63,7 +64,7 @@ def events_of(request: HttpRequest, explanation: Explanation) -> dict[str, Any]:
         "tabs": [
             {
                 "text": text,
-                "count": f"{count or 0:,}",
+                "count": numerals.count(count or 0),
                 "url": url(which=each.value),
                 "is_chosen": each == which,
             }

@@ -10,6 +10,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 
 from billing.proving.explaining import Bucket, Course, Explanation
+from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import COLOUR, Chart, chart_options, drawn
 from metering.admin.metric_words import meaning_in_words
@@ -102,9 +103,9 @@ def _facts(explanation: Explanation, words: LineWords) -> Iterator[Any]:
     yield gettext("Period"), words.interval()
     yield (
         gettext("As the ledger stood at"),
-        gettext("position %s") % f"{explanation.position:,}",
+        gettext("position %s") % cells.grouped(explanation.position),
     )
-    yield gettext("Events"), f"{line.event_count:,}"
+    yield gettext("Events"), cells.grouped(line.event_count)
     yield gettext("Digest of the events"), cells.code(bytes(line.event_digest or b"").hex())
 
 
@@ -168,7 +169,7 @@ def _day_rows(explanation: Explanation) -> list[dict[str, Any]]:
             "label": label_of(explanation, bucket.window),
             "value": cells.readable(bucket.value),
             "share": _share(bucket, whole) if course.adds_up else "",
-            "count": f"{bucket.event_count:,}",
+            "count": numerals.count(bucket.event_count),
             "url": "?" + urlencode({"from": bucket.window.start.isoformat()}) + "#events",
         }
         for bucket in used
@@ -176,7 +177,11 @@ def _day_rows(explanation: Explanation) -> list[dict[str, Any]]:
 
 
 def _share(bucket: Bucket, whole: Decimal) -> str:
-    return cells.DASH if not whole or bucket.value is None else f"{bucket.value / whole:.1%}"
+    return (
+        cells.DASH
+        if not whole or bucket.value is None
+        else numerals.percent(bucket.value / whole, decimals=1)
+    )
 
 
 def label_of(explanation: Explanation, window: Window) -> str:

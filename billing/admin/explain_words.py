@@ -15,6 +15,7 @@ from billing.money import exact_text
 from billing.proving.computation import FEES, Step
 from billing.proving.explaining import Explanation
 from billing.rating import price_from
+from metering import numerals
 from metering.admin import cells
 from metering.admin.metric_words import condition_in_words
 
@@ -153,7 +154,7 @@ class LineWords:
         if value is None:
             return _("no value")
         unit = self.origin.unit or self.origin.name
-        return f"{cells.readable(value)} {unit}"
+        return numerals.with_unit(cells.readable(value), unit)
 
     def days(self) -> str:
         """“from 2026-03-01 to 2026-03-31”: on the account's clocks, the last day included."""
@@ -264,4 +265,4 @@ def document_name(line: InvoiceLine) -> str:
 
 
 def events_in_words(count: int) -> str:
-    return ngettext("%(count)s event", "%(count)s events", count) % {"count": f"{count:,}"}
+    return ngettext("%(count)s event", "%(count)s events", count) % {"count": numerals.count(count)}

@@ -19,6 +19,7 @@ from billing.reporting.month_revenue import (
     days_so_far,
     month_revenue,
 )
+from metering import numerals
 from metering.admin.home_usage import Bars, Number, change_in_words
 from metering.admin.panels import Panel, panel_body
 
@@ -189,4 +190,7 @@ def _with_rest(lines: list[Line], rest: Revenue, count: int, currency: str) -> S
     left_out = count - len(lines)
     if left_out <= 0:
         return lines
-    return [*lines, _line(ngettext("%s other", "%s others", left_out) % f"{left_out:,}", rest, currency, {})]
+    return [
+        *lines,
+        _line(ngettext("%s other", "%s others", left_out) % numerals.count(left_out), rest, currency, {}),
+    ]

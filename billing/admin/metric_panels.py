@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from billing.models import Plan, Price, Subscription
+from metering import numerals
 from metering.admin import cells
 from metering.admin.panels import Panel, asked_at, panel_body
 from metering.models import MetricDefinition
@@ -60,6 +61,6 @@ def _price_line(price: Any, others: list[Price]) -> dict[str, Any]:
         "badge": cells.badge(plan.get_state_display(), STATE_COLOURS[Plan.State(plan.state)]),
         "words": price_in_words(price, plan),
         "usage": usage_in_words(price, beside),
-        "subscriber_count": f"{price.subscriber_count:,}",
+        "subscriber_count": numerals.count(price.subscriber_count),
         "subscribers_url": listed("subscription", plan__id__exact=plan.pk) if price.subscriber_count else "",
     }

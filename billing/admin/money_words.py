@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from billing.reporting.receivables import Amount
+from metering import numerals
 from metering.admin import cells
 
 from .document_words import in_words
@@ -32,7 +33,7 @@ def percent(fraction: Decimal | None) -> str:
         return ""
     whole = abs(fraction * 100).quantize(WHOLE, rounding=ROUND_HALF_UP)
     sign = MINUS if fraction < 0 else "+" if fraction else ""
-    return f"{sign}{whole:,} %"
+    return sign + numerals.with_unit(numerals.exact(whole), "%")
 
 
 def figures(amounts: Mapping[str, Amount], *, empty: str = "") -> SafeString:

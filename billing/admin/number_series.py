@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.invoicing.number_series import change_series, ensure_series
 from billing.models import NumberSeries
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
 
@@ -46,7 +47,7 @@ class NumberSeriesAdmin(EditableAdmin):
 
     @admin.display(description=_("last number"))
     def last(self, series: NumberSeries) -> str:
-        return f"{series.last_number:,}" if series.last_number else cells.DASH
+        return numerals.count(series.last_number) if series.last_number else cells.DASH
 
     @admin.display(description=_("next number"))
     def next(self, series: NumberSeries) -> SafeString:

@@ -27,6 +27,7 @@ from billing.reporting.receivables import (
     owed,
 )
 from billing.reporting.revenue import month_after, months_until, revenue_by_metric, revenue_by_month
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
 from metering.clock import database_now
@@ -140,7 +141,7 @@ def _card(
 
 
 def _count_words(count: int, words: str) -> str:
-    return words % f"{count:,}"
+    return words % numerals.count(count)
 
 
 def _documents(count: int) -> str:
@@ -224,13 +225,13 @@ def _last_run(now: dt.datetime) -> dict[str, Any] | None:
         "when": cells.ago(run.started_at, now=now),
         "up_to": cells.moment(run.as_of),
         "words": _("%(done)s of %(count)s accounts so far")
-        % {"done": f"{run.done_count:,}", "count": f"{run.account_count:,}"}
+        % {"done": numerals.count(run.done_count), "count": numerals.count(run.account_count)}
         if run.state == BillingRun.State.RUNNING
         else _("%(drafts)s drafted, %(issued)s issued, %(parked)s parked")
         % {
-            "drafts": f"{run.drafted_count:,}",
-            "issued": f"{run.issued_count:,}",
-            "parked": f"{run.parked_count:,}",
+            "drafts": numerals.count(run.drafted_count),
+            "issued": numerals.count(run.issued_count),
+            "parked": numerals.count(run.parked_count),
         },
         "url": reverse("admin:billing_billingrun_change", args=[run.pk]),
     }
@@ -246,7 +247,7 @@ def _parked() -> dict[str, Any]:
     return {
         "count": sum(count for _code, count in found),
         "reasons": [
-            (code, f"{count:,}", listed("parkedaccount", code__exact=code))
+            (code, numerals.count(count), listed("parkedaccount", code__exact=code))
             for code, count in found[:SHOWN_REASONS]
         ],
         "url": listed("parkedaccount"),

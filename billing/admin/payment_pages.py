@@ -20,11 +20,11 @@ from unfold.widgets import (
 from billing.models import CreditGrant, Invoice, Payment
 from billing.money import amount_text
 from billing.settling.payments import BY_HAND, REFERENCE_LENGTH, Recorded, record_payment, take_back_payment
+from metering.admin.number_fields import NumberField
 from metering.clock import database_now
 
 from .document_pages import DocumentPages, RefusableForm, today_of
 from .document_words import in_words, lateness
-from .number_fields import NumberField
 
 
 class PaymentForm(RefusableForm):

@@ -23,6 +23,7 @@ from billing.selling.plans import (
     change_draft,
     define_plan,
 )
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.filters import ProjectFilter
@@ -148,7 +149,9 @@ class PlanAdmin(WhatIfPages, PlanActions):
         if not plan.active_count:
             return cells.number(None)
         url = reverse("admin:billing_subscription_changelist") + f"?plan__id__exact={plan.pk}"
-        return format_html('<span class="mb-number">{}</span>', cells.link(url, f"{plan.active_count:,}"))
+        return format_html(
+            '<span class="mb-number">{}</span>', cells.link(url, numerals.count(plan.active_count))
+        )
 
     @admin.display(description=_("for"))
     def owner(self, plan: Plan) -> Any:

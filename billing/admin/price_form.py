@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -19,11 +20,11 @@ from unfold.widgets import (
 from billing.models import Plan, Price
 from billing.rating import price_json
 from billing.selling.price_lists import PriceDraft, draft_from, ensure_sound
+from metering import numerals
 from metering.admin.metric_form import LabelFilterField
+from metering.admin.number_fields import NumberTextField, Typed, shown
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition
-
-from .number_fields import NumberTextField
 
 FEE = "flat"
 USAGE_MODELS = (
@@ -129,6 +130,28 @@ class TiersWidget(forms.Widget):
         return f"{name}_up_to" not in data
 
 
+class TiersField(forms.Field):
+    """Rows of plain numbers, typed and shown as in every field for numbers."""
+
+    def clean(self, value: Any) -> Any:
+        read = []
+        for number, row in enumerate(super().clean(value) or (), start=1):
+            try:
+                read.append(tuple(numerals.plainly_written(cell) for cell in row))
+            except ValidationError as error:
+                detail = " ".join(error.messages)
+                raise ValidationError(
+                    gettext("Tier %(row)d: %(detail)s") % {"row": number, "detail": detail}
+                ) from None
+        return read
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return [tuple(Typed(cell) for cell in row) for row in data or ()]
+
+    def prepare_value(self, value: Any) -> Any:
+        return [tuple(shown(cell) for cell in row) for row in value or ()]
+
+
 def _number(label: Any, help_text: Any = "", **options: Any) -> NumberTextField:
     return NumberTextField(label=label, help_text=help_text, required=False, max_length=60, **options)
 
@@ -186,7 +209,7 @@ class PriceForm(forms.Form):
     model = forms.ChoiceField(label=_("Price model"), choices=USAGE_MODELS, widget=UnfoldAdminSelectWidget())
     amount = _number(_("Amount"), _("Of a full period; partial ones pay by days."))
     unit_amount = _number(_("Amount per unit"), _("Up to 12 decimals are kept and never rounded."))
-    tiers = forms.Field(
+    tiers = TiersField(
         label=_("Tiers"),
         required=False,
         widget=TiersWidget(),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import Plan, Price
 from billing.selling.plans import change_prices
 from billing.selling.price_lists import PriceDraft, draft_of
+from metering import numerals
 from metering.admin.base import EditableAdmin
 from metering.errors import MeterbookError
 from metering.texts.numbers import NotANumber, decimal_from
@@ -193,7 +194,9 @@ def _asked(text: str) -> tuple[Decimal | None, str]:
     if not text.strip():
         return None, ""
     try:
-        quantity = decimal_from(text.strip().replace(",", ""))
+        quantity = decimal_from(numerals.plainly_written(text))
+    except ValidationError as error:
+        return None, " ".join(error.messages).removesuffix(".")
     except NotANumber as error:
         return None, str(error)
     return (quantity, "") if quantity >= 0 else (None, gettext("must not be negative"))

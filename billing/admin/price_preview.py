@@ -12,6 +12,7 @@ from billing.money import exact_text, rounded
 from billing.rating import Price, bill, prices_events, rated, rated_events
 from billing.rating.flat import Flat
 from billing.rating.package import Package
+from metering import numerals
 
 from .price_words import Words, grouped
 
@@ -113,7 +114,7 @@ def _tier_rows(price: Price, words: Words) -> Iterator[tuple[str, str, str]]:
                 }
             lower = tier.up_to
         rate = (
-            f"{grouped(tier.rate_percent)} %"
+            numerals.with_unit(grouped(tier.rate_percent), "%")
             if hasattr(tier, "rate_percent")
             else words.bare(tier.unit_amount)
         )

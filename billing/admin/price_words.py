@@ -20,6 +20,7 @@ from billing.rating.percentage import Percentage
 from billing.rating.tiers import AnyTier, PercentTier
 from billing.rating.volume import Volume
 from billing.selling.price_lists import SPLIT_BY_LABEL
+from metering import numerals
 from metering.admin.metric_words import condition_in_words
 
 ADJECTIVES = {
@@ -42,10 +43,8 @@ def interval_in_words(plan: Plan) -> str:
 
 
 def grouped(number: Fraction, *, decimals: int = 0) -> str:
-    """“1,234.50”."""
-    whole, point, fraction = exact_text(number, decimals=decimals).partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"
+    """“1,234.50”, in the language of the page."""
+    return numerals.written(exact_text(number, decimals=decimals))
 
 
 class Words:
@@ -59,7 +58,7 @@ class Words:
         return grouped(amount, decimals=self.decimals)
 
     def amount(self, amount: Fraction) -> str:
-        return f"{self.bare(amount)} {self.currency}"
+        return numerals.with_unit(self.bare(amount), self.currency)
 
     def of(self, price: RatingPrice) -> str:
         """The whole price in one sentence without a full stop."""

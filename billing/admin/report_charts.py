@@ -12,6 +12,7 @@ from billing.reporting.distribution import Bucket
 from billing.reporting.running_period import Charge, Preview
 from billing.reporting.running_usage import Point
 from billing.reporting.what_if import Subject, WhatIf
+from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import COLOUR, GREY, Chart, chart_options, drawn, legend
 
@@ -107,7 +108,7 @@ def distribution_chart(buckets: Sequence[Bucket]) -> Chart:
         options=json.dumps(options),
         description=_("How many accounts would have paid how much more or less"),
         headers=[_("Change of the amount"), _("Accounts")],
-        rows=[(label, f"{bucket.count:,}") for label, bucket in zip(labels, shown, strict=True)],
+        rows=[(label, numerals.count(bucket.count)) for label, bucket in zip(labels, shown, strict=True)],
         height=260,
     )
 

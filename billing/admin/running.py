@@ -14,6 +14,7 @@ from billing.reporting.final_positions import final_position
 from billing.reporting.projection import elapsed_fraction
 from billing.reporting.running_period import Preview, preview_of_running
 from billing.reporting.running_usage import usage_over_time
+from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import Chart
 from metering.answering.answers import answer
@@ -123,7 +124,7 @@ def running_card(preview: Preview) -> dict[str, Any]:
 
 def _line(line: InvoiceLine, words: Words, *, is_running: bool) -> dict[str, Any]:
     if line.quantity is not None:
-        quantity = f"{cells.readable(line.quantity)} {line.unit}".strip()
+        quantity = numerals.with_unit(cells.readable(line.quantity), line.unit)
     elif line.day_count is not None and line.full_day_count:
         quantity = _("%(days)d of %(all)d days") % {"days": line.day_count, "all": line.full_day_count}
     else:

@@ -30,6 +30,7 @@ from billing.reporting.what_if import (
     what_if,
 )
 from billing.reporting.what_if_csv import csv_name, csv_text, percent_text
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
 from metering.answering.answers import answer
@@ -240,9 +241,9 @@ def what_if_card(found: WhatIf) -> dict[str, Any]:
                 "metric": names.get(one.metric_key, one.metric_key),
                 "quantity": cells.DASH
                 if one.quantity is None
-                else f"{cells.readable(one.quantity)} {one.unit}".strip(),
-                "events": f"{one.event_count:,}",
-                "accounts": f"{count:,}",
+                else numerals.with_unit(cells.readable(one.quantity), one.unit),
+                "events": numerals.count(one.event_count),
+                "accounts": numerals.count(count),
             }
             for one, count in found.unpriced
         ],

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from billing.money import amount_text, exact_text, rounded, scale_of
 from metering.texts.numbers import plain
 
 MINUS = "−"
+Written = Callable[[str], str]  # how a plain number is written: `grouped`, or as a page does
 _NOT_IN_FILE_NAMES = re.compile("[^A-Za-z0-9._-]+")
 UNKNOWN_SHOWN = "none"  # a label that the usage doesn't carry
 
@@ -21,30 +23,30 @@ def grouped(text: str) -> str:
     return f"{sign}{int(whole):,}{point}{fraction}"
 
 
-def money_words(amount: Decimal, currency: str) -> str:
+def money_words(amount: Decimal, currency: str, *, written: Written = grouped) -> str:
     """An amount with all decimals of its currency, without its code: "1,249.50"."""
-    return grouped(amount_text(amount, currency))
+    return written(amount_text(amount, currency))
 
 
 def quantity_words(quantity: Decimal | None) -> str:
     return "" if quantity is None else grouped(plain(quantity))
 
 
-def rate_words(text: str | None, currency: str) -> str:
+def rate_words(text: str | None, currency: str, *, written: Written = grouped) -> str:
     """The price of one unit, exact, with no fewer decimals than an amount; "" where there is none."""
     if text is None:
         return ""
-    return grouped(exact_text(Fraction(text), decimals=scale_of(currency)))
+    return written(exact_text(Fraction(text), decimals=scale_of(currency)))
 
 
-def part_words(text: str, currency: str) -> str:
+def part_words(text: str, currency: str, *, written: Written = grouped) -> str:
     """What a tier comes to, at the scale of the currency: for reading, the line's amount is what counts."""
-    return money_words(rounded(Fraction(text), currency), currency)
+    return money_words(rounded(Fraction(text), currency), currency, written=written)
 
 
-def percent_words(percent: Fraction) -> str:
+def percent_words(percent: Fraction, *, written: Written = grouped) -> str:
     """ "19%", "7.7%"."""
-    return f"{grouped(exact_text(percent))}%"
+    return f"{written(exact_text(percent))}%"
 
 
 def day_words(day: dt.date) -> str:

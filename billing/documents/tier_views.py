@@ -15,6 +15,7 @@ from billing.rating import price_from, prices_events
 from billing.rating.package import Package
 
 from . import document_words as words
+from .document_words import Written
 
 _PERCENTAGES = ("percentage", "graduated_percentage")
 
@@ -29,31 +30,31 @@ class TierView:
     amount: str
 
 
-def rate_of(line: InvoiceLine, currency: str) -> str:
+def rate_of(line: InvoiceLine, currency: str, *, written: Written = words.grouped) -> str:
     """The price of one unit, where the amount is the line's quantity at that price and nothing else."""
     if len(line.detail) != 1 or not _is_plain(line, line.detail[0]):
         return ""
-    return _rate(line, line.detail[0], currency)
+    return _rate(line, line.detail[0], currency, written)
 
 
-def tiers_of(line: InvoiceLine, currency: str) -> tuple[TierView, ...]:
+def tiers_of(line: InvoiceLine, currency: str, *, written: Written = words.grouped) -> tuple[TierView, ...]:
     """The parts of an amount, where one rate doesn't say it all."""
     if len(line.detail) == 1 and _is_plain(line, line.detail[0]):
         return ()
     priced = tuple(
         TierView(
-            name=_name(line, part, currency),
-            quantity="" if part.get("quantity") is None else words.grouped(part["quantity"]),
-            rate=_rate(line, part, currency),
-            amount=words.part_words(part["amount"], currency),
+            name=_name(line, part, currency, written),
+            quantity="" if part.get("quantity") is None else written(part["quantity"]),
+            rate=_rate(line, part, currency, written),
+            amount=words.part_words(part["amount"], currency, written=written),
         )
         for part in line.detail
         if part.get("amount") is not None
     )
-    return (*_included(line), *priced) if priced else ()
+    return (*_included(line, written), *priced) if priced else ()
 
 
-def _included(line: InvoiceLine) -> tuple[TierView, ...]:
+def _included(line: InvoiceLine, written: Written) -> tuple[TierView, ...]:
     """What of the quantity costs nothing, so that it and the tiers are seen to make the whole."""
     if not line.price or not line.rated_quantity or line.rated_quantity < 0:
         return ()
@@ -69,7 +70,7 @@ def _included(line: InvoiceLine) -> tuple[TierView, ...]:
     taken = min(units, Fraction(free))
     if not taken:
         return ()
-    return (TierView(name=_("Included"), quantity=words.grouped(exact_text(taken)), rate="", amount=""),)
+    return (TierView(name=_("Included"), quantity=written(exact_text(taken)), rate="", amount=""),)
 
 
 def _is_plain(line: InvoiceLine, part: Mapping[str, Any]) -> bool:
@@ -80,19 +81,19 @@ def _is_plain(line: InvoiceLine, part: Mapping[str, Any]) -> bool:
     return quantity is None or line.rated_quantity is None or Decimal(quantity) == line.rated_quantity
 
 
-def _rate(line: InvoiceLine, part: Mapping[str, Any], currency: str) -> str:
+def _rate(line: InvoiceLine, part: Mapping[str, Any], currency: str, written: Written) -> str:
     rate = part.get("unit_amount")
     if rate is None:
         return ""
     model = (line.price or {}).get("model")
     if part["kind"] == "usage" and model in _PERCENTAGES:
-        return words.percent_words(Fraction(rate) * 100)
+        return words.percent_words(Fraction(rate) * 100, written=written)
     if part["kind"] == "usage" and model == "dynamic":
-        return f"× {words.grouped(rate)}"
-    return words.rate_words(rate, currency)
+        return f"× {written(rate)}"
+    return words.rate_words(rate, currency, written=written)
 
 
-def _name(line: InvoiceLine, part: Mapping[str, Any], currency: str) -> str:
+def _name(line: InvoiceLine, part: Mapping[str, Any], currency: str, written: Written) -> str:
     names = {
         "event_fee": _("Fee for each event"),
         "event_minimum": _("Up to the minimum of each event"),
@@ -100,20 +101,20 @@ def _name(line: InvoiceLine, part: Mapping[str, Any], currency: str) -> str:
         "discount": _("Discount"),
         "maximum": _("Down to the maximum"),
     }
-    name = names.get(part["kind"]) or _usage_name(line, part)
+    name = names.get(part["kind"]) or _usage_name(line, part, written)
     if part.get("flat_amount"):
-        flat = words.rate_words(part["flat_amount"], currency)
+        flat = words.rate_words(part["flat_amount"], currency, written=written)
         name = _("%(name)s, with %(flat)s flat") % {"name": name, "flat": flat}
     return name
 
 
-def _usage_name(line: InvoiceLine, part: Mapping[str, Any]) -> str:
+def _usage_name(line: InvoiceLine, part: Mapping[str, Any], written: Written) -> str:
     price = line.price or {}
     if part.get("tier") is not None:
         return _("Tier %(number)d") % {"number": part["tier"]}
     if price.get("model") == "package":
-        return _("Packages of %(size)s") % {"size": words.grouped(price["package_size"])}
+        return _("Packages of %(size)s") % {"size": written(price["package_size"])}
     if price.get("unit_conversion"):
-        size = words.grouped(price["unit_conversion"]["divide_by"])
+        size = written(price["unit_conversion"]["divide_by"])
         return _("Units of %(size)s") % {"size": size}
     return _("Usage") if _is_plain(line, part) else _("Beyond what is included")

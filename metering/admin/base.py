@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import DecimalField, Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -24,6 +24,7 @@ from metering.errors import MeterbookError
 
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
+from .number_fields import NumberField, NumberInput
 from .reason import CHANGE_REASON, asking_why
 from .undoing import undo_url_of
 
@@ -63,6 +64,8 @@ class HouseAdmin(ListDownload):
     needs_reason: ClassVar[bool] = False  # changing a row of it takes one: money or limits hang on it
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if isinstance(db_field, DecimalField):
+            kwargs = {"form_class": NumberField, "widget": NumberInput(), **kwargs}
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.DateTimeField | forms.SplitDateTimeField):
             field.help_text = f"{field.help_text} {moments.typed_in()}".strip()

@@ -11,22 +11,18 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from metering import moments
+from metering import moments, numerals
 from metering.models import Project
 from metering.texts.numbers import plain
 
-DASH = "–"
+DASH = numerals.DASH
 EXACT_ROUNDING = Context(prec=200)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def grouped(value: Decimal | int | None) -> str:
-    """`1234567.5` as "1,234,567.5": exact, without exponent or trailing zeros; a dash for None."""
-    if value is None:
-        return DASH
-    whole, point, fraction = plain(Decimal(value)).partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    return f"{sign}{int(whole.removeprefix('-')):,}{point}{fraction}"
+    """`1234567.5` as "1,234,567.5" in English: exact, without exponent or trailing zeros; a dash for None."""
+    return DASH if value is None else numerals.exact(value)
 
 
 READABLE_DECIMALS = 6
@@ -35,9 +31,8 @@ _THOUSANDTH = Decimal("0.001")
 
 def readable(value: Decimal | int | None) -> str:
     """`grouped`, but a long fraction (an average) cut down to three decimals and marked so: "≈ 78.267"."""
-    exact = grouped(value)
-    if value is None or len(exact.partition(".")[2]) <= READABLE_DECIMALS:
-        return exact
+    if value is None or len(plain(Decimal(value)).partition(".")[2]) <= READABLE_DECIMALS:
+        return grouped(value)
     rounded = Decimal(value).quantize(_THOUSANDTH, rounding=ROUND_HALF_UP, context=EXACT_ROUNDING)
     return f"≈ {grouped(rounded)}"
 

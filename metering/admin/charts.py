@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.answering.usage_charts import Interval, Point, Share, Unit
 from metering.measuring.meaning import Meaning
 
@@ -78,7 +79,7 @@ def usage_chart(
             _("Readings"),
         ],
         rows=[
-            (label, cells.grouped(point.value), f"{point.record_count:,}")
+            (label, cells.grouped(point.value), numerals.count(point.record_count))
             for label, point in reversed(list(zip(labels, points, strict=True)))
             if point.record_count
         ],
@@ -115,7 +116,10 @@ def shares_chart(meaning: Meaning, shares: Sequence[Share], interval: Interval, 
         description=_("Projects with most %(metric)s from %(first)s to %(last)s")
         % {"metric": name, "first": interval.first_day, "last": interval.last_day},
         headers=[_("Project"), meaning.unit or _("Value"), _("Readings")],
-        rows=[(share.project, cells.grouped(share.value), f"{share.record_count:,}") for share in shares],
+        rows=[
+            (share.project, cells.grouped(share.value), numerals.count(share.record_count))
+            for share in shares
+        ],
         height=max(120, 34 * len(shares) + 40),
     )
 
@@ -161,7 +165,7 @@ def chart_options(*, is_small: bool = False, x_title: str = "", y_title: str = "
                     "color": GREY,
                     "maxTicksLimit": 6,
                     "padding": 8,
-                    "format": {"notation": "compact", "maximumFractionDigits": 1},
+                    "format": {"notation": "compact", "maximumFractionDigits": 1, "useGrouping": "always"},
                 },
             },
         },

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.answering.event_listing import Cursor, EventFilter, events_page
 from metering.catalogue import current
 from metering.errors import Invalid
@@ -286,7 +287,7 @@ class UsageEventAdmin(CorrectableEvents):
             except Unreadable:
                 continue
             url = reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id])
-            value = f"{cells.grouped(reading)} {meaning.unit}".strip()
+            value = numerals.with_unit(cells.grouped(reading), meaning.unit)
             lines.append(cells.two_lines(cells.link(url, names[meaning.metric_id]), value))
         if not lines:
             return gettext("None.")

@@ -22,6 +22,8 @@ from metering.recording.repeated_members import repeated_member
 from metering.texts.numbers import NotANumber, decimal_from, plain
 from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
+from .number_fields import NumberTextField, shown
+
 _decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=label_number).decode
 
 
@@ -54,11 +56,10 @@ class AmendForm(ReasonForm):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("When the use happened, with its offset from UTC: 2024-05-15T12:00:00Z."),
     )
-    quantity = forms.CharField(
+    quantity = NumberTextField(
         label=_("Quantity"),
         required=False,
         max_length=100,
-        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
         help_text=_("Empty: none. Then the event counts as 1, or its value is a label."),
     )
     subject_type = forms.CharField(
@@ -133,7 +134,7 @@ class AmendForm(ReasonForm):
     def differences(self) -> list[tuple[Any, str, str]]:
         """(field, before, after) of what changes, for people."""
         return [
-            (self.fields[name].label, _shown(self._stated[name]), _shown(value))
+            (self.fields[name].label, _shown(name, self._stated[name]), _shown(name, value))
             for name, value in self.changes.items()
         ]
 
@@ -162,7 +163,9 @@ def _content(name: str, value: Any) -> object:
     return value
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return msgspec.json.format(labels_text(value), indent=2).decode()
+    if name == "quantity":
+        value = shown(value)
     return "" if value is None else str(value)

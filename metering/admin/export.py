@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.exporting.export_kinds import Asked, ExportKind, filters_of, registered_kinds
@@ -248,11 +249,11 @@ class ExportAdmin(ReadOnlyAdmin):
     @admin.display(description=_("progress"))
     def progress(self, export: Export) -> SafeString:
         fraction = export.done_fraction
-        rows = gettext("%(count)s rows") % {"count": f"{export.row_count:,}"}
+        rows = gettext("%(count)s rows") % {"count": numerals.count(export.row_count)}
         if export.is_active and export.expected_count:
             rows = gettext("%(count)s of ~%(expected)s rows") % {
-                "count": f"{export.row_count:,}",
-                "expected": f"{export.expected_count:,}",
+                "count": numerals.count(export.row_count),
+                "expected": numerals.count(export.expected_count),
             }
         if export.state in {State.FAILED, State.CANCELLED} or fraction is None:
             return cells.quiet(rows)  # how much is to come nobody knows, or none is

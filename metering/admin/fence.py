@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.models import Fence
 
 from . import cells
@@ -25,7 +26,7 @@ class FenceAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("position"))
     def position_number(self, fence: Fence) -> str:
-        return f"{fence.position:,}"
+        return numerals.count(fence.position)
 
     @admin.display(description=_("fenced at"))
     def fenced(self, fence: Fence) -> SafeString:

@@ -1,6 +1,7 @@
 """When recurring jobs last finished."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -8,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.clock import database_now
 from metering.models import Heartbeat
 
@@ -43,6 +45,6 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     @admin.display(description=_("what it did"))
     def what(self, heartbeat: Heartbeat) -> str:
         return ", ".join(
-            f"{name}: {value:,}" if isinstance(value, int | float) else f"{name}: {value}"
+            f"{name}: {numerals.exact(Decimal(str(value + 0))) if isinstance(value, int | float) else value}"
             for name, value in heartbeat.facts.items()
         )

@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.clock import database_now
 
 from . import cells
@@ -25,7 +26,9 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "matters": [
             {
                 "matter": matter,
-                "count": "" if matter.count is None else f"{matter.count:,}{'+' if matter.is_capped else ''}",
+                "count": ""
+                if matter.count is None
+                else numerals.count(matter.count) + ("+" if matter.is_capped else ""),
                 "age": "" if matter.since is None else cells.ago(matter.since, now=now),
                 "since": matter.since,
             }

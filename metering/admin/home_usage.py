@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from metering import numerals
 from metering.answering.month_usage import (
     ADDING,
     Compared,
@@ -143,7 +144,7 @@ def change_in_words(now: Decimal | None, before: Decimal | None) -> str:
     if not before:
         return _("new")
     fraction = EXACT.subtract(now, before) / abs(before)
-    percent = f"{abs(fraction * 100).quantize(WHOLE, rounding=ROUND_HALF_UP):,}"
+    percent = numerals.exact(abs(fraction * 100).quantize(WHOLE, rounding=ROUND_HALF_UP))
     if percent == "0":
         percent = "<1"
     words = _("▲ %s %% more") if fraction > 0 else _("▼ %s %% less")
@@ -193,7 +194,7 @@ def _payer_lines(
         now, same, before = (_rest(whole, payers, span) for span in ("now", "same", "before"))
         lines.append(
             Line(
-                name=ngettext("%s other", "%s others", other_count) % f"{other_count:,}",
+                name=ngettext("%s other", "%s others", other_count) % numerals.count(other_count),
                 note="",
                 url="",
                 unit=metric.unit,

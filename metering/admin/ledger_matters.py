@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.health import MOST_COUNTED, Hanging, HangingWork, hanging_work
 from metering.rolling_up.rollups import HEARTBEAT
 from metering.verifying.verification import last_verification
@@ -87,7 +88,8 @@ def _proofs(work: HangingWork) -> Iterator[Matter]:
     if run is not None and run.state == run.State.FAILED:
         yield Matter(
             title=_("The last verification failed"),
-            sentence=_("%s breaches were found; the run names each place.") % f"{run.breach_count:,}",
+            sentence=_("%s breaches were found; the run names each place.")
+            % numerals.count(run.breach_count),
             url=reverse("admin:metering_verificationrun_change", args=[run.pk]),
             since=run.finished_at,
             is_urgent=True,

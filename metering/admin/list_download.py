@@ -15,6 +15,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
+from metering import numerals
 from metering.answering.answers import one_snapshot
 from metering.clock import database_now
 from metering.errors import Invalid, MeterbookError
@@ -106,7 +107,8 @@ class ListDownload(UnfoldModelAdmin):
             title=_("Download as CSV"),
             subtitle=str(title_of(self)),
             sentences=[
-                gettext("The list has about %(count)s rows: too many to wait for.") % {"count": f"{about:,}"},
+                gettext("The list has about %(count)s rows: too many to wait for.")
+                % {"count": numerals.count(about)},
                 *(f"{title}: {value}" for title, value in found.narrowing()),
                 ngettext(
                     "A worker makes the file meanwhile; the next page shows how far it is. It stays under "

@@ -9,6 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from kombu.exceptions import OperationalError as BrokerError
 
+from metering import numerals
+
 
 def wake(task: Task) -> None:
     """Ask a worker to look; should the message get lost, the next sweep finds the work."""
@@ -33,8 +35,8 @@ def progress_bar(percent: int, words: Any) -> SafeString:
 def file_size(size: int) -> str:
     """In the unit that people know from their disks."""
     if size < 1_000_000:
-        return gettext("%s kB") % f"{size / 1000:,.1f}"
-    return gettext("%s MB") % f"{size / 1_000_000:,.1f}"
+        return gettext("%s kB") % numerals.fixed(size / 1000, decimals=1)
+    return gettext("%s MB") % numerals.fixed(size / 1_000_000, decimals=1)
 
 
 def csv_attachment(stream: Any, file_name: str) -> StreamingHttpResponse:

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.answering.usage_charts import course_of, latest_days
 from metering.catalogue import Catalogue
 from metering.defining.first_uses import first_use_of
@@ -85,7 +86,7 @@ def _usage(catalogue: Catalogue, metric: MetricDefinition) -> dict[str, Any] | N
         "interval": interval,
         "chart": usage_chart(meaning, course.points, interval, name=metric.display_name, height=220),
         "value": cells.readable(course.value),
-        "record_count": f"{course.record_count:,}",
+        "record_count": numerals.count(course.record_count),
         "unit": metric.unit,
         "url": listed("usagemeterrollup", metric__id__exact=metric.pk),
     }

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.answering.usage_charts import Interval, Point, days_interval
 from metering.defining.previews import (
     DEFAULT_DAYS,
@@ -47,14 +48,14 @@ def preview_card(draft: MetricDefinition, *, stored: MetricDefinition | None, da
         "last": preview.end - dt.timedelta(microseconds=1),
         "days": days,
         "day_choices": DAY_CHOICES,
-        "note": _("Only the latest %(count)s events were looked at.") % {"count": f"{MAX_EVENTS:,}"}
+        "note": _("Only the latest %(count)s events were looked at.") % {"count": numerals.count(MAX_EVENTS)}
         if preview.is_capped
         else "",
         "unit": draft.unit,
         "value": cells.readable(proposed.value),
         "facts": _facts(proposed, preview.stored),
         "has_stored": preview.stored is not None,
-        "refused_count": f"{proposed.refused_count:,}",
+        "refused_count": numerals.count(proposed.refused_count),
         "misfits": proposed.misfits,
         "groups": [_group_line(part) for part in proposed.groups],
         "group_headers": draft.primary_labels,
@@ -108,7 +109,7 @@ def _group_line(part: Part) -> dict[str, Any]:
     return {
         "labels": [value if value is not None else cells.DASH for value in (part.group or {}).values()],
         "value": cells.readable(part.value),
-        "record_count": f"{part.record_count:,}",
+        "record_count": numerals.count(part.record_count),
     }
 
 
@@ -134,7 +135,12 @@ def _chart(draft: MetricDefinition, preview: Preview) -> Chart:
     options = json.loads(chart.options)
     options["plugins"]["legend"] = {"display": True, "position": "bottom", "align": "start"}
     rows = [
-        (f"{part.day}", cells.grouped(part.value), cells.grouped(before.value), f"{part.record_count:,}")
+        (
+            f"{part.day}",
+            cells.grouped(part.value),
+            cells.grouped(before.value),
+            numerals.count(part.record_count),
+        )
         for part, before in zip(preview.proposed.days, preview.stored.days, strict=True)
         if part.record_count or before.record_count
     ]

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
+from metering import numerals
 from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
 from metering.answering.usage_charts import last_used_first
@@ -157,13 +158,13 @@ def _pages(request: HttpRequest, tree: PayerTree) -> dict[str, Any]:
         return f"?{query.urlencode()}"
 
     counted = ngettext("%(count)s project", "%(count)s projects", tree.project_count) % {
-        "count": f"{tree.project_count:,}"
+        "count": numerals.count(tree.project_count)
     }
     if tree.project_count > PAGE_PROJECTS:
         counted = _("projects %(first)s to %(last)s of %(count)s") % {
-            "first": f"{min(tree.offset + 1, tree.project_count):,}",
-            "last": f"{tree.last:,}",
-            "count": f"{tree.project_count:,}",
+            "first": numerals.count(min(tree.offset + 1, tree.project_count)),
+            "last": numerals.count(tree.last),
+            "count": numerals.count(tree.project_count),
         }
     return {
         "counted": counted,

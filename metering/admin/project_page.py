@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from metering import numerals
 from metering.answering.event_listing import EventFilter, events_page
 from metering.attributing.project_place import SHOWN_CHILDREN, ProjectPlace, place_of
 from metering.catalogue import Catalogue
@@ -80,7 +81,7 @@ def place_card(request: HttpRequest, place: ProjectPlace) -> dict[str, Any]:
             for one in children[:SHOWN_CHILDREN]
         ],
         "counted": _counted(len(children), grandchild_count),
-        "all_words": _("All %(count)s projects below it") % {"count": f"{len(place.below):,}"}
+        "all_words": _("All %(count)s projects below it") % {"count": numerals.count(len(place.below))}
         if len(place.below) > SHOWN_CHILDREN
         else "",
         "all_url": tree_url(project)
@@ -102,7 +103,7 @@ def _siblings(place: ProjectPlace) -> SafeString | str:
         "%(count)s other directly below %(parent)s",
         "%(count)s others directly below %(parent)s",
         place.sibling_count,
-    ) % {"count": f"{place.sibling_count:,}", "parent": parent.name}
+    ) % {"count": numerals.count(place.sibling_count), "parent": parent.name}
     return cells.link(listed("project", parent__id__exact=parent.pk), words)
 
 
@@ -110,10 +111,10 @@ def _counted(child_count: int, further_count: int) -> str:
     if not child_count:
         return ""
     words = ngettext("%(count)s project directly below", "%(count)s projects directly below", child_count) % {
-        "count": f"{child_count:,}"
+        "count": numerals.count(child_count)
     }
     if further_count:
-        words += ", " + _("%(count)s further down") % {"count": f"{further_count:,}"}
+        words += ", " + _("%(count)s further down") % {"count": numerals.count(further_count)}
     return words + "."
 
 
@@ -182,7 +183,7 @@ def _unpaid(place: ProjectPlace) -> str:
             "It pays for none of the projects below it: their usage isn't counted here, nor billed to it."
         )
     names = ", ".join(one.key for one in unpaid[:NAMED]) + (" …" if len(unpaid) > NAMED else "")
-    facts = {"count": f"{len(unpaid):,}", "all": f"{len(place.below):,}", "names": names}
+    facts = {"count": numerals.count(len(unpaid)), "all": numerals.count(len(place.below)), "names": names}
     return (
         ngettext(
             "%(count)s of the %(all)s projects below it pays for itself, or another does: %(names)s. Its "

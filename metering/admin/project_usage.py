@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
+from metering import numerals
 from metering.answering.answers import answer
 from metering.answering.last_uses import last_uses_of
 from metering.answering.usage_charts import Course, Interval, Unit, course_of, days_interval
@@ -203,7 +204,7 @@ def usage_card(
         name=name,
         unit=meaning.unit,
         value=cells.readable(course.value if course else None),
-        record_count=f"{course.record_count if course else 0:,}",
+        record_count=numerals.count(course.record_count if course else 0),
         interval=interval,
         chart=usage_chart(meaning, course.points, interval, name=name, height=280)
         if course is not None and interval is not None and has_usage
@@ -225,7 +226,7 @@ def _notes(asked: Asked, meaning: Meaning) -> list[str]:
     if asked.is_cut:
         notes.append(
             _("Only the latest %(days)s of these days: for more, choose longer windows.")
-            % {"days": f"{MOST_DAYS[asked.unit]:,}"}
+            % {"days": numerals.count(MOST_DAYS[asked.unit])}
         )
     if asked.scope_name != OWN and meaning.aggregation.name not in {"COUNT", "SUM"}:
         notes.append(_("Of all these projects together, not added up."))

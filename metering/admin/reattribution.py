@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
 
+from metering import numerals
 from metering.attributing.misattribution import reattribution_preview
 from metering.attributing.reattribution import reattribute
 from metering.errors import MeterbookError
@@ -69,13 +70,13 @@ def reattribution_page(
                 messages.success(
                     request,
                     gettext("%(count)s events have the payers of today's rules now.")
-                    % {"count": f"{done.moved_count:,}"},
+                    % {"count": numerals.count(done.moved_count)},
                 )
                 for detail, count in done.left.items():
                     messages.warning(
                         request,
                         gettext("%(count)s keep their payer: %(detail)s.")
-                        % {"count": f"{count:,}", "detail": detail},
+                        % {"count": numerals.count(count), "detail": detail},
                     )
                 return HttpResponseRedirect(back_url)
         except MeterbookError as refusal:

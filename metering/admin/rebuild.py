@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError as BrokerError
 from unfold.decorators import action
 
-from metering import moments
+from metering import moments, numerals
 from metering.models import MetricDefinition, RollupRebuild
 from metering.rolling_up.rebuild_requests import request_rebuild
 from metering.tasks import rebuild_rollups
@@ -118,7 +118,11 @@ class RollupRebuildAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("took"))
     def took(self, rebuild: RollupRebuild) -> str:
-        return "—" if rebuild.seconds is None else f"{rebuild.seconds:.1f} s"
+        return (
+            "—"
+            if rebuild.seconds is None
+            else numerals.with_unit(numerals.fixed(rebuild.seconds, decimals=1), "s")
+        )
 
 
 def last_rebuild_in_words(metric: MetricDefinition) -> str:

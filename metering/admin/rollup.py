@@ -18,6 +18,7 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 
+from metering import numerals
 from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
 from metering.measuring.aggregations import AGGREGATIONS
@@ -266,7 +267,7 @@ class UsageMeterRollupAdmin(UsagePage):
             MetricDefinition.Aggregation.TIME_WEIGHTED_AVG,
         }:
             return gettext("%(value)s in the whole bucket") % {"value": cells.grouped(_in_bucket(rollup))}
-        return f"{cells.grouped(self._value(rollup))} {rollup.metric.unit}".strip()
+        return numerals.with_unit(cells.grouped(self._value(rollup)), rollup.metric.unit)
 
     @admin.display(description=_("sum"))
     def sum_(self, rollup: UsageMeterRollup) -> str:

@@ -6,6 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.models import LedgerSeal
 
 from . import cells
@@ -51,7 +52,7 @@ class LedgerSealAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("seal"))
     def named(self, seal: LedgerSeal) -> str:
-        return gettext("Seal %s") % f"{seal.number:,}"
+        return gettext("Seal %s") % numerals.count(seal.number)
 
     @admin.display(description=_("up to position"))
     def up_to(self, seal: LedgerSeal) -> SafeString:
@@ -82,8 +83,8 @@ class LedgerSealAdmin(ReadOnlyAdmin):
     @admin.display(description=_("ledger ids"))
     def range(self, seal: LedgerSeal) -> str:
         return gettext("%(first)s to %(last)s") % {
-            "first": f"{seal.after_position + 1:,}",
-            "last": f"{seal.position:,}",
+            "first": numerals.count(seal.after_position + 1),
+            "last": numerals.count(seal.position),
         }
 
     @admin.display(description=_("leaves"))
@@ -103,7 +104,7 @@ class LedgerSealAdmin(ReadOnlyAdmin):
         note = (
             gettext("The first seal follows nothing.")
             if seal.number == 1
-            else gettext("The signature of seal %s.") % f"{seal.number - 1:,}"
+            else gettext("The signature of seal %s.") % numerals.count(seal.number - 1)
         )
         return cells.two_lines(cells.code(bytes(seal.previous_mac).hex()), note)
 

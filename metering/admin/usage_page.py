@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
+from metering import numerals
 from metering.answering.answers import answer
 from metering.answering.several_usages import Question, usages_in
 from metering.answering.usage_charts import (
@@ -159,7 +160,7 @@ def _main_charts(meaning: Meaning, interval: Interval, *, name: str) -> dict[str
         "interval": interval,
         "value": cells.readable(course.value),
         "reach": _reach(meaning),
-        "record_count": f"{course.record_count:,}",
+        "record_count": numerals.count(course.record_count),
         "usage_chart": usage_chart(meaning, course.points, interval, name=name, height=320),
         "shares_chart": shares_chart(meaning, shares, interval, name=name) if shares else None,
         "earlier_url": _url(meaning, interval.first_day - step, interval.last_day - step),
@@ -217,26 +218,27 @@ def _counts(health: LedgerHealth, used: list[Meaning], *, defined_count: int) ->
     return [
         {
             "title": _("Events in the ledger"),
-            "value": f"{about}{health.events.count:,}",
-            "note": _("%(size)s MB on disk") % {"size": f"{health.ledger_bytes / 1_000_000:,.1f}"},
+            "value": about + numerals.count(health.events.count),
+            "note": _("%(size)s MB on disk")
+            % {"size": numerals.fixed(health.ledger_bytes / 1_000_000, decimals=1)},
             "url": reverse("admin:metering_usageevent_changelist"),
         },
         {
             "title": _("Readings in the last 24 hours"),
-            "value": f"{readings:,}",
+            "value": numerals.count(readings),
             "note": _("an event is read once by each metric that listens to it"),
             "url": reverse("admin:metering_usagemeterrollup_changelist") + "?granularity__exact=hour",
         },
         {
             "title": _("Projects"),
-            "value": f"{Project.objects.count():,}",
+            "value": numerals.count(Project.objects.count()),
             "note": _("tenants and organisations included"),
             "url": reverse("admin:metering_project_changelist"),
         },
         {
             "title": _("Metrics in use"),
-            "value": f"{len(used):,}",
-            "note": _("of %(count)s defined") % {"count": f"{defined_count:,}"},
+            "value": numerals.count(len(used)),
+            "note": _("of %(count)s defined") % {"count": numerals.count(defined_count)},
             "url": reverse("admin:metering_metricdefinition_changelist"),
         },
     ]
@@ -248,7 +250,7 @@ def _verification_line(health: LedgerHealth) -> dict[str, Any]:
         note = _("the nightly job does it, or “Verify now” under Verifications")
         return {"title": _("Last verified"), "value": _("never"), "note": note, "is_bad": False}
     has_passed = run.state == run.State.PASSED
-    count = f"{run.breach_count:,}"
+    count = numerals.count(run.breach_count)
     return {
         "title": _("Last verified"),
         "value": cells.ago(run.finished_at, now=health.asked_at),
@@ -269,7 +271,7 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
         set_aside.append(
             {
                 "title": _("Set aside"),
-                "value": f"{health.set_aside_count:,}",
+                "value": numerals.count(health.set_aside_count),
                 "note": _("pending rows that can't be merged; they count, and the worker's log says why"),
                 "is_bad": True,
             }
@@ -278,7 +280,7 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
         set_aside.append(
             {
                 "title": _("Not evaluated yet"),
-                "value": f"{health.owed_count:,}",
+                "value": numerals.count(health.owed_count),
                 "note": _("merged usage that an evaluation failed at; it is tried again each minute"),
                 "is_bad": True,
             }
@@ -289,24 +291,24 @@ def _health_lines(health: LedgerHealth) -> list[dict[str, Any]]:
         {
             "title": _("Last tick"),
             "value": cells.ago(health.ticked_at, now=health.asked_at),
-            "note": "" if merged is None else _("%s pending rows merged") % f"{merged:,}",
+            "note": "" if merged is None else _("%s pending rows merged") % numerals.count(merged),
             "is_bad": health.tick_is_late,
         },
         {
             "title": _("Waiting to be merged"),
-            "value": f"{more}{health.pending.count:,}",
+            "value": more + numerals.count(health.pending.count),
             "note": oldest or _("rollups hold everything"),
             "is_bad": health.tick_is_late and health.pending.count > 0,
         },
         {
             "title": _("Last fence"),
-            "value": f"{fence.position:,}" if fence else _("none yet"),
+            "value": numerals.count(fence.position) if fence else _("none yet"),
             "note": cells.ago(fence.fenced_at, now=health.asked_at) if fence else "",
             "is_bad": False,
         },
         {
             "title": _("End of the ledger"),
-            "value": f"{health.ledger_end:,}",
+            "value": numerals.count(health.ledger_end),
             "note": _("last id drawn, refused attempts included"),
             "is_bad": False,
         },

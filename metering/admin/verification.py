@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from metering import moments
+from metering import moments, numerals
 from metering.clock import database_now
 from metering.errors import Conflict, MeterbookError
 from metering.models import VerificationRun
@@ -191,7 +191,8 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         first = cells.one_line(run.summary)
         if run.breach_count > 1:
             return cells.two_lines(
-                first, gettext("the first of %(count)s breaches") % {"count": f"{run.breach_count:,}"}
+                first,
+                gettext("the first of %(count)s breaches") % {"count": numerals.count(run.breach_count)},
             )
         return first
 
@@ -220,7 +221,11 @@ def _title(run: VerificationRun) -> str:
 def _took(run: VerificationRun) -> str:
     if run.state == State.QUEUED and not run.started_at:
         return cells.DASH
-    return gettext("%s s") % f"{run.seconds:,.1f}" if run.seconds < 120 else cells.span_of(run.seconds)
+    return (
+        gettext("%s s") % numerals.fixed(run.seconds, decimals=1)
+        if run.seconds < 120
+        else cells.span_of(run.seconds)
+    )
 
 
 def _scope(run: VerificationRun) -> str:
@@ -232,8 +237,8 @@ def _scope(run: VerificationRun) -> str:
 def _bar(run: VerificationRun) -> SafeString:
     percent = int(run.done_fraction * 100)
     where = gettext("%(done)s of %(count)s steps") % {
-        "done": f"{run.done_count:,}",
-        "count": f"{run.step_count:,}" if run.step_count else cells.DASH,
+        "done": numerals.count(run.done_count),
+        "count": numerals.count(run.step_count) if run.step_count else cells.DASH,
     }
     return progress_bar(percent, f"{where} · {run.current_step}" if run.current_step else where)
 
@@ -247,7 +252,7 @@ def _verdict(run: VerificationRun) -> str:
             "%(count)s thing doesn't agree. It is named below; nothing was changed.",
             "%(count)s things don't agree. They are named below; nothing was changed.",
             run.breach_count,
-        ) % {"count": f"{run.breach_count:,}"}
+        ) % {"count": numerals.count(run.breach_count)}
     if run.state == State.INTERRUPTED:
         return run.summary + " " + gettext("What it had found until then is below.")
     if run.state == State.QUEUED and not run.started_at:

@@ -22,6 +22,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminIntegerFieldWidget
 
+from metering import numerals
 from metering.announcing.kinds import KINDS, SUBSCRIBABLE
 from metering.clock import database_now
 from metering.delivering.endpoints import (
@@ -222,7 +223,7 @@ class WebhookEndpointAdmin(EditableAdmin):
                 "%(count)s messages have failed for good. They are sent again now, under their ids.",
                 count,
             )
-            % {"count": f"{count:,}"}
+            % {"count": numerals.count(count)}
         ]
         if request.method == "POST":
             try:
@@ -237,7 +238,7 @@ class WebhookEndpointAdmin(EditableAdmin):
                     "%(count)s message is sent again.", "%(count)s messages are sent again.", resent_count
                 )
                 url = f"{_deliveries_url(endpoint)}&status__exact=pending"
-                return self.done(request, message % {"count": f"{resent_count:,}"}, url=url)
+                return self.done(request, message % {"count": numerals.count(resent_count)}, url=url)
         return self.confirmation(
             request,
             title=_("Send failed messages again"),
@@ -346,7 +347,7 @@ class WebhookEndpointAdmin(EditableAdmin):
         if not count:
             return cells.number(0)
         url = f"{_deliveries_url(endpoint)}&status__exact={Status.FAILED}"
-        link = cells.link(url, f"{count:,}", title=gettext("Show them"))
+        link = cells.link(url, numerals.count(count), title=gettext("Show them"))
         return format_html('<span class="mb-number">{}</span>', link)
 
     @admin.display(description=_("last delivery"))
@@ -363,8 +364,8 @@ class WebhookEndpointAdmin(EditableAdmin):
         return format_html(
             "{} · {} · {}",
             cells.link(_deliveries_url(endpoint), gettext("All deliveries")),
-            gettext("%s pending") % f"{counts[Status.PENDING]:,}",
-            gettext("%s failed") % f"{counts[Status.FAILED]:,}",
+            gettext("%s pending") % numerals.count(counts[Status.PENDING]),
+            gettext("%s failed") % numerals.count(counts[Status.FAILED]),
         )
 
     @admin.display(description=_("secrets in force"))

@@ -17,12 +17,13 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
 from metering.admin.filters import ProjectFilter
 from metering.measuring.windows import zone_named
 from metering.models import OutgoingMail, WebhookDelivery
-from quotas.alert_words import amount_words, period_words, subject_words
+from quotas.alert_words import period_words, subject_words
 from quotas.alerting import acknowledge
 from quotas.models import NOTE_MAX_LENGTH, Alert, ThresholdCrossing, UsageThreshold
 
@@ -179,7 +180,7 @@ class AlertAdmin(ReadOnlyAdmin):
         return format_html(
             '<div>{}<span class="mb-number mb-small mb-quiet">{}</span></div>',
             cells.number(crossing.value, unit=unit),
-            gettext("of %s") % amount_words(crossing.level, unit),
+            gettext("of %s") % numerals.with_unit(cells.readable(crossing.level), unit),
         )
 
     @admin.display(description=_("period"))
@@ -231,7 +232,7 @@ class AlertAdmin(ReadOnlyAdmin):
     def threshold_link(self, alert: Alert) -> SafeString:
         threshold = alert.crossing.threshold
         unit = threshold.metric.unit
-        level = amount_words(alert.crossing.level, unit)
+        level = numerals.with_unit(cells.readable(alert.crossing.level), unit)
         if threshold.removed_at is not None:
             return cells.quiet(gettext("%s (removed)") % level)
         return cells.link(reverse("admin:quotas_usagethreshold_change", args=[threshold.pk]), level)

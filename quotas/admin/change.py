@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
 from quotas.models import QuotaChange
@@ -84,7 +85,7 @@ def _in_short(change: QuotaChange, unit: str) -> str:
 def _value(change: QuotaChange, name: str, unit: str) -> str:
     value = getattr(change, name)
     if name == "limit":
-        return f"{cells.grouped(value)} {unit}".strip()
+        return numerals.with_unit(cells.grouped(value), unit)
     if value is None:
         return gettext("by the calendar")
     shown = getattr(change, f"get_{name}_display", lambda: str(value))()

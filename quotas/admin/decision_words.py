@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _later
 from django.utils.translation import ngettext
 
-from metering import moments
+from metering import moments, numerals
 from metering.admin import cells
 from metering.texts.numbers import plain
 from quotas.models import EVERY_SUBJECT_TOGETHER, ProjectQuota, QuotaDecision
@@ -52,7 +52,7 @@ def sentences_on(decision: QuotaDecision, *, unit: str = "") -> list[str]:
                 "The same was answered %(count)s times within that minute.",
                 decision.count,
             )
-            % {"count": f"{decision.count:,}"}
+            % {"count": numerals.count(decision.count)}
         )
     if decision.basis:
         said.append(_counted(decision))
@@ -165,7 +165,11 @@ def _counted(decision: QuotaDecision) -> str:
     }[basis]
     if decision.position is None:
         return words
-    return words + " " + _("Everything up to ledger position %s was counted.") % f"{decision.position:,}"
+    return (
+        words
+        + " "
+        + _("Everything up to ledger position %s was counted.") % numerals.count(decision.position)
+    )
 
 
 def _period(decision: QuotaDecision) -> dict[str, str]:
@@ -177,7 +181,7 @@ def _period(decision: QuotaDecision) -> dict[str, str]:
 def _number(text: str | None, unit: str) -> str:
     if text is None:
         return cells.DASH
-    return f"{cells.readable(Decimal(text))} {unit}".strip()
+    return numerals.with_unit(cells.readable(Decimal(text)), unit)
 
 
 def mode_words(mode: str) -> str:

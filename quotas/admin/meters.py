@@ -6,8 +6,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from metering import numerals
 from metering.admin import cells
-from quotas.alert_words import filled_fraction, percent_words
+from quotas.alert_words import filled_fraction
 from quotas.utilisation import NEAR_FRACTION, Utilisation
 
 WHOLE_FROM = 100
@@ -18,7 +19,7 @@ def meter(fraction: Decimal | None, *, projected: Decimal | None = None) -> Safe
     if fraction is None:
         return cells.badge(gettext("Refuses all"), "danger")
     state = "is-over" if fraction > 1 else "is-near" if fraction >= NEAR_FRACTION else ""
-    percent = f"{fraction:.1%}"
+    percent = numerals.percent(fraction, decimals=1)
     ahead: SafeString | str = ""
     if projected is not None and projected > fraction:
         ahead = format_html(
@@ -62,14 +63,19 @@ def heading_words(standing: Utilisation) -> SafeString:
     return format_html(
         '<div>{}<div class="mb-number mb-small mb-quiet">{}</div></div>',
         shown,
-        gettext("%s of the limit") % f"{fraction:.0%}",
+        gettext("%s of the limit") % numerals.percent(fraction),
     )
+
+
+def _percent_reached(value: Decimal, level: Decimal) -> str:
+    """Whole percent of the level, cut so that 99.99% isn't called 100%; empty at level 0."""
+    return "" if level <= 0 else numerals.percent(Decimal(int(100 * value / level)).scaleb(-2))
 
 
 def level_meter(value: Decimal, level: Decimal, *, is_near: bool = False) -> SafeString:
     """A bar with its percentage below; red from the level on."""
     state = "is-over" if value >= level else "is-near" if is_near else ""
-    percent = percent_words(value, level)
+    percent = _percent_reached(value, level)
     return format_html(
         '<div><div class="mb-meter" role="img" aria-label="{}">'
         '<span class="{}" style="width: {}%"></span></div>'

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from metering import moments
+from metering import moments, numerals
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter
 from quotas.models import OverrideChange, QuotaChange
@@ -120,7 +120,7 @@ def _in_short(change: OverrideChange, unit: str) -> str:
 def _value(change: OverrideChange, name: str, unit: str) -> str:
     value = getattr(change, name)
     if name == "limit":
-        return f"{cells.grouped(value)} {unit}".strip()
+        return numerals.with_unit(cells.grouped(value), unit)
     if name in {"effective_from", "effective_until"}:
         return moments.in_words(value)
     return str(value) or gettext("none")

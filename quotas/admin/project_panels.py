@@ -8,10 +8,11 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.admin import cells
 from metering.admin.panels import Panel, asked_at, panel_body
 from metering.models import Project
-from quotas.alert_words import amount_words, subject_words
+from quotas.alert_words import subject_words
 from quotas.models import Alert, ProjectQuota, ThresholdCrossing, UsageThreshold
 from quotas.utilisation import Utilisation, utilisations_of
 
@@ -172,6 +173,9 @@ def _alert_line(alert: Alert) -> dict[str, Any]:
         "badge": cells.badge(kind.label, KIND_COLOURS[kind]),
         "whose": subject_words(crossing.subject_type, crossing.subject_id),
         "used": _("%(value)s of %(level)s")
-        % {"value": cells.readable(crossing.value), "level": amount_words(crossing.level, metric.unit)},
+        % {
+            "value": cells.readable(crossing.value),
+            "level": numerals.with_unit(cells.readable(crossing.level), metric.unit),
+        },
         "at": cells.moment(crossing.crossed_at),
     }

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
+from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import COLOUR, GREY, Chart, chart_options, drawn
 from quotas.course import Course
@@ -152,7 +153,7 @@ def _named(course: Course, words: str) -> str:
 
 
 def _share(used: Any, limit: Any) -> str:
-    return cells.DASH if not limit or used is None else f"{used / limit:.1%}"
+    return cells.DASH if not limit or used is None else numerals.percent(used / limit, decimals=1)
 
 
 def _local(instant: dt.datetime | None, zone: ZoneInfo, pattern: str) -> str:

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from metering import numerals
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
 from metering.texts.numbers import plain
@@ -101,7 +102,7 @@ def _value(change: ThresholdChange, name: str, unit: str) -> str:
     if value is None or value == "":
         return gettext("none")
     if name == "amount":
-        return f"{cells.grouped(value)} {unit}".strip()
+        return numerals.with_unit(cells.grouped(value), unit)
     if name == "quota_fraction":
         return gettext("%s %% of the quota") % plain(value * 100)
     if name == "approach_fraction":

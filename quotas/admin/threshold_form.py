@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from metering import numerals
 from metering.admin.base import VerbForm
 from metering.admin.reason import ReasonForm
 from metering.texts.numbers import NotANumber, decimal_from, plain
@@ -26,9 +27,18 @@ FIELD_OF_VERB = {
 def percent_from(text: str) -> Decimal:
     """A percentage as a fraction: "80" or "80 %" is 0.8. Raises `ValidationError`."""
     try:
-        return decimal_from(text.strip().removesuffix("%").strip()).scaleb(-2)
+        return decimal_from(numerals.plainly_written(text.strip().removesuffix("%"))).scaleb(-2)
     except NotANumber:
         raise ValidationError(gettext("“%s” is no percentage; 80 is 80 %%.") % text[:50]) from None
+
+
+def steps_in(text: str) -> list[str]:
+    """The percentages of a list: "50, 80, 100", "50; 62,5 %".
+
+    Commas separate them. Where decimals follow a comma, those before a space do: "62,5" is one there.
+    """
+    between = r"[,;\s]+" if numerals.signs().decimals == "." else r"(?:[;\s]|,(?=\s|$))+"
+    return [found for found in re.split(between, text) if found not in {"", "%"}]
 
 
 class ThresholdForm(ReasonForm, VerbForm):
@@ -82,15 +92,16 @@ class ThresholdForm(ReasonForm, VerbForm):
         if threshold.amount is not None:
             self.initial["amount"] = plain(threshold.amount)
         if threshold.quota_fraction is not None:
-            self.initial["percent_of_quota"] = plain(threshold.quota_fraction * 100)
+            self.initial["percent_of_quota"] = numerals.as_typed(plain(threshold.quota_fraction * 100))
         self.initial["approach_percent"] = (
-            "" if threshold.approach_fraction is None else plain(threshold.approach_fraction * 100)
+            ""
+            if threshold.approach_fraction is None
+            else numerals.as_typed(plain(threshold.approach_fraction * 100))
         )
         self.initial["notify_emails"] = "\n".join(threshold.notify_emails)
 
     def clean_percent_of_quota(self) -> list[Decimal]:
-        texts = [text for text in re.split(r"[,;\s]+", self.cleaned_data["percent_of_quota"]) if text != "%"]
-        fractions = [percent_from(text) for text in texts if text]
+        fractions = [percent_from(text) for text in steps_in(self.cleaned_data["percent_of_quota"])]
         if self.instance.pk is not None and len(fractions) > 1:
             raise ValidationError(gettext("One step only; add further ones as thresholds of their own."))
         return fractions

@@ -62,6 +62,9 @@
     pen.restore();
   };
 
+  /* Ticks and tooltips write numbers as the page does. */
+  Chart.defaults.locale = document.documentElement.lang || "en";
+
   Chart.register({
     id: "house",
     beforeUpdate(chart) {

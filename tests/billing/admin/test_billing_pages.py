@@ -188,7 +188,7 @@ def test_preview_answers_while_typing_and_stores_nothing(staff: Client) -> None:
     plan, tokens = a_draft(), a_metric("tokens")
     preview_url = url("plan", "preview_price", plan.pk, "usage")
 
-    shown = staff.post(preview_url, fields(metric=tokens.pk, preview_quantity="2,000"))
+    shown = staff.post(preview_url, fields(metric=tokens.pk, preview_quantity="2000"))
     unfinished = staff.post(
         preview_url, fields(metric=tokens.pk, tiers_up_to=["9", "", ""], tiers_rate=["1", "", ""])
     )

@@ -3,7 +3,8 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from billing.admin.number_fields import NumberField, NumberTextField, plainly_written
+from metering.admin.number_fields import NumberField, NumberTextField
+from metering.numerals import plainly_written
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,14 @@
+"""1.234,50 EUR and 12,5 %; days and times as in English, so that they can be compared and sorted."""
+
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s"
+SHORT_DATE_FORMAT = "Y-m-d"
+SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"
+TIME_FORMAT = "H:i:s"
+DATE_INPUT_FORMATS = ["%Y-%m-%d"]
+THOUSAND_SEPARATOR = "."
+DECIMAL_SEPARATOR = ","
+NUMBER_GROUPING = 3
+# Ours, for metering.numerals: what stands between a number and its unit, and behind a percentage.
+UNIT_SPACE = "\N{NO-BREAK SPACE}"
+PERCENT_SIGN = "\N{NO-BREAK SPACE}%"
