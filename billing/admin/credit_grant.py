@@ -21,6 +21,7 @@ from billing.models import CreditGrant
 from billing.settling.credits import DEFAULT_PRIORITY, balance_of, grant_credit, with_balance, withdraw_credit
 from metering.admin import cells
 from metering.admin.base import EditableAdmin, VerbForm
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -200,7 +201,7 @@ class CreditGrantAdmin(EditableAdmin):
                 )
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, str(refusal))
+                form.add_error(field if field in form.fields else None, worded(refusal))
             else:
                 self.log_change(request, grant, [{"changed": {"fields": ["balance"]}}])
                 words = gettext("%s withdrawn.") % in_words(left, grant.currency)

@@ -22,6 +22,7 @@ from metering.errors import MeterbookError
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
 from .reason import CHANGE_REASON, asking_why
+from .refusals import worded
 
 
 class OutermostVerbs(admin.ModelAdmin):
@@ -177,7 +178,7 @@ class VerbForm(forms.ModelForm):
         cleaned = super().clean()
         if self.refusal is not None:
             field = getattr(self.refusal, "field", None)
-            self.add_error(field if field in self.fields else None, str(self.refusal))
+            self.add_error(field if field in self.fields else None, worded(self.refusal))
         return cleaned
 
     def validate_unique(self) -> None:

@@ -22,6 +22,8 @@ from metering.recording.repeated_members import repeated_member
 from metering.texts.numbers import NotANumber, decimal_from, plain
 from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
+from .refusals import worded
+
 _decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=label_number).decode
 
 
@@ -36,7 +38,7 @@ class ReasonForm(forms.Form):
     def refuse(self, refusal: MeterbookError) -> None:
         """Show what the verb said, beside the field at fault."""
         name = str(getattr(refusal, "field", None) or "").partition(".")[0]
-        self.add_error(name if name in self.fields else None, str(refusal))
+        self.add_error(name if name in self.fields else None, worded(refusal))
 
 
 class AmendForm(ReasonForm):

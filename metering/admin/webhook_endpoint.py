@@ -40,6 +40,7 @@ from metering.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
 from . import cells, file_columns
 from .base import EditableAdmin, VerbForm
 from .filters import ProjectFilter
+from .refusals import worded
 
 Status = WebhookDelivery.Status
 
@@ -195,7 +196,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             try:
                 delivery = test_endpoint(endpoint, requested_by=request.user.get_username())
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, endpoint, [{"changed": {"fields": ["test sent"]}}])
                 return HttpResponseRedirect(
@@ -227,7 +228,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             try:
                 resent_count = resend_failed(endpoint)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(
                     request, endpoint, [{"changed": {"fields": ["failed deliveries sent again"]}}]
@@ -255,7 +256,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             try:
                 _row, secret = rotate_secret(endpoint, overlap_hours=form.cleaned_data["overlap_hours"])
             except MeterbookError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, worded(refusal))
             else:
                 self.log_change(request, endpoint, [{"changed": {"fields": ["secret"]}}])
                 return self._shown_once(request, endpoint, secret, title=gettext("The new secret"))

@@ -23,6 +23,7 @@ from metering.admin import cells
 from metering.admin.base import EditableAdmin
 from metering.admin.filters import ProjectFilter
 from metering.admin.reason import ReasonForm
+from metering.admin.refusals import worded
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
 from quotas.alert_words import subject_words
@@ -308,7 +309,7 @@ class UsageThresholdAdmin(EditableAdmin):
             try:
                 sent = send_test(threshold, actor=request.user.get_username())
             except MeterbookError as refusal:
-                messages.error(request, str(refusal))
+                messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
             text = ngettext("%d mail", "%d mails", sent.mail_count) % sent.mail_count
             text += " " + gettext("and") + " "
