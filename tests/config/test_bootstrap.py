@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def install(venv: Path) -> None:
         installed.append(venv)
-        (venv / ".requirements-sha256").write_text(bootstrap.lock_digest())
+        (venv / ".requirements-sha256").write_text(bootstrap.lock_digest(bootstrap.LOCK_FILE))
 
     def enter(venv: Path) -> None:
         raise Entered(venv)
@@ -59,7 +60,7 @@ def test_first_run_installs_and_enters(outside: list[Path], venv: Path) -> None:
 
 
 def test_second_run_enters_without_installing(outside: list[Path], venv: Path) -> None:
-    (venv / ".requirements-sha256").write_text(bootstrap.lock_digest() + "\n")
+    (venv / ".requirements-sha256").write_text(bootstrap.lock_digest(bootstrap.LOCK_FILE) + "\n")
 
     with pytest.raises(Entered):
         bootstrap._ensure(venv, install=True)
@@ -76,6 +77,31 @@ def test_changed_lock_file_installs_again(outside: list[Path], venv: Path) -> No
     assert outside == [venv]
 
 
+def test_driver_is_installed_for_who_asks_and_kept_for_who_does_not(
+    outside: list[Path], venv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = venv / ".requirements-sha256"
+    stamp.write_text(bootstrap.lock_digest(bootstrap.DEVELOPMENT_LOCK) + "\n")
+
+    monkeypatch.setattr(bootstrap, "LOCK_FILE", bootstrap.BROWSER_LOCK)
+    with pytest.raises(Entered):
+        bootstrap._ensure(venv, install=True)
+    assert outside == [venv]
+
+    monkeypatch.setattr(bootstrap, "LOCK_FILE", bootstrap.DEVELOPMENT_LOCK)
+    monkeypatch.delenv(bootstrap.INSTALLED)
+    with pytest.raises(Entered):
+        bootstrap._ensure(venv, install=True)
+    assert outside == [venv]
+
+
+def test_lock_file_of_the_browser_holds_all_of_the_other() -> None:
+    def pinned(lock: Path) -> set[str]:
+        return set(re.findall(r"^[\w.\[\]-]+==\S+", lock.read_text(), re.MULTILINE))
+
+    assert pinned(bootstrap.DEVELOPMENT_LOCK) < pinned(bootstrap.BROWSER_LOCK)
+
+
 def test_interrupted_installation_is_done_again(outside: list[Path], venv: Path) -> None:
     (venv / ".installing").touch()
 
@@ -86,7 +112,7 @@ def test_interrupted_installation_is_done_again(outside: list[Path], venv: Path)
 
 
 def test_environment_whose_python_is_gone_is_made_again(outside: list[Path], venv: Path) -> None:
-    (venv / ".requirements-sha256").write_text(bootstrap.lock_digest())
+    (venv / ".requirements-sha256").write_text(bootstrap.lock_digest(bootstrap.LOCK_FILE))
     for name in ("python", "python3"):
         (venv / "bin" / name).unlink()
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _no_worker_and_no_fence(monkeypatch):
     """A fence would wait for the test's own transaction, a message for a broker."""
-    monkeypatch.setattr(billing_run, "_wake", lambda: None)
+    monkeypatch.setattr(billing_run, "wake", lambda task: None)
     monkeypatch.setattr(
         runs, "raise_fence", lambda: Fence(position=ledger_end(), fenced_at=at("2026-05-01T00:00:00Z"))
     )
