@@ -23,6 +23,15 @@ from .admin_world import a_whole_world, pages
 pytestmark = pytest.mark.django_db
 
 HOME = "/admin/"
+# Words of other packages that have no German, and names of languages, which each language writes itself.
+NOT_OURS = {
+    "Deutsch",
+    "Français",
+    "Disabled",
+    "Password-based authentication",
+    "Select value",
+}
+NOT_OURS_BEGIN = ("Cron ", "Whether the user will be able to authenticate", "Darf ")
 # Ends the walker's own session.
 NOT_WALKED = {"logout"}
 
@@ -64,7 +73,8 @@ def test_no_page_asks_for_a_word_that_german_lacks(asked: Asked, monkeypatch: py
                 client.get(page.url)
                 transaction.set_rollback(True)
 
-    assert sorted(asked.missing) == []
+    missing = {one for one in asked.missing - NOT_OURS if not one.startswith(NOT_OURS_BEGIN)}
+    assert not missing, "Not translated:\n" + "\n".join(sorted(missing))
 
 
 def _make_light(monkeypatch: pytest.MonkeyPatch) -> None:
