@@ -15,8 +15,10 @@ class PlanIsFixed(Conflict):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(
-            f"Version {plan.version} of '{plan.key}' was published and never changes; clone it, change the "
-            "clone and publish that."
+            "Version {version} of '{key}' was published and never changes; clone it, change the "
+            "clone and publish that.",
+            version=plan.version,
+            key=plan.key,
         )
 
 
@@ -26,8 +28,18 @@ class PlanNotForSale(Conflict):
     code = "plan_not_for_sale"
 
     def __init__(self, plan: Plan) -> None:
-        state = "is a draft; publish it first" if plan.is_draft else "is archived"
-        super().__init__(f"Version {plan.version} of '{plan.key}' {state}.", field="plan")
+        version, key = plan.version, plan.key
+        if plan.is_draft:
+            super().__init__(
+                "Version {version} of '{key}' is a draft; publish it first.",
+                version=version,
+                key=key,
+                field="plan",
+            )
+        else:
+            super().__init__(
+                "Version {version} of '{key}' is archived.", version=version, key=key, field="plan"
+            )
 
 
 class WrongCurrency(Conflict):
@@ -37,7 +49,11 @@ class WrongCurrency(Conflict):
 
     def __init__(self, *, plan: Plan, account_currency: str) -> None:
         super().__init__(
-            f"The plan '{plan.key}' is in {plan.currency}, the account in {account_currency}.", field="plan"
+            "The plan '{key}' is in {currency}, the account in {account_currency}.",
+            key=plan.key,
+            currency=plan.currency,
+            account_currency=account_currency,
+            field="plan",
         )
 
 
@@ -49,8 +65,13 @@ class UsageTakenAlready(Conflict):
     def __init__(self, *, metric_key: str, other: Subscription) -> None:
         until = iso(other.effective_until) if other.effective_until else "further notice"
         super().__init__(
-            f"Usage of '{metric_key}' belongs to the subscription {other.pk} ('{other.plan.key}') from"
-            f" {iso(other.effective_from)} until {until}; cancel that one, or change its plan.",
+            "Usage of '{metric_key}' belongs to the subscription {pk} ('{plan}') from"
+            " {effective_from} until {until}; cancel that one, or change its plan.",
+            metric_key=metric_key,
+            pk=other.pk,
+            plan=other.plan.key,
+            effective_from=iso(other.effective_from),
+            until=until,
             field="plan",
         )
 
@@ -62,8 +83,9 @@ class ChangeScheduledAlready(Conflict):
 
     def __init__(self, successor: Subscription) -> None:
         super().__init__(
-            f"A change to '{successor.plan.key}' is scheduled for {iso(successor.effective_from)}; take that"
-            " back first."
+            "A change to '{plan}' is scheduled for {effective_from}; take that back first.",
+            plan=successor.plan.key,
+            effective_from=iso(successor.effective_from),
         )
 
 
@@ -73,7 +95,9 @@ class NotInForce(Conflict):
     code = "subscription_not_in_force"
 
     def __init__(self, subscription: Subscription, *, at: dt.datetime) -> None:
-        super().__init__(f"The subscription {subscription.pk} isn't in force at {iso(at)}.", field="at")
+        super().__init__(
+            "The subscription {pk} isn't in force at {at}.", pk=subscription.pk, at=iso(at), field="at"
+        )
 
 
 class DocumentIsIssued(Conflict):
@@ -82,7 +106,7 @@ class DocumentIsIssued(Conflict):
     code = "document_is_issued"
 
     def __init__(self, number: str) -> None:
-        super().__init__(f"{number} is issued and never changes; issue a credit note.")
+        super().__init__("{number} is issued and never changes; issue a credit note.", number=number)
 
 
 class DocumentIsDraft(Conflict):
@@ -113,7 +137,7 @@ class GraceNotOver(Conflict):
 
     def __init__(self, *, until: dt.datetime) -> None:
         super().__init__(
-            f"Usage may still arrive until {iso(until)}; issue it then, or say that it is early."
+            "Usage may still arrive until {until}; issue it then, or say that it is early.", until=iso(until)
         )
 
 
@@ -124,8 +148,9 @@ class ApprovalMissing(Conflict):
 
     def __init__(self, limit_text: str) -> None:
         super().__init__(
-            f"What was added by hand, or the credit note, comes to more than {limit_text}; a second person"
-            " has to approve the document as it is now."
+            "What was added by hand, or the credit note, comes to more than {limit}; a second person"
+            " has to approve the document as it is now.",
+            limit=limit_text,
         )
 
 
@@ -162,7 +187,9 @@ class InvoiceIsPaid(Conflict):
     code = "invoice_is_paid"
 
     def __init__(self, number: str) -> None:
-        super().__init__(f"Payments are allocated to {number}; take them back first, or issue a credit note.")
+        super().__init__(
+            "Payments are allocated to {number}; take them back first, or issue a credit note.", number=number
+        )
 
 
 class InvoiceCorrectedSince(Conflict):
@@ -172,7 +199,9 @@ class InvoiceCorrectedSince(Conflict):
 
     def __init__(self, number: str, *, later: str) -> None:
         super().__init__(
-            f"{later} corrects or credits {number}; void that one first, or issue a credit note."
+            "{later} corrects or credits {number}; void that one first, or issue a credit note.",
+            later=later,
+            number=number,
         )
 
 
@@ -183,7 +212,7 @@ class CorrectionDecided(Conflict):
 
     def __init__(self, correction: PeriodCorrection) -> None:
         state = PeriodCorrection.State(correction.state).label
-        super().__init__(f"This was decided already: {str(state).lower()}.")
+        super().__init__("This was decided already: {state}.", state=str(state).lower())
 
 
 class CorrectionOutdated(Conflict):

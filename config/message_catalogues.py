@@ -41,7 +41,14 @@ KEYWORDS: Mapping[str, Any] = {
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
 }
-_PLACEHOLDER = re.compile(r"%\([a-z_]+\)[sd]|%[sd%]", re.ASCII)
+# The kinds of metering.errors and what derives from them: `Invalid("At most {most} steps.", most=20)`.
+REFUSALS: Mapping[str, Any] = dict.fromkeys(
+    ("Invalid", "Conflict", "NotFound", "Refused", "Unavailable", "__init__")
+)
+_JOINT = "; "  # between the messages of an error that has several
+# Their refusals answer programs, which read English.
+WITHOUT_REFUSALS = {"api", "demo", "admin"}
+_PLACEHOLDER = re.compile(r"%\([a-z_]+\)[sd]|%[sd%]|\{[a-z_]*\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +88,12 @@ def _messages_of(path: Path) -> Iterator[tuple[str | tuple[str, ...], str | None
     if path.suffix != ".py":
         # Lines that look like Python, but indented as a page is.
         text = "\n".join(map(str.strip, templatize(text, origin=str(path)).splitlines()))
+    is_read_by_people = path.suffix == ".py" and not WITHOUT_REFUSALS & set(path.parts)
+    keywords = {**KEYWORDS, **REFUSALS} if is_read_by_people else KEYWORDS
     source = BytesIO(text.encode())
-    for _line, message, _comments, context in extract("python", source, keywords=KEYWORDS):
-        yield message, context
+    for _line, message, _comments, context in extract("python", source, keywords=keywords):
+        if message != _JOINT:
+            yield message, context
 
 
 def read(language: str) -> Catalog:

@@ -75,7 +75,9 @@ def reason_from(text: str | None) -> str:
     if len(reason) > REASON_MAX_LENGTH or any(
         char == "\x00" or "\ud800" <= char <= "\udfff" for char in reason
     ):
-        raise Invalid(f"A reason is a text of at most {REASON_MAX_LENGTH} characters.", field="reason")
+        raise Invalid(
+            "A reason is a text of at most {most} characters.", most=REASON_MAX_LENGTH, field="reason"
+        )
     return reason
 
 

@@ -198,10 +198,12 @@ class Catalogue:
             if path is None or path.startswith(meaning.owner_path) or meaning.owner_path.startswith(path)
         ]
         if not found:
-            raise NotFound(f"There is no metric '{key}'.")
+            raise NotFound("There is no metric '{key}'.", key=key)
         if len(found) > 1:
             raise Invalid(
-                f"Several projects have a metric '{key}' of their own; name the project.", field="project"
+                "Several projects have a metric '{key}' of their own; name the project.",
+                key=key,
+                field="project",
             )
         return found[0]
 

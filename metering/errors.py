@@ -1,16 +1,24 @@
 """What can be wrong, in the kernel's own words. No HTTP here; `config/problems.py` maps kinds to statuses."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 class MeterbookError(Exception):
     """A state of affairs that stops a verb. `code` is stable; the message is for people.
 
-    `decision` is the reference of the account that the admission policy keeps of it, if it does.
+    `decision` is the reference of the account that the admission policy keeps of it, if it does. The message
+    is a template that names its values, `Invalid("At most {most} steps.", most=20)`: its text is English,
+    and an edge that speaks other languages finds the sentence by its template.
     """
 
     code = "error"
     decision: str | None = None
+
+    def __init__(self, template: str, **values: object) -> None:
+        super().__init__(template.format(**values) if values else template)
+        self.template = template
+        self.values: dict[str, Any] = values
 
     @property
     def facts(self) -> dict[str, object]:
@@ -29,8 +37,10 @@ class Invalid(MeterbookError):
 
     code = "invalid_field"
 
-    def __init__(self, detail: str, *, field: str | None = None, code: str | None = None) -> None:
-        super().__init__(detail)
+    def __init__(
+        self, template: str, *, field: str | None = None, code: str | None = None, **values: object
+    ) -> None:
+        super().__init__(template, **values)
         self.field = field
         if code is not None:
             self.code = code
@@ -41,8 +51,8 @@ class Conflict(MeterbookError):
 
     code = "conflict"
 
-    def __init__(self, detail: str, *, field: str | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, template: str, *, field: str | None = None, **values: object) -> None:
+        super().__init__(template, **values)
         self.field = field
 
 
@@ -81,9 +91,13 @@ class EventsRejected(Invalid):
     code = "rejected"
 
     def __init__(self, errors: list[EventError]) -> None:
-        count = len(errors)
-        noun = "event" if count == 1 else "events"
-        super().__init__(f"{count} {noun} can't be recorded, and nothing was: {errors[0].detail}.")
+        count, why = len(errors), errors[0].detail
+        if count == 1:
+            super().__init__("1 event can't be recorded, and nothing was: {why}.", why=why)
+        else:
+            super().__init__(
+                "{count} events can't be recorded, and nothing was: {why}.", count=count, why=why
+            )
         self.errors = errors
 
 
@@ -92,8 +106,15 @@ class EventsConflict(Conflict):
 
     def __init__(self, errors: list[EventError]) -> None:
         count = len(errors)
-        noun = "event reuses an id" if count == 1 else "events reuse ids"
-        super().__init__(f"{count} {noun} that the ledger holds with other content. Nothing was recorded.")
+        if count == 1:
+            super().__init__(
+                "1 event reuses an id that the ledger holds with other content. Nothing was recorded."
+            )
+        else:
+            super().__init__(
+                "{count} events reuse ids that the ledger holds with other content. Nothing was recorded.",
+                count=count,
+            )
         self.errors = errors
 
 
@@ -105,7 +126,7 @@ class MetersRejected(Invalid):
     def __init__(self, errors: list[EventError]) -> None:
         first = errors[0]
         place = f"Meter {first.index}" + (f", {first.field}" if first.field else "")
-        super().__init__(f"Nothing was imported. {place}: {first.detail}")
+        super().__init__("Nothing was imported. {place}: {why}", place=place, why=first.detail)
         self.errors = errors
 
 
@@ -114,7 +135,7 @@ class MetersConflict(Conflict):
 
     def __init__(self, errors: list[EventError]) -> None:
         first = errors[0]
-        super().__init__(f"Nothing was imported. Meter {first.index}: {first.detail}")
+        super().__init__("Nothing was imported. Meter {index}: {why}", index=first.index, why=first.detail)
         self.errors = errors
 
 
@@ -125,7 +146,9 @@ class Inexpressible(Conflict):
 
     def __init__(self, errors: list[EventError], *, format_name: str) -> None:
         reasons = " ".join(error.detail for error in errors)
-        super().__init__(f"{format_name} can't express this: {reasons}")
+        super().__init__(
+            "{format_name} can't express this: {reasons}", format_name=format_name, reasons=reasons
+        )
         self.errors = errors
 
 
@@ -135,7 +158,7 @@ class RebuildUnderWay(Conflict):
     code = "rebuild_under_way"
 
     def __init__(self, metric_key: str) -> None:
-        super().__init__(f"The rollups of '{metric_key}' are being rebuilt already.")
+        super().__init__("The rollups of '{metric_key}' are being rebuilt already.", metric_key=metric_key)
 
 
 class PreviewTooSlow(Unavailable):

@@ -60,7 +60,7 @@ def create_api_key(
     wanted = list(dict.fromkeys(permissions))
     unknown = sorted(set(wanted) - set(ApiKey.Permission.values))
     if unknown:
-        raise Invalid(f"Unknown permission: {', '.join(unknown)}.", field="permissions")
+        raise Invalid("Unknown permission: {unknown}.", unknown=", ".join(unknown), field="permissions")
     if not wanted:
         raise Invalid("A key needs at least one permission.", field="permissions")
     if expires_at is not None and expires_at <= timezone.now():

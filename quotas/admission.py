@@ -134,8 +134,11 @@ class QuotaAdmission:
         keys = sorted(set(quotas.values_list("project__key", flat=True)))
         if keys:
             raise Conflict(
-                f"'{metric.key}' is limited by quotas ({', '.join(keys[:5])}), and {metric.aggregation} can"
+                "'{key}' is limited by quotas ({keys}), and {aggregation} can"
                 " only be monitored: change those quotas first.",
+                key=metric.key,
+                keys=", ".join(keys[:5]),
+                aggregation=metric.aggregation,
                 field="aggregation",
             )
 

@@ -117,7 +117,7 @@ def acknowledge(alerts: Collection[Alert], *, actor: str, note: str = "") -> int
     """
     note = note.strip()
     if len(note) > NOTE_MAX_LENGTH:
-        raise Invalid(f"At most {NOTE_MAX_LENGTH} characters.", field="note")
+        raise Invalid("At most {most} characters.", most=NOTE_MAX_LENGTH, field="note")
     open_alerts = Alert.objects.filter(pk__in=[alert.pk for alert in alerts], acknowledged_at=None)
     return open_alerts.update(
         acknowledged_at=Now(), acknowledged_by=actor[:ACTOR_MAX_LENGTH], note=note.replace("\x00", "")
@@ -148,7 +148,8 @@ def send_test(threshold: UsageThreshold, *, actor: str) -> TestSent:
         if not row.notify_emails and not delivery_count:
             raise Invalid(
                 "There is nobody to tell: the threshold names no addresses, and no webhook subscribes to "
-                f"'{THRESHOLD_EXCEEDED}'.",
+                "'{threshold_exceeded}'.",
+                threshold_exceeded=THRESHOLD_EXCEEDED,
                 field="notify_emails",
             )
         letter = letter_of_test(row, actor=actor)

@@ -58,12 +58,19 @@ def set_quota(
     )
     _ensure_sound(quota)
     if metric.project is not None and not project.path.startswith(metric.project.path):
-        raise Invalid(f"Project '{project.key}' has no metric '{metric.key}'.", field="metric")
+        raise Invalid(
+            "Project '{key}' has no metric '{metric_key}'.",
+            key=project.key,
+            metric_key=metric.key,
+            field="metric",
+        )
     try:
         with changing_quotas(counting) as changed:
             metric = _held_metric(metric)
             if metric.is_archived:
-                raise Invalid(f"Metric '{metric.key}' is archived and counts no more usage.", field="metric")
+                raise Invalid(
+                    "Metric '{key}' is archived and counts no more usage.", key=metric.key, field="metric"
+                )
             _ensure_mode(mode, metric)
             quota.save(force_insert=True)
             changed.append(quota)
@@ -169,7 +176,7 @@ def limit_from(limit: Decimal | int | str) -> Decimal:
     try:
         value = decimal_from(str(limit))
     except NotANumber as error:
-        raise Invalid(f"The limit can't be read: {error}.", field="limit") from None
+        raise Invalid("The limit can't be read: {why}.", why=error, field="limit") from None
     if value < 0:
         raise Invalid("A limit can't be negative; 0 refuses all usage.", field="limit")
     return value
@@ -191,24 +198,39 @@ def _ensure_sound(quota: ProjectQuota) -> None:
         return
     if quota.period not in ANCHORED_KINDS:
         raise Invalid(
-            f"The period '{quota.period}' has no anchor; {', '.join(ANCHORED_KINDS)} may have one.",
+            "The period '{period}' has no anchor; {known} may have one.",
+            period=quota.period,
+            known=", ".join(ANCHORED_KINDS),
             field="anchor",
         )
     if not EARLIEST_ANCHOR <= quota.anchor <= LATEST_ANCHOR:
-        raise Invalid(f"An anchor lies between {EARLIEST_ANCHOR} and {LATEST_ANCHOR}.", field="anchor")
+        raise Invalid(
+            "An anchor lies between {earliest} and {latest}.",
+            earliest=EARLIEST_ANCHOR,
+            latest=LATEST_ANCHOR,
+            field="anchor",
+        )
 
 
 def _ensure_mode(mode: str, metric: MetricDefinition) -> None:
     if mode != ProjectQuota.Mode.MONITOR and metric.aggregation in MONITORED_ONLY:
         raise Invalid(
-            f"'{metric.key}' is {metric.aggregation}: its values can be monitored but not limited.",
+            "'{key}' is {aggregation}: its values can be monitored but not limited.",
+            key=metric.key,
+            aggregation=metric.aggregation,
             field="mode",
         )
 
 
 def _ensure_known(value: str, known: list[str], *, field: str) -> None:
     if value not in known:
-        raise Invalid(f"Unknown {field} '{value[:50]}'; use {', '.join(known)}.", field=field)
+        raise Invalid(
+            "Unknown {what} '{value}'; use {known}.",
+            what=field,
+            value=value[:50],
+            known=", ".join(known),
+            field=field,
+        )
 
 
 def _taken(quota: ProjectQuota, error: IntegrityError) -> Exception:
@@ -216,6 +238,8 @@ def _taken(quota: ProjectQuota, error: IntegrityError) -> Exception:
     if cause is None or cause.diag.constraint_name != ONCE_PER_PERIOD:
         return error
     return Conflict(
-        f"Project '{quota.project.key}' has a quota on '{quota.metric.key}' for this period already.",
+        "Project '{project}' has a quota on '{metric}' for this period already.",
+        project=quota.project.key,
+        metric=quota.metric.key,
         field="period",
     )

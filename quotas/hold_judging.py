@@ -111,8 +111,10 @@ def ensure_reservable(candidate: Candidate, book: QuotaBook) -> None:
         meaning, _ = candidate.readings[number]
         if quota.mode == HARD and not adds_up(meaning):
             raise Invalid(
-                f"The same event counts for '{meaning.key}', on which '{quota.project_key}' has a hard quota:"
+                "The same event counts for '{key}', on which '{project_key}' has a hard quota:"
                 " its values don't add up and can't be reserved.",
+                key=meaning.key,
+                project_key=quota.project_key,
                 field="metric",
             )
 

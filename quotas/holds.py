@@ -149,7 +149,7 @@ def release(hold: QuotaHold, *, principal: Principal = EVERYBODY_INSIDE) -> Ende
         ending = _ending_of(hold)
         if ending is not None:
             if ending.kind != QuotaHoldEnding.Kind.RELEASED:
-                raise Conflict(f"Hold '{hold.public_id}' was used already.")
+                raise Conflict("Hold '{public_id}' was used already.", public_id=hold.public_id)
             return Ended(ending, "exists")
         ending = QuotaHoldEnding.objects.create(
             hold=hold, kind=QuotaHoldEnding.Kind.RELEASED, actor=actor_of(principal)
@@ -242,7 +242,7 @@ def _committed(story: Story, hold: QuotaHold, amount: Decimal) -> Ended:
         if ending.kind == QuotaHoldEnding.Kind.COMMITTED and ending.quantity == amount:
             return Ended(ending, "exists")
         words = "given back" if ending.kind == QuotaHoldEnding.Kind.RELEASED else "used for another quantity"
-        raise Conflict(f"Hold '{hold.public_id}' was {words} already.")
+        raise Conflict("Hold '{public_id}' was {words} already.", public_id=hold.public_id, words=words)
     meaning = catalogue.meanings[hold.metric_id]
     members = _members_of(hold)
     candidate = story.candidate = candidate_by(story, meaning, members, amount)
@@ -273,7 +273,7 @@ def _committed(story: Story, hold: QuotaHold, amount: Decimal) -> Ended:
     except EventsRejected as error:
         first = error.errors[0]
         raise Invalid(
-            f"What was used can't be recorded: {first.detail}.", field=first.field, code=first.code
+            "What was used can't be recorded: {why}.", why=first.detail, field=first.field, code=first.code
         ) from None
     ending = QuotaHoldEnding.objects.create(
         hold=hold,

@@ -80,7 +80,7 @@ def _stated(reason: str) -> str:
     if not reason:
         raise Invalid("A temporary limit needs a reason.", field="reason", code="missing_field")
     if len(reason) > REASON_MAX_LENGTH:
-        raise Invalid(f"A reason has at most {REASON_MAX_LENGTH} characters.", field="reason")
+        raise Invalid("A reason has at most {most} characters.", most=REASON_MAX_LENGTH, field="reason")
     if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in reason):
         raise Invalid("A reason is text; this holds characters that can't be kept.", field="reason")
     return reason

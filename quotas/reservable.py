@@ -25,7 +25,7 @@ def amount_from(quantity: Decimal | int | str) -> Decimal:
     try:
         amount = decimal_from(str(quantity))
     except NotANumber as error:
-        raise Invalid(f"The quantity can't be read: {error}.", field="quantity") from None
+        raise Invalid("The quantity can't be read: {why}.", why=error, field="quantity") from None
     if amount <= 0:
         raise Invalid("Must be more than 0; what isn't used is released.", field="quantity")
     return amount
@@ -35,9 +35,13 @@ def ensure_sound(
     expires_in: int, on_exceed: str, members: Mapping[str, Any], idempotency_key: str | None
 ) -> None:
     if isinstance(expires_in, bool) or not isinstance(expires_in, int) or not 1 <= expires_in <= MAX_SECONDS:
-        raise Invalid(f"Must be a whole number of seconds from 1 to {MAX_SECONDS}.", field="expires_in")
+        raise Invalid(
+            "Must be a whole number of seconds from 1 to {most}.", most=MAX_SECONDS, field="expires_in"
+        )
     if on_exceed not in QuotaHold.OnExceed.values:
-        raise Invalid(f"Must be one of {', '.join(QuotaHold.OnExceed.values)}.", field="on_exceed")
+        raise Invalid(
+            "Must be one of {known}.", known=", ".join(QuotaHold.OnExceed.values), field="on_exceed"
+        )
     for name in members:
         if name not in EVENT_MEMBERS:
             raise Invalid("A hold has no such member.", field=name[:100])
@@ -50,11 +54,15 @@ def ensure_sound(
 def metric_to_reserve(catalogue: Catalogue, project: Project, key: str) -> Meaning:
     meaning = catalogue.metric_for(catalogue.project_by_id(project.pk), key)
     if meaning is None:
-        raise Invalid(f"Project '{project.key}' has no metric '{key[:100]}'.", field="metric")
+        raise Invalid(
+            "Project '{key}' has no metric '{metric}'.", key=project.key, metric=key[:100], field="metric"
+        )
     if not adds_up(meaning):
         kind = "steps between readings" if meaning.is_stepped else meaning.aggregation.name
         raise Invalid(
-            f"'{meaning.key}' is made of {kind}: only counts and sums of amounts can be reserved.",
+            "'{key}' is made of {kind}: only counts and sums of amounts can be reserved.",
+            key=meaning.key,
+            kind=kind,
             field="metric",
         )
     return meaning
@@ -69,7 +77,9 @@ def event_of(meaning: Meaning, members: Mapping[str, Any], amount: Decimal) -> d
     event = {**members, "source": HOLD_SOURCE}
     if meaning.aggregation.name == "COUNT":
         if amount != _ONE:
-            raise Invalid(f"'{meaning.key}' counts events: one hold is for one of them.", field="quantity")
+            raise Invalid(
+                "'{key}' counts events: one hold is for one of them.", key=meaning.key, field="quantity"
+            )
     elif meaning.value_property:
         event["labels"] = _with_value(dict(members.get("labels") or {}), meaning.value_property, amount)
     else:

@@ -95,7 +95,7 @@ def set_steps(
     Takes the options of `set_threshold`, and raises what that raises.
     """
     if not 0 < len(quota_fractions) <= MAX_STEPS:
-        raise Invalid(f"Name 1 to {MAX_STEPS} steps.", field="quota_fraction")
+        raise Invalid("Name 1 to {most} steps.", most=MAX_STEPS, field="quota_fraction")
     levels: list[tuple[Number | None, Number | None]] = [(None, fraction) for fraction in quota_fractions]
     return _set(project, metric=metric, levels=levels, **options)  # type: ignore[arg-type]
 
@@ -184,13 +184,19 @@ def emails_from(addresses: Iterable[str]) -> list[str]:
         try:
             validate_email(address)
         except ValidationError:
-            raise Invalid(f"'{address[:100]}' is no e-mail address.", field="notify_emails") from None
+            raise Invalid(
+                "'{address}' is no e-mail address.", address=address[:100], field="notify_emails"
+            ) from None
         if len(address) > MAX_EMAIL_LENGTH:
-            raise Invalid(f"An address has at most {MAX_EMAIL_LENGTH} characters.", field="notify_emails")
+            raise Invalid(
+                "An address has at most {most} characters.", most=MAX_EMAIL_LENGTH, field="notify_emails"
+            )
         found.setdefault(address.casefold(), address)
     if len(found) > MAX_EMAILS:
         raise Invalid(
-            f"At most {MAX_EMAILS} addresses; use a list of your mail server.", field="notify_emails"
+            "At most {most} addresses; use a list of your mail server.",
+            most=MAX_EMAILS,
+            field="notify_emails",
         )
     return list(found.values())
 
@@ -209,9 +215,14 @@ def _set(
     is_enabled: bool = True,
 ) -> list[UsageThreshold]:
     if metric.project is not None and not project.path.startswith(metric.project.path):
-        raise Invalid(f"Project '{project.key}' has no metric '{metric.key}'.", field="metric")
+        raise Invalid(
+            "Project '{key}' has no metric '{metric_key}'.",
+            key=project.key,
+            metric_key=metric.key,
+            field="metric",
+        )
     if metric.is_archived:
-        raise Invalid(f"Metric '{metric.key}' is archived and counts no more usage.", field="metric")
+        raise Invalid("Metric '{key}' is archived and counts no more usage.", key=metric.key, field="metric")
     period = period or PERIOD_OF_RESET[MetricDefinition.ResetPeriod(metric.reset_period)]
     _ensure_known(period, UsageThreshold.Period.values, field="period")
     if (
@@ -255,8 +266,11 @@ def _set_level(threshold: UsageThreshold) -> None:
     threshold.level = level_of(threshold, limits_in_force({quota_key(threshold)}))
     if threshold.level is None:
         raise Invalid(
-            f"Project '{threshold.project.key}' has no quota on '{threshold.metric.key}' for the period "
-            f"'{threshold.period}'; set one first, or give an amount.",
+            "Project '{project}' has no quota on '{metric}' for the period "
+            "'{period}'; set one first, or give an amount.",
+            project=threshold.project.key,
+            metric=threshold.metric.key,
+            period=threshold.period,
             field="quota_fraction",
         )
 
@@ -287,9 +301,9 @@ def _fraction_from(fraction: Number, *, field: str, most: Decimal) -> Decimal:
     value = _number_from(fraction, field=field)
     exponent = value.normalize().as_tuple().exponent
     if not 0 < value <= most:
-        raise Invalid(f"Must be above 0 and at most {plain(most)}; 0.8 is 80 %.", field=field)
+        raise Invalid("Must be above 0 and at most {most}; 0.8 is 80 %.", most=plain(most), field=field)
     if isinstance(exponent, int) and -exponent > FRACTION_SCALE:
-        raise Invalid(f"At most {FRACTION_SCALE} digits after the decimal point.", field=field)
+        raise Invalid("At most {most} digits after the decimal point.", most=FRACTION_SCALE, field=field)
     return value
 
 
@@ -299,12 +313,12 @@ def _number_from(number: Number, *, field: str) -> Decimal:
     try:
         return decimal_from(str(number))
     except NotANumber as error:
-        raise Invalid(f"Can't be read: {error}.", field=field) from None
+        raise Invalid("Can't be read: {why}.", why=error, field=field) from None
 
 
 def _subject_from(text: str, *, field: str) -> str:
     if len(text) > SUBJECT_MAX_LENGTH:
-        raise Invalid(f"At most {SUBJECT_MAX_LENGTH} characters.", field=field)
+        raise Invalid("At most {most} characters.", most=SUBJECT_MAX_LENGTH, field=field)
     if field == "subject_type" and text == EVERY_SUBJECT_TOGETHER:
         return ""
     return text
@@ -314,15 +328,23 @@ def _ensure_action(action: str, metric: MetricDefinition) -> None:
     _ensure_known(action, UsageThreshold.Action.values, field="action")
     if action == UsageThreshold.Action.BLOCK and metric.aggregation in MONITORED_ONLY:
         raise Invalid(
-            f"'{metric.key}' is {metric.aggregation}: its value can fall with more use, so it can be alerted"
+            "'{key}' is {aggregation}: its value can fall with more use, so it can be alerted"
             " to but not block.",
+            key=metric.key,
+            aggregation=metric.aggregation,
             field="action",
         )
 
 
 def _ensure_known(value: str, known: Sequence[str], *, field: str) -> None:
     if value not in known:
-        raise Invalid(f"Unknown {field} '{value[:50]}'; use {', '.join(known)}.", field=field)
+        raise Invalid(
+            "Unknown {what} '{value}'; use {known}.",
+            what=field,
+            value=value[:50],
+            known=", ".join(known),
+            field=field,
+        )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from billing.tasks import run_requested
 from metering import moments, numerals
 from metering.admin import cells
 from metering.admin.long_work import progress_bar, wake
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 
@@ -105,11 +106,11 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
             run = request_run(as_of=as_of, now=database_now(), requested_by=request.user.get_username())
         except MeterbookError as refusal:
             if getattr(refusal, "field", None) in form.fields:
-                form.add_error(refusal.field, str(refusal))  # type: ignore[attr-defined]
+                form.add_error(refusal.field, worded(refusal))  # type: ignore[attr-defined]
                 return self._asked(
                     request, title=_("Bill as of"), subtitle=gettext("an instant in the past"), form=form
                 )
-            self.message_user(request, str(refusal), level="warning")
+            self.message_user(request, worded(refusal), level="warning")
             return HttpResponseRedirect(self.page_url("changelist"))
         self.log_addition(request, run, [{"added": {}}])
         wake(run_requested)

@@ -21,6 +21,7 @@ from billing.invoicing.approvals import content_digest
 from billing.invoicing.issuing import ensure_issuable, issue
 from billing.models import Invoice
 from metering.admin.paging import id_from
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.texts.numbers import EXACT
@@ -91,7 +92,7 @@ class BulkIssuePages(DocumentPages):
                     raise ChangedSince
                 issued = issue(invoice, now=database_now(), issued_by=request.user.get_username())
             except (MeterbookError, DatabaseError) as refusal:
-                refused.append(self._row(invoice) | {"why": str(refusal)})
+                refused.append(self._row(invoice) | {"why": worded(refusal)})
             else:
                 self.log_change(request, issued, [{"changed": {"fields": ["issued"]}}])
                 done.append(issued)
@@ -138,7 +139,7 @@ def _asked(invoice: Invoice, *, now: dt.datetime, issued_by: str) -> Chosen:
     try:
         ensure_issuable(invoice, invoice.account, now=now, issued_by=issued_by)
     except MeterbookError as refusal:
-        return Chosen(invoice, str(refusal))
+        return Chosen(invoice, worded(refusal))
     return Chosen(invoice, seen=f"{invoice.pk}-{content_digest(invoice).hex()}")
 
 

@@ -22,6 +22,7 @@ from billing.settling.credits import DEFAULT_PRIORITY, balance_of, grant_credit,
 from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -204,7 +205,7 @@ class CreditGrantAdmin(ConsequencesFirst):
                 )
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, str(refusal))
+                form.add_error(field if field in form.fields else None, worded(refusal))
             else:
                 self.log_change(request, grant, [{"changed": {"fields": ["balance"]}}])
                 words = gettext("%s withdrawn.") % in_words(left, grant.currency)

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from billing.errors import DocumentIsDraft, DocumentIsIssued
 from billing.models import Invoice
 from metering.admin.paging import LargeTableAdmin, id_from
+from metering.admin.refusals import worded
 from metering.errors import MeterbookError
 
 from .document_words import title_of, zone_of
@@ -29,7 +30,7 @@ class RefusableForm(forms.Form):
 
     def refuse(self, refusal: MeterbookError) -> None:
         name = str(getattr(refusal, "field", None) or "").partition(".")[0]
-        self.add_error(name if name in self.fields else None, str(refusal))
+        self.add_error(name if name in self.fields else None, worded(refusal))
 
 
 class ReasonForm(RefusableForm):
@@ -88,7 +89,7 @@ class DocumentPages(LargeTableAdmin):
         return self.refused(request, invoice, DocumentIsDraft()) if invoice.is_draft else None
 
     def refused(self, request: HttpRequest, invoice: Invoice, refusal: MeterbookError) -> HttpResponse:
-        messages.error(request, str(refusal))
+        messages.error(request, worded(refusal))
         return HttpResponseRedirect(self.page_url("change", invoice.pk))
 
     def ask(

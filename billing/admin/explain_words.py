@@ -7,8 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from billing.models import InvoiceLine
 from billing.money import exact_text
@@ -25,13 +24,13 @@ from .subscription_words import LocalTimes
 Kind = InvoiceLine.Kind
 ONE_DAY = dt.timedelta(days=1)
 DIFFERENCES = {
-    "predicate": lazy("the line asks for other events than its plan says"),
-    "price": lazy("the line's copy of the price isn't the plan's"),
-    "events": lazy("the number of events"),
-    "digest": lazy("which events they are"),
-    "quantity": lazy("the quantity"),
-    "amount": lazy("the amount"),
-    "contradiction": lazy("the ledger lists other events than it counts"),
+    "predicate": gettext_lazy("the line asks for other events than its plan says"),
+    "price": gettext_lazy("the line's copy of the price isn't the plan's"),
+    "events": gettext_lazy("the number of events"),
+    "digest": gettext_lazy("which events they are"),
+    "quantity": gettext_lazy("the quantity"),
+    "amount": gettext_lazy("the amount"),
+    "contradiction": gettext_lazy("the ledger lists other events than it counts"),
 }
 
 

@@ -19,6 +19,7 @@ from billing.invoicing.number_series import next_number
 from billing.invoicing.voiding import ensure_voidable, void
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import Conflict, MeterbookError
 from metering.texts.numbers import EXACT
@@ -207,7 +208,7 @@ def obstacle_to(invoice: Invoice, *, now: dt.datetime, issued_by: str) -> str:
     try:
         ensure_issuable(invoice, invoice.account, now=now, issued_by=issued_by, is_early=True)
     except MeterbookError as refusal:
-        return str(refusal)
+        return worded(refusal)
     return ""
 
 
@@ -215,7 +216,7 @@ def _obstacle_to_void(invoice: Invoice) -> str:
     try:
         ensure_voidable(invoice)
     except MeterbookError as refusal:
-        return str(refusal)
+        return worded(refusal)
     return ""
 
 

@@ -18,6 +18,7 @@ from billing.selling.subscriptions import cancel, change_plan, withdraw_cancella
 from metering.accountability import because
 from metering.admin.base import EditableAdmin
 from metering.admin.reason import ReasonForm
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -131,7 +132,7 @@ class OrderPages(EditableAdmin):
                 preview = look()
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, str(refusal))
+                form.add_error(field if field in form.fields else None, worded(refusal))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -160,7 +161,7 @@ class OrderPages(EditableAdmin):
             try:
                 verb(subscription, now=database_now())
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, subscription, [{"changed": {"fields": ["effective until"]}}])
                 return self.done(request, str(done), url=back_url)

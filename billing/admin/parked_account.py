@@ -15,6 +15,7 @@ from billing.invoicing.runs import run_billing
 from billing.models import BillingRun, ParkedAccount
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 
@@ -83,7 +84,7 @@ class ParkedAccountAdmin(ReadOnlyAdmin):
                 accounts=[parked.account_id],
             )
         except MeterbookError as refusal:
-            self.message_user(request, str(refusal), level="warning")
+            self.message_user(request, worded(refusal), level="warning")
             return HttpResponseRedirect(self.page_url("changelist"))
         still = ParkedAccount.objects.filter(account=parked.account_id).first()
         if still is not None:

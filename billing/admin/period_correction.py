@@ -17,6 +17,7 @@ from billing.invoicing.corrections import approve_correction, write_off_correcti
 from billing.models import PeriodCorrection
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
+from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -160,7 +161,7 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
                 verb(correction, decided_by=who, reason=why, now=database_now())
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, str(refusal))
+                form.add_error(field if field in form.fields else None, worded(refusal))
             else:
                 self.log_change(request, correction, [{"changed": {"fields": ["state"]}}])
                 return self.done(request, done, url=self.page_url("change", correction.pk))

@@ -20,6 +20,7 @@ from billing.selling.plans import (
 )
 from metering.accountability import because
 from metering.admin.reason import ReasonForm
+from metering.admin.refusals import worded
 from metering.errors import MeterbookError
 
 from .price_pages import PricePages
@@ -102,7 +103,7 @@ class PlanActions(PricePages):
                 clone = clone_plan(plan, key=form.cleaned_data["key"], name=form.cleaned_data["name"])
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, str(refusal))
+                form.add_error(field if field in form.fields else None, worded(refusal))
             else:
                 self.log_addition(request, clone, [{"added": {}}])
                 return self.done(
@@ -161,7 +162,7 @@ class PlanActions(PricePages):
             try:
                 remove_draft(plan)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_removal(request, plan)
                 return self.done(
@@ -199,7 +200,7 @@ class PlanActions(PricePages):
             try:
                 verb(plan)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, plan, [{"changed": {"fields": [field]}}])
                 return self.done(request, done % plan.name, url=back_url)

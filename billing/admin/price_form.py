@@ -23,6 +23,7 @@ from billing.selling.price_lists import PriceDraft, draft_from, ensure_sound
 from metering import numerals
 from metering.admin.metric_form import LabelFilterField
 from metering.admin.number_fields import NumberTextField, Typed, shown
+from metering.admin.refusals import worded
 from metering.errors import Invalid, NotFound
 from metering.models import MetricDefinition
 
@@ -305,14 +306,15 @@ class PriceForm(forms.Form):
         """The form's field for a path such as `prices[0].price.tiers[1].up_to`, and what to say there."""
         path = (refusal.field or "").removeprefix("prices[0].").removeprefix("price.")
         field = path.split("[")[0].split(".")[0]
-        detail = str(refusal)
+        detail = worded(refusal)
         if field == "unit_conversion":
             field = "conversion_round" if path.endswith("round") else "divide_by"
         if field == "split_by" and "[" in path:
             detail = gettext("Line %(row)d: %(detail)s") % {"row": _row(path), "detail": detail}
         if field == "tiers" and "[" in path:
             row = _row(path)
-            detail = detail.replace(": up_to is null.", gettext("; leave “Up to” empty."))
+            if refusal.template == "The last tier must be open: up_to is null.":
+                detail = gettext("The last tier must be open; leave “Up to” empty.")
             detail = gettext("Tier %(row)d: %(detail)s") % {"row": row, "detail": detail}
         return (field if field in self.fields else None), detail
 

@@ -17,6 +17,7 @@ from billing.selling.plans import change_prices
 from billing.selling.price_lists import PriceDraft, draft_of
 from metering import numerals
 from metering.admin.base import EditableAdmin
+from metering.admin.refusals import worded
 from metering.errors import MeterbookError
 from metering.texts.numbers import NotANumber, decimal_from
 
@@ -70,7 +71,7 @@ class PricePages(EditableAdmin):
             try:
                 change_prices(plan, lambda prices: _placed(prices, draft, position))
             except MeterbookError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, worded(refusal))
             else:
                 self.log_change(request, plan, [{"changed": {"fields": ["prices"]}}])
                 return self.done(
@@ -128,7 +129,7 @@ class PricePages(EditableAdmin):
             try:
                 change_prices(plan, lambda prices: [*prices[:position], *prices[position + 1 :]])
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, plan, [{"changed": {"fields": ["prices"]}}])
                 return self.done(request, gettext("The price “%s” is removed.") % price.name, url=back_url)
@@ -152,7 +153,7 @@ class PricePages(EditableAdmin):
             try:
                 change_prices(plan, lambda prices: _moved_up(prices, position))
             except MeterbookError as refusal:
-                self.message_user(request, str(refusal), level="ERROR")
+                self.message_user(request, worded(refusal), level="ERROR")
         return HttpResponseRedirect(self.page_url("change", plan.pk))
 
     def _draft(self, request: HttpRequest, plan_id: int) -> Plan:

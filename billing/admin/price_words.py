@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from billing.models import Plan, Price
 from billing.money import SCALES, exact_text
@@ -24,12 +24,12 @@ from metering import numerals
 from metering.admin.metric_words import condition_in_words
 
 ADJECTIVES = {
-    ("day", 1): lazy("daily"),
-    ("week", 1): lazy("weekly"),
-    ("month", 1): lazy("monthly"),
-    ("month", 3): lazy("quarterly"),
-    ("month", 6): lazy("half-yearly"),
-    ("year", 1): lazy("yearly"),
+    ("day", 1): gettext_lazy("daily"),
+    ("week", 1): gettext_lazy("weekly"),
+    ("month", 1): gettext_lazy("monthly"),
+    ("month", 3): gettext_lazy("quarterly"),
+    ("month", 6): gettext_lazy("half-yearly"),
+    ("year", 1): gettext_lazy("yearly"),
 }
 
 

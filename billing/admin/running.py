@@ -17,6 +17,7 @@ from billing.reporting.running_usage import usage_over_time
 from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import Chart
+from metering.admin.refusals import worded
 from metering.answering.answers import answer
 from metering.clock import database_now
 from metering.errors import Unavailable
@@ -58,7 +59,7 @@ def running_page(request: HttpRequest, object_id: str, *, context: dict[str, Any
 
         preview, usage_charts = answer(read)
     except Unavailable as error:
-        return TemplateResponse(request, TEMPLATE, {**context, "unavailable": str(error)}, status=503)
+        return TemplateResponse(request, TEMPLATE, {**context, "unavailable": worded(error)}, status=503)
     return TemplateResponse(
         request, TEMPLATE, {**context, **running_card(preview), "usage_charts": usage_charts}
     )

@@ -33,6 +33,7 @@ from billing.reporting.what_if_csv import csv_name, csv_text, percent_text
 from metering import numerals
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
+from metering.admin.refusals import worded
 from metering.answering.answers import answer
 from metering.clock import database_now
 from metering.errors import MeterbookError
@@ -175,7 +176,7 @@ def _answer(form: WhatIfForm, *, now: dt.datetime) -> WhatIf | None:
         return answer(lambda catalogue: what_if(plan, accounts, days=days, now=now, position=position))
     except MeterbookError as refusal:
         fields = {"from": "first_on", "until": "last_on", "accounts": "accounts", "plan": "plan"}
-        form.add_error(fields.get(getattr(refusal, "field", None) or ""), str(refusal))
+        form.add_error(fields.get(getattr(refusal, "field", None) or ""), worded(refusal))
         return None
 
 

@@ -101,5 +101,5 @@ def _ensure_current(correction: PeriodCorrection, billed: BilledPeriod) -> None:
 def _worded(reason: str) -> str:
     reason = reason.strip()
     if len(reason) > REASON_LENGTH or "\x00" in reason:
-        raise Invalid(f"At most {REASON_LENGTH} characters, none of them NUL.", field="reason")
+        raise Invalid("At most {most} characters, none of them NUL.", most=REASON_LENGTH, field="reason")
     return reason

@@ -156,9 +156,11 @@ def add_discount(
         if fixed_amount is not None and (
             fixed_amount <= 0 or fixed_amount != rounded(fixed_amount, stored.currency)
         ):
-            raise Invalid(f"Must be a positive amount in {stored.currency}.", field="fixed_amount")
+            raise Invalid(
+                "Must be a positive amount in {currency}.", currency=stored.currency, field="fixed_amount"
+            )
         if stored.discounts.count() >= MAX_DISCOUNTS:
-            raise Invalid(f"At most {MAX_DISCOUNTS} discounts.", field="discounts")
+            raise Invalid("At most {most} discounts.", most=MAX_DISCOUNTS, field="discounts")
         last = stored.discounts.aggregate(last=Max("position"))["last"] or 0
         discount = stored.discounts.create(
             position=last + 1,
@@ -194,7 +196,7 @@ def set_notes(invoice: Invoice, notes: str) -> None:
 
 def _notes(notes: str) -> str:
     if len(notes) > TEXT_LENGTH or "\x00" in notes:
-        raise Invalid(f"At most {TEXT_LENGTH} characters, none of them NUL.", field="notes")
+        raise Invalid("At most {most} characters, none of them NUL.", most=TEXT_LENGTH, field="notes")
     return notes.strip()
 
 
@@ -229,7 +231,7 @@ def _add(
     if is_credit and amount <= 0:
         raise Invalid("Must be positive: what the customer gets back.", field="amount")
     if invoice.lines.filter(kind=InvoiceLine.Kind.MANUAL).count() >= MAX_MANUAL_LINES:
-        raise Invalid(f"At most {MAX_MANUAL_LINES} lines by hand.", field="lines")
+        raise Invalid("At most {most} lines by hand.", most=MAX_MANUAL_LINES, field="lines")
     last = invoice.lines.aggregate(last=Max("position"))["last"] or 0
     taxes = taxes_of(account)
     if line.credits is not None:
@@ -267,7 +269,7 @@ def _amount(line: ManualLine, currency: str) -> Decimal:
     if abs(line.amount) >= TOO_LARGE:
         raise Invalid("Too large.", field="amount")
     if line.amount != rounded(line.amount, currency):
-        raise Invalid(f"Has more decimals than {currency}.", field="amount")
+        raise Invalid("Has more decimals than {currency}.", currency=currency, field="amount")
     if not line.amount:
         raise Invalid("Must not be zero.", field="amount")
     return line.amount
@@ -300,5 +302,5 @@ def _worded(text: str, field: str, length: int) -> str:
     if not text:
         raise Invalid("This member is needed.", field=field, code="missing_field")
     if len(text) > length or "\x00" in text:
-        raise Invalid(f"At most {length} characters, none of them NUL.", field=field)
+        raise Invalid("At most {most} characters, none of them NUL.", most=length, field=field)
     return text

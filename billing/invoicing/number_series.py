@@ -40,9 +40,11 @@ def change_series(series: NumberSeries, *, prefix: str, digits: int) -> NumberSe
     if prefix[-1:].isdigit():
         raise Invalid("Must not end with a digit: end it with a dash, for instance.", field="prefix")
     if len(prefix) > MAX_PREFIX_LENGTH or not prefix.isprintable():
-        raise Invalid(f"At most {MAX_PREFIX_LENGTH} characters, all of them printable.", field="prefix")
+        raise Invalid(
+            "At most {most} characters, all of them printable.", most=MAX_PREFIX_LENGTH, field="prefix"
+        )
     if not 1 <= digits <= MAX_DIGITS:
-        raise Invalid(f"Must be from 1 to {MAX_DIGITS}.", field="digits")
+        raise Invalid("Must be from 1 to {most}.", most=MAX_DIGITS, field="digits")
     with transaction.atomic():
         # Both rows: two series that are changed at once don't end up with one prefix.
         rows = {row.pk: row for row in NumberSeries.objects.select_for_update(no_key=True).order_by("pk")}
@@ -50,7 +52,9 @@ def change_series(series: NumberSeries, *, prefix: str, digits: int) -> NumberSe
             if other.pk == series.pk:
                 continue
             if other.prefix == prefix or _was_given(other, prefix):
-                raise Invalid(f"Numbers of {other.get_kind_display()} begin with it.", field="prefix")
+                raise Invalid(
+                    "Numbers of {kind} begin with it.", kind=other.get_kind_display(), field="prefix"
+                )
         stored = rows[series.pk]
         stored.prefix, stored.digits = prefix, digits
         stored.save(update_fields=["prefix", "digits"])

@@ -262,7 +262,7 @@ def _issues(invoice: Invoice, *, now: dt.datetime) -> bool:
     except (GraceNotOver, ApprovalMissing, DocumentIsIssued, DraftOutdated, NotFound):
         return False
     except SellerUnknown as error:
-        raise Conflict(str(error)) from None
+        raise Conflict(error.template, **error.values) from None
     return True
 
 

@@ -115,7 +115,7 @@ class PeriodCorrection(models.Model):
         ordering = ["-id"]
         verbose_name = _("correction")
         verbose_name_plural = _("corrections")
-        permissions = [("decide_periodcorrection", "Can approve or write off corrections")]
+        permissions = [("decide_periodcorrection", _("Can approve or write off corrections"))]
         constraints = [
             models.UniqueConstraint(
                 fields=["billed_period"],
@@ -181,7 +181,7 @@ class BillingRun(models.Model):
         ordering = ["-id"]
         verbose_name = _("billing run")
         verbose_name_plural = _("billing runs")
-        permissions = [("start_billingrun", "Can start billing runs")]
+        permissions = [("start_billingrun", _("Can start billing runs"))]
         constraints = [
             models.CheckConstraint(
                 name="started_run_has_a_position", condition=Q(state="queued") | Q(position__isnull=False)

@@ -137,9 +137,9 @@ class Invoice(models.Model):
         verbose_name = _("invoice")
         verbose_name_plural = _("invoices")
         permissions = [
-            ("issue_invoice", "Can issue invoices and credit notes"),
-            ("approve_invoice", "Can approve what somebody else edited"),
-            ("void_invoice", "Can void issued invoices"),
+            ("issue_invoice", _("Can issue invoices and credit notes")),
+            ("approve_invoice", _("Can approve what somebody else edited")),
+            ("void_invoice", _("Can void issued invoices")),
         ]
         constraints = [
             models.UniqueConstraint(fields=["series", "sequence"], name="number_given_once"),

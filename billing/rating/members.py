@@ -41,7 +41,8 @@ class Members:
         for name in value:
             if name not in names:
                 raise Invalid(
-                    f"There is no such member here; known are {', '.join(sorted(names))}.",
+                    "There is no such member here; known are {known}.",
+                    known=", ".join(sorted(names)),
                     field=self.path(str(name)[:_MAX_SHOWN_NAME]),
                 )
 
@@ -94,7 +95,9 @@ class Members:
         by_folded = {choice.casefold(): choice for choice in choices}
         value = self._values[name]
         if not isinstance(value, str) or value.casefold() not in by_folded:
-            raise Invalid(f"Must be one of {', '.join(by_folded.values())}.", field=self.path(name))
+            raise Invalid(
+                "Must be one of {known}.", known=", ".join(by_folded.values()), field=self.path(name)
+            )
         return by_folded[value.casefold()]
 
     def flag(self, name: str) -> bool:

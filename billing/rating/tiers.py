@@ -67,7 +67,7 @@ def _entries(members: Members, rate: str) -> Iterator[tuple[Fraction | None, Mem
     if not isinstance(listed, list) or not listed:
         raise Invalid("Must be an array of at least one tier.", field=at)
     if len(listed) > MAX_TIERS:
-        raise Invalid(f"At most {MAX_TIERS} tiers.", field=at)
+        raise Invalid("At most {most} tiers.", most=MAX_TIERS, field=at)
     lower = ZERO
     for index, value in enumerate(listed):
         entry = Members(value, at=f"{at}[{index}]", known=("up_to", rate, "flat_amount"))
@@ -83,7 +83,7 @@ def _entries(members: Members, rate: str) -> Iterator[tuple[Fraction | None, Mem
             lower = up_to
         if not entry.has(rate) and not entry.has("flat_amount"):
             raise Invalid(
-                f"A tier needs {rate} or flat_amount.", field=entry.path(rate), code="missing_field"
+                "A tier needs {rate} or flat_amount.", rate=rate, field=entry.path(rate), code="missing_field"
             )
         yield up_to, entry
 

@@ -51,7 +51,7 @@ def ensure_accounts(asked: Asked) -> None:
         except ValueError as error:
             raise Invalid(str(error), field="filters.currency") from None
     if asked["account"] is not None and not asked_accounts(asked).exists():
-        raise NotFound(f"There is no billing account {asked['account']}.")
+        raise NotFound("There is no billing account {asked}.", asked=asked["account"])
 
 
 def asked_accounts(asked: Asked) -> QuerySet[BillingAccount]:

@@ -42,7 +42,11 @@ class EntryUnbalanced(Conflict):
     code = "entry_unbalanced"
 
     def __init__(self, entry: str, difference: Decimal) -> None:
-        super().__init__(f"{entry} doesn't balance: debits exceed credits by {difference}.")
+        super().__init__(
+            "{entry} doesn't balance: debits exceed credits by {difference}.",
+            entry=entry,
+            difference=difference,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class _Billing:
 def _ensure(asked: Asked) -> None:
     ensure_accounts(asked)
     if (asked["until"] - asked["from"]).days > MAX_DAYS:
-        raise Invalid(f"At most {MAX_DAYS} days.", field="filters.until")
+        raise Invalid("At most {most} days.", most=MAX_DAYS, field="filters.until")
 
 
 def _blocks(asked: Asked) -> Generator[Block, None, None]:

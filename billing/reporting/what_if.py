@@ -211,21 +211,27 @@ def ensure_days(days: Days, *, now: dt.datetime) -> None:
             "Lies in the future; only usage of days that are over can be rated anew.", field="until"
         )
     if (days.until_on - days.first_on).days > MAX_DAYS:
-        raise Invalid(f"At most {MAX_DAYS} days.", field="until")
+        raise Invalid("At most {most} days.", most=MAX_DAYS, field="until")
 
 
 def _ensure_fitting(plan: Plan, accounts: Sequence[BillingAccount]) -> None:
     foreign = [one for one in accounts if one.currency != plan.currency]
     if foreign:
         raise Invalid(
-            f"The plan '{plan.key}' is in {plan.currency}; of another currency: {_named(foreign)}.",
+            "The plan '{key}' is in {currency}; of another currency: {foreign}.",
+            key=plan.key,
+            currency=plan.currency,
+            foreign=_named(foreign),
             field="accounts",
             code="wrong_currency",
         )
     unseeing = [one for one in accounts if not plan.is_seen_from(one.project.path)]
     if unseeing:
         raise Invalid(
-            f"The plan '{plan.key}' isn't for these accounts: {_named(unseeing)}.", field="accounts"
+            "The plan '{key}' isn't for these accounts: {unseeing}.",
+            key=plan.key,
+            unseeing=_named(unseeing),
+            field="accounts",
         )
 
 

@@ -65,11 +65,11 @@ def open_account(project: Project, fields: Mapping[str, Any]) -> BillingAccount:
     try:
         with transaction.atomic():
             if not Project.objects.select_for_update(no_key=True).filter(pk=project.pk).exists():
-                raise NotFound(f"The project '{project.key}' was removed.")
+                raise NotFound("The project '{key}' was removed.", key=project.key)
             account.save(force_insert=True)
     except IntegrityError:
         raise Conflict(
-            f"The project '{project.key}' has a billing account already.", field="project"
+            "The project '{key}' has a billing account already.", key=project.key, field="project"
         ) from None
     account.refresh_from_db()
     return account
@@ -89,7 +89,8 @@ def change_account(
         currency = checked.get("currency", stored.currency)
         if currency != stored.currency and stored.subscriptions.exists():
             raise Conflict(
-                f"The account has subscriptions in {stored.currency}, and so keeps its currency.",
+                "The account has subscriptions in {currency}, and so keeps its currency.",
+                currency=stored.currency,
                 field="currency",
             )
         zone_name = checked.get("timezone", stored.timezone)
@@ -121,7 +122,7 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as they are stored. Raises `Invalid`."""
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown:
-        raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
+        raise Invalid("'{unknown}' can't be changed.", unknown=unknown[0], field=unknown[0])
     readers: dict[str, Callable[[Any], Any]] = {
         "legal_name": _legal_name,
         "address_lines": _address_lines,
@@ -144,7 +145,7 @@ def tax_rates_from(value: Any, *, at: str = "tax_rates") -> list[dict[str, str]]
     if not isinstance(value, list):
         raise Invalid("Must be an array of rates.", field=at)
     if len(value) > MAX_TAX_RATES:
-        raise Invalid(f"At most {MAX_TAX_RATES} rates.", field=at)
+        raise Invalid("At most {most} rates.", most=MAX_TAX_RATES, field=at)
     rates: list[dict[str, str]] = []
     for index, entry in enumerate(value):
         members = Members(entry, at=f"{at}[{index}]", known=("name", "percent"))
@@ -171,7 +172,7 @@ def _address_lines(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise Invalid("Must be an array of lines.", field="address_lines")
     if len(value) > MAX_ADDRESS_LINES:
-        raise Invalid(f"At most {MAX_ADDRESS_LINES} lines.", field="address_lines")
+        raise Invalid("At most {most} lines.", most=MAX_ADDRESS_LINES, field="address_lines")
     lines = [_text(line, f"address_lines[{index}]", LINE_LENGTH) for index, line in enumerate(value)]
     return [line for line in lines if line]
 
@@ -195,13 +196,13 @@ def _zone(value: Any) -> str:
     try:
         zone_named(name)
     except UnknownTimeZone:
-        raise Invalid(f"There is no time zone '{name}'.", field="timezone") from None
+        raise Invalid("There is no time zone '{name}'.", name=name, field="timezone") from None
     return name
 
 
 def _days(value: Any, name: str, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise Invalid(f"Must be a whole number from 0 to {most}.", field=name)
+        raise Invalid("Must be a whole number from 0 to {most}.", most=most, field=name)
     return value
 
 
@@ -228,14 +229,16 @@ def _emails(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise Invalid("Must be an array of e-mail addresses.", field="invoice_emails")
     if len(value) > MAX_INVOICE_EMAILS:
-        raise Invalid(f"At most {MAX_INVOICE_EMAILS} addresses.", field="invoice_emails")
+        raise Invalid("At most {most} addresses.", most=MAX_INVOICE_EMAILS, field="invoice_emails")
     found: list[str] = []
     for index, address in enumerate(value):
         text = _text(address, f"invoice_emails[{index}]", 254)
         try:
             validate_email(text)
         except ValidationError:
-            raise Invalid(f"'{text[:100]}' is no e-mail address.", field=f"invoice_emails[{index}]") from None
+            raise Invalid(
+                "'{text}' is no e-mail address.", text=text[:100], field=f"invoice_emails[{index}]"
+            ) from None
         if text not in found:
             found.append(text)
     return found
@@ -247,7 +250,7 @@ def _text(value: Any, field: str, max_length: int) -> str:
         raise Invalid("Must be a text.", field=field)
     text = value.strip()
     if len(text) > max_length:
-        raise Invalid(f"At most {max_length} characters.", field=field)
+        raise Invalid("At most {most} characters.", most=max_length, field=field)
     if not text.isprintable():
         raise Invalid("Holds a line break or another control character.", field=field)
     return text

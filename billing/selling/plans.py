@@ -70,7 +70,7 @@ def change_draft(
     """
     unknown = sorted(set(changes) - set(DRAFT_FIELDS))
     if unknown:
-        raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
+        raise Invalid("'{unknown}' can't be changed.", unknown=unknown[0], field=unknown[0])
     with _held_draft(plan) as stored:
         for name, value in changes.items():
             setattr(stored, name, value)
@@ -140,7 +140,7 @@ def clone_plan(plan: Plan, *, key: str | None = None, name: str | None = None) -
             if constraint_of(error) != ONE_DRAFT:
                 raise
             raise Conflict(
-                f"'{clone.key}' has a draft already; publish or remove that one first.", field="key"
+                "'{key}' has a draft already; publish or remove that one first.", key=clone.key, field="key"
             ) from None
         _store(clone, [draft_of(price) for price in source.prices.select_related("metric__project")])
     clone.refresh_from_db()
@@ -178,7 +178,7 @@ def constraint_of(error: IntegrityError) -> str | None:
 def _held(plan: Plan) -> Plan:
     stored = Plan.objects.select_for_update(of=("self",)).select_related("project").filter(pk=plan.pk).first()
     if stored is None:
-        raise NotFound(f"The draft of '{plan.key}' was removed.")
+        raise NotFound("The draft of '{key}' was removed.", key=plan.key)
     return stored
 
 
@@ -219,8 +219,9 @@ def _take_key(plan: Plan) -> None:
         other_path = other.project.path if other.project else ""
         if path.startswith(other_path) or other_path.startswith(path):
             raise Conflict(
-                f"There is a plan '{plan.key}' along this branch of the tree already; clone it for another"
+                "There is a plan '{key}' along this branch of the tree already; clone it for another"
                 " version.",
+                key=plan.key,
                 field="key",
             )
 
@@ -237,7 +238,7 @@ def _ensure_sound(plan: Plan) -> None:
     if isinstance(plan.interval_count, bool) or not isinstance(plan.interval_count, int):
         raise Invalid("Must be a whole number.", field="interval_count")
     if not 1 <= plan.interval_count <= MAX_INTERVAL_COUNT:
-        raise Invalid(f"Must be from 1 to {MAX_INTERVAL_COUNT}.", field="interval_count")
+        raise Invalid("Must be from 1 to {most}.", most=MAX_INTERVAL_COUNT, field="interval_count")
     try:
         plan.clean_fields(exclude=["project"])
     except ValidationError as error:

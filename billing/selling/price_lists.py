@@ -95,7 +95,7 @@ def drafts_from(
     if not isinstance(value, list):
         raise Invalid("Must be an array of prices.", field=at)
     if len(value) > MAX_PRICES:
-        raise Invalid(f"At most {MAX_PRICES} prices.", field=at)
+        raise Invalid("At most {most} prices.", most=MAX_PRICES, field=at)
     return [
         draft_from(entry, metric_named=metric_named, at=f"{at}[{index}]") for index, entry in enumerate(value)
     ]
@@ -116,7 +116,7 @@ def draft_from(value: Any, *, metric_named: Callable[[str], MetricDefinition], a
         try:
             metric = metric_named(key)
         except NotFound as error:
-            raise Invalid(str(error), field=members.path("metric")) from None
+            raise Invalid(error.template, field=members.path("metric"), **error.values) from None
     name = members.value("name")
     if name is not None and not isinstance(name, str):
         raise Invalid("Must be a text.", field=members.path("name"))
@@ -173,12 +173,12 @@ def ensure_sound(drafts: Sequence[PriceDraft], *, plan: Plan, at: str = "prices"
     A metric must be one that every subscriber's project sees, so a global plan takes global metrics only.
     """
     if len(drafts) > MAX_PRICES:
-        raise Invalid(f"At most {MAX_PRICES} prices.", field=at)
+        raise Invalid("At most {most} prices.", most=MAX_PRICES, field=at)
     seen: dict[tuple[int, str], int] = {}
     for index, draft in enumerate(drafts):
         place = f"{at}[{index}]"
         if len(draft.shown_name) > NAME_LENGTH:
-            raise Invalid(f"At most {NAME_LENGTH} characters.", field=f"{place}.name")
+            raise Invalid("At most {most} characters.", most=NAME_LENGTH, field=f"{place}.name")
         if "\x00" in draft.name:
             raise Invalid("Holds a NUL character.", field=f"{place}.name")
         if draft.kind == Price.Kind.FIXED:
@@ -188,12 +188,20 @@ def ensure_sound(drafts: Sequence[PriceDraft], *, plan: Plan, at: str = "prices"
         assert draft.metric is not None
         key = (draft.metric.pk, _match_text(draft.label_match))
         if key in seen:
+            at, earlier = f"{place}.label_match", seen[key] + 1
+            if draft.label_match:
+                raise Invalid(
+                    "Price {number} takes the same usage of '{metric}' already.",
+                    number=earlier,
+                    metric=draft.metric.key,
+                    field=at,
+                )
             raise Invalid(
-                f"Price {seen[key] + 1} takes the same usage of '{draft.metric.key}' already."
-                if draft.label_match
-                else f"Price {seen[key] + 1} takes the rest of '{draft.metric.key}' already; say by"
+                "Price {number} takes the rest of '{metric}' already; say by"
                 " label_match what this one is for.",
-                field=f"{place}.label_match",
+                number=earlier,
+                metric=draft.metric.key,
+                field=at,
             )
         seen[key] = index
 
@@ -235,17 +243,22 @@ def _ensure_usage_price(draft: PriceDraft, *, plan: Plan, place: str) -> None:
         plan.project is None or not plan.project.path.startswith(metric.project.path)
     ):
         raise Invalid(
-            f"'{metric.key}' is a metric of the project '{metric.project.key}', which not every subscriber "
+            "'{key}' is a metric of the project '{project}', which not every subscriber "
             "of the plan sees; make the plan that project's.",
+            key=metric.key,
+            project=metric.project.key,
             field=f"{place}.metric",
         )
     if metric.is_archived:
-        raise Invalid(f"Metric '{metric.key}' is archived and counts no more.", field=f"{place}.metric")
+        raise Invalid(
+            "Metric '{key}' is archived and counts no more.", key=metric.key, field=f"{place}.metric"
+        )
     if isinstance(draft.price.model, Dynamic | Percentage) and (
         metric.aggregation != MetricDefinition.Aggregation.SUM or steps_of(metric) is not None
     ):
         raise Invalid(
-            f"This model prices amounts of money that a metric adds up; '{metric.key}' is no such sum.",
+            "This model prices amounts of money that a metric adds up; '{key}' is no such sum.",
+            key=metric.key,
             field=f"{place}.price.model",
         )
     try:
@@ -259,14 +272,14 @@ def _ensure_usage_price(draft: PriceDraft, *, plan: Plan, place: str) -> None:
 def _ensure_splits(names: Sequence[str], place: str) -> None:
     """What lines are split by: `project`, `labels.<name>`."""
     if len(names) > MAX_SPLITS:
-        raise Invalid(f"At most {MAX_SPLITS}.", field=place)
+        raise Invalid("At most {most}.", most=MAX_SPLITS, field=place)
     for index, name in enumerate(names):
         at = f"{place}[{index}]"
         label = name.removeprefix(SPLIT_BY_LABEL)
         if name != SPLIT_BY_PROJECT and (label == name or not label.strip()):
             raise Invalid("Must be project, or a label such as labels.region.", field=at)
         if len(name) > SPLIT_LENGTH:
-            raise Invalid(f"At most {SPLIT_LENGTH} characters.", field=at)
+            raise Invalid("At most {most} characters.", most=SPLIT_LENGTH, field=at)
         if "\x00" in name or any("\ud800" <= character <= "\udfff" for character in name):
             raise Invalid("No label can have this name.", field=at)
         if name in names[:index]:

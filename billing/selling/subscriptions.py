@@ -49,7 +49,7 @@ def subscribe(
     """
     _ensure_instants(effective_from, effective_until, trial_until)
     if anchor not in BillingCycle.Anchor.values:
-        raise Invalid(f"Must be one of {', '.join(BillingCycle.Anchor.values)}.", field="anchor")
+        raise Invalid("Must be one of {known}.", known=", ".join(BillingCycle.Anchor.values), field="anchor")
     if anchor == BillingCycle.Anchor.CALENDAR and anchor_on is not None:
         raise Invalid("The calendar has its own days; an anniversary counts from one.", field="anchor_on")
     with transaction.atomic():
@@ -180,7 +180,7 @@ def move_anchor(
     Raises `Invalid`, and `NotInForce` for one that has ended.
     """
     if anchor not in BillingCycle.Anchor.values:
-        raise Invalid(f"Must be one of {', '.join(BillingCycle.Anchor.values)}.", field="anchor")
+        raise Invalid("Must be one of {known}.", known=", ".join(BillingCycle.Anchor.values), field="anchor")
     if anchor == BillingCycle.Anchor.CALENDAR and anchor_on is not None:
         raise Invalid("The calendar has its own days; an anniversary counts from one.", field="anchor_on")
     if anchor == BillingCycle.Anchor.ANNIVERSARY and anchor_on is None:
@@ -219,7 +219,7 @@ def _sold(plan: Plan, account: BillingAccount) -> Plan:
         .first()
     )
     if stored is None or not stored.is_seen_from(account.project.path):
-        raise NotFound(f"Project '{account.project.key}' sees no plan '{plan.key}'.")
+        raise NotFound("Project '{project}' sees no plan '{key}'.", project=account.project.key, key=plan.key)
     if not stored.is_published:
         raise PlanNotForSale(stored)
     if stored.currency != account.currency:
@@ -332,7 +332,11 @@ def _instant(subscription: Subscription, *, at: dt.datetime | None, now: dt.date
             raise NotInForce(subscription, at=at)
         return at
     if at < subscription.effective_from:
-        raise Invalid(f"The subscription begins only at {iso(subscription.effective_from)}.", field="at")
+        raise Invalid(
+            "The subscription begins only at {effective_from}.",
+            effective_from=iso(subscription.effective_from),
+            field="at",
+        )
     if subscription.effective_until is not None and at >= subscription.effective_until:
         raise NotInForce(subscription, at=at)
     if at >= LATEST:
@@ -362,7 +366,12 @@ def _anchor_day(
         return calendar_anchor(plan.interval)
     day = day or instant.astimezone(zone).date()
     if not EARLIEST.year <= day.year < LATEST.year:
-        raise Invalid(f"Must lie between {EARLIEST.year} and {LATEST.year}.", field="anchor_on")
+        raise Invalid(
+            "Must lie between {earliest} and {latest}.",
+            earliest=EARLIEST.year,
+            latest=LATEST.year,
+            field="anchor_on",
+        )
     return day
 
 
@@ -373,7 +382,12 @@ def _ensure_instants(start: dt.datetime, end: dt.datetime | None, trial_until: d
         ("trial_until", trial_until),
     ):
         if instant is not None and not EARLIEST <= instant < LATEST:
-            raise Invalid(f"Must lie between {EARLIEST.year} and {LATEST.year}.", field=field)
+            raise Invalid(
+                "Must lie between {earliest} and {latest}.",
+                earliest=EARLIEST.year,
+                latest=LATEST.year,
+                field=field,
+            )
     if end is not None and end <= start:
         raise Invalid("The interval is empty: it must end after it begins.", field="effective_until")
     if trial_until is not None and trial_until <= start:

@@ -62,21 +62,21 @@ def grant_credit(
     that names the field, `Conflict` for a key that was used for another grant.
     """
     if kind not in CreditGrant.Kind.values:
-        raise Invalid(f"Must be one of {', '.join(CreditGrant.Kind.values)}.", field="kind")
+        raise Invalid("Must be one of {known}.", known=", ".join(CreditGrant.Kind.values), field="kind")
     if not 0 <= priority <= MAX_PRIORITY:
-        raise Invalid(f"Must be from 0 to {MAX_PRIORITY}.", field="priority")
+        raise Invalid("Must be from 0 to {most}.", most=MAX_PRIORITY, field="priority")
     if len(key) > KEY_LENGTH:
-        raise Invalid(f"At most {KEY_LENGTH} characters.", field="key")
+        raise Invalid("At most {most} characters.", most=KEY_LENGTH, field="key")
     with transaction.atomic():
         held = held_account(account.pk)
         if amount <= 0 or amount != rounded(amount, held.currency):
-            raise Invalid(f"Must be a positive amount in {held.currency}.", field="amount")
+            raise Invalid("Must be a positive amount in {currency}.", currency=held.currency, field="amount")
         if expires_at is not None and expires_at <= now:
             raise Invalid("Lies in the past.", field="expires_at")
         known = held.credit_grants.filter(key=key).first() if key else None
         if known is not None:
             if (known.amount, known.kind, known.expires_at) != (amount, kind, expires_at):
-                raise Conflict(f"The key '{key}' was used for another grant.", field="key")
+                raise Conflict("The key '{key}' was used for another grant.", key=key, field="key")
             return Granted(known, is_new=False)
         grant = CreditGrant.objects.create(
             account=held,
@@ -210,6 +210,6 @@ def credit_available(account: BillingAccount, *, at: dt.datetime) -> Decimal:
 def ensure_positive(amount: Decimal, *, at_most: Decimal, currency: str, field: str = "amount") -> None:
     """Raises `Invalid` for what is no positive amount of the currency, `TooMuch` above `at_most`."""
     if amount <= 0 or amount != rounded(amount, currency):
-        raise Invalid(f"Must be a positive amount in {currency}.", field=field)
+        raise Invalid("Must be a positive amount in {currency}.", currency=currency, field=field)
     if amount > at_most:
         raise TooMuch(f"At most {amount_text(at_most, currency)} {currency}.", field=field)

@@ -63,7 +63,7 @@ def record_payment(
         if known is not None:
             return _again(known, account, amount, key)
         if stored.open_amount <= 0:
-            raise Conflict(f"Nothing is owed on {stored.number}.")
+            raise Conflict("Nothing is owed on {number}.", number=stored.number)
         excess = max(EXACT.subtract(amount, stored.open_amount), Decimal(0))
         at_most = amount if excess_to_credit else stored.open_amount
         ensure_positive(amount, at_most=at_most, currency=stored.currency)
@@ -133,7 +133,8 @@ def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> No
     if moved.aggregate(total=Sum("amount"))["total"]:
         last = moved.filter(kind=CreditEntry.Kind.DRAWN).select_related("invoice").latest("id")
         raise Conflict(
-            f"What was paid beyond the invoice became credit, which {last.invoice} drew; void that one first."
+            "What was paid beyond the invoice became credit, which {invoice} drew; void that one first.",
+            invoice=last.invoice,
         )
     if balance_of(grant) > 0:
         withdraw_credit(grant, reason=reason, entered_by=entered_by)
@@ -141,17 +142,17 @@ def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> No
 
 def _ensure_worded(method: str, received_on: dt.date, reference: str, key: str, now: dt.datetime) -> None:
     if method not in BY_HAND:
-        raise Invalid(f"Must be one of {', '.join(BY_HAND)}.", field="method")
+        raise Invalid("Must be one of {known}.", known=", ".join(BY_HAND), field="method")
     if received_on > now.date() + dt.timedelta(days=1):
         raise Invalid("Lies in the future.", field="received_on")
     for name, text in (("reference", reference), ("key", key)):
         if len(text) > REFERENCE_LENGTH:
-            raise Invalid(f"At most {REFERENCE_LENGTH} characters.", field=name)
+            raise Invalid("At most {most} characters.", most=REFERENCE_LENGTH, field=name)
 
 
 def _again(known: Payment, account: BillingAccount, amount: Decimal, key: str) -> Recorded:
     granted = _credit_from(known, account)
     excess = granted.amount if granted is not None else Decimal(0)
     if EXACT.add(known.amount, excess) != amount:
-        raise Conflict(f"The key '{key}' was used for another payment.", field="key")
+        raise Conflict("The key '{key}' was used for another payment.", key=key, field="key")
     return Recorded(known, is_new=False, to_credit=excess)

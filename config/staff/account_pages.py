@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from metering.admin import cells
+from metering.admin.refusals import worded
 
 from . import one_time_passwords
 from .account_forms import PreferencesForm
@@ -114,7 +115,7 @@ def begin(request: HttpRequest) -> HttpResponse:
             if has_app:
                 one_time_passwords.accept_code(user, form.cleaned_data["code"])
         except WrongCode as refusal:
-            form.add_error("code", str(refusal))
+            form.add_error("code", worded(refusal))
         else:
             one_time_passwords.begin_app(user)
             return HttpResponseRedirect(reverse("two_steps_set_up"))
@@ -136,7 +137,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         try:
             app, codes = one_time_passwords.confirm_app(user, form.cleaned_data["code"])
         except WrongCode as refusal:
-            form.add_error("code", str(refusal))
+            form.add_error("code", worded(refusal))
         else:
             django_otp.login(request, app)  # this session has shown a code now
             _note(request, user, gettext("Set up two-step sign-in."))
@@ -168,7 +169,7 @@ def renew(request: HttpRequest) -> HttpResponse:
         try:
             codes = one_time_passwords.renew_backup_codes(user, form.cleaned_data["code"])
         except WrongCode as refusal:
-            form.add_error("code", str(refusal))
+            form.add_error("code", worded(refusal))
         else:
             _note(request, user, gettext("Made new backup codes."))
             return _codes_page(request, codes, is_new=False)
@@ -186,7 +187,7 @@ def switch_off(request: HttpRequest) -> HttpResponse:
         try:
             one_time_passwords.switch_off(user, form.cleaned_data["code"])
         except WrongCode as refusal:
-            form.add_error("code", str(refusal))
+            form.add_error("code", worded(refusal))
         else:
             _note(request, user, gettext("Switched two-step sign-in off."))
             messages.success(request, gettext("Two-step sign-in is off. Your password alone signs you in."))

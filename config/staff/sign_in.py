@@ -25,6 +25,8 @@ from django.views.generic import FormView
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from metering.admin.refusals import worded
+
 from .lockout import locked_page
 from .one_time_passwords import WrongCode, accept_code, has_app
 
@@ -150,7 +152,7 @@ class CodeView(RedirectURLMixin, FormView):
             device = accept_code(self.user, form.cleaned_data["code"])
         except WrongCode as refusal:
             user_login_failed.send(sender=__name__, credentials=self._credentials(), request=self.request)
-            form.add_error("code", str(refusal))
+            form.add_error("code", worded(refusal))
             return self.form_invalid(form)
         del self.request.session[_KEY]
         self.user.otp_device = device  # type: ignore[attr-defined]  # login() notes it in the session

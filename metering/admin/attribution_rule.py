@@ -31,6 +31,7 @@ from .base import VerbForm
 from .consequences import Consequence, ConsequencesFirst
 from .filters import ProjectFilter
 from .payer_tree import payer_tree_page
+from .refusals import worded
 
 IN_FORCE, ENDED, AHEAD = "in force", "ended", "ahead"
 _BADGES = {IN_FORCE: (_("In force"), "success"), ENDED: (_("Ended"), ""), AHEAD: (_("From later on"), "info")}
@@ -266,7 +267,7 @@ class AttributionRuleAdmin(ConsequencesFirst):
             try:
                 end_attribution(rule, effective_until=form.cleaned_data["effective_until"])
             except MeterbookError as refusal:
-                form.add_error("effective_until", str(refusal))
+                form.add_error("effective_until", worded(refusal))
             else:
                 self.log_change(request, rule, [{"changed": {"fields": ["effective until"]}}])
                 return self.done(request, gettext("The rule ends."), url=self.page_url("change", rule.pk))
@@ -296,7 +297,7 @@ class AttributionRuleAdmin(ConsequencesFirst):
             try:
                 withdraw_attribution(rule, at=database_now())
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_removal(request, rule)
                 return self.done(request, gettext("The rule is withdrawn."), url=self.page_url("changelist"))

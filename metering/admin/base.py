@@ -26,6 +26,7 @@ from .history_links import history_of, is_followed
 from .list_download import ListDownload
 from .number_fields import NumberField, NumberInput
 from .reason import CHANGE_REASON, asking_why
+from .refusals import worded
 from .undoing import undo_url_of
 
 BACK_TO_FORM = "_back_to_form"  # posted: the form once more with what was typed, and nothing saved
@@ -197,7 +198,7 @@ class VerbForm(forms.ModelForm):
         cleaned = super().clean()
         if self.refusal is not None:
             field = getattr(self.refusal, "field", None)
-            self.add_error(field if field in self.fields else None, str(self.refusal))
+            self.add_error(field if field in self.fields else None, worded(self.refusal))
         return cleaned
 
     def validate_unique(self) -> None:

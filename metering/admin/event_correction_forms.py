@@ -23,6 +23,7 @@ from metering.texts.numbers import NotANumber, decimal_from, plain
 from metering.texts.timestamps import NotAnInstant, instant_from, iso
 
 from .number_fields import NumberTextField, shown
+from .refusals import worded
 
 _decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=label_number).decode
 
@@ -38,7 +39,7 @@ class ReasonForm(forms.Form):
     def refuse(self, refusal: MeterbookError) -> None:
         """Show what the verb said, beside the field at fault."""
         name = str(getattr(refusal, "field", None) or "").partition(".")[0]
-        self.add_error(name if name in self.fields else None, str(refusal))
+        self.add_error(name if name in self.fields else None, worded(refusal))
 
 
 class AmendForm(ReasonForm):

@@ -26,6 +26,7 @@ from . import cells
 from .event_correction_forms import AmendForm, ReasonForm
 from .event_voids import voids_of
 from .paging import LargeTableAdmin, id_from
+from .refusals import worded
 
 MOST_AT_ONCE = 200  # by hand: their consequences are to be read, and stay within an address
 OFFERED_PROJECTS = 200
@@ -112,7 +113,7 @@ class CorrectableEvents(LargeTableAdmin):
         try:
             preview = preview_of_voids(ids)
         except MeterbookError as refusal:
-            messages.error(request, str(refusal))
+            messages.error(request, worded(refusal))
             return HttpResponseRedirect(back_url)
         voided_before = sum(one.outcome == "exists" for one in preview.voided)
         if voided_before == len(ids):

@@ -39,6 +39,7 @@ from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .event_import_forms import SAMPLE_ROWS, MeaningForm, UploadForm
 from .long_work import file_size, progress_bar, wake
+from .refusals import worded
 
 State = EventImport.State
 STATE_COLOURS = {
@@ -125,7 +126,7 @@ class EventImportAdmin(ReadOnlyAdmin):
                     file.chunks(), file_name=file.name, requested_by=request.user.get_username()
                 )
             except Invalid as refusal:
-                form.add_error("file", str(refusal))
+                form.add_error("file", worded(refusal))
             else:
                 self.log_addition(request, job, [{"added": {}}])
                 return HttpResponseRedirect(self.page_url("columns", job.pk))
@@ -149,7 +150,7 @@ class EventImportAdmin(ReadOnlyAdmin):
             samples = file.samples(SAMPLE_ROWS) if file.rows is not None else []
             form = MeaningForm(request.POST or None, header=file.header, samples=samples, options=options)
         except Invalid as refusal:
-            return self._page(request, "unreadable", title=job.file_name, job=job, refusal=str(refusal))
+            return self._page(request, "unreadable", title=job.file_name, job=job, refusal=worded(refusal))
         tried = None
         if request.method == "POST" and form.is_valid():
             try:
@@ -164,7 +165,7 @@ class EventImportAdmin(ReadOnlyAdmin):
                     return HttpResponseRedirect(self.page_url("change", job.pk))
             except (MeterbookError, forms.ValidationError) as refusal:
                 field = getattr(refusal, "field", None)
-                text = refusal.message if isinstance(refusal, forms.ValidationError) else str(refusal)
+                text = refusal.message if isinstance(refusal, forms.ValidationError) else worded(refusal)
                 form.add_error(field if field in form.fields else None, text)
         return self._page(
             request,
@@ -220,7 +221,7 @@ class EventImportAdmin(ReadOnlyAdmin):
             try:
                 cancel_import(job)
             except MeterbookError as refusal:
-                messages.error(request, str(refusal))
+                messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
             self.log_change(request, job, gettext("Cancelled."))
             url = back_url if job.done_count else self.page_url("changelist")
@@ -243,7 +244,7 @@ class EventImportAdmin(ReadOnlyAdmin):
         try:
             retry_upload(job)
         except MeterbookError as refusal:
-            messages.error(request, str(refusal))
+            messages.error(request, worded(refusal))
         else:
             self.log_change(request, job, gettext("Tried again."))
             wake(import_files)

@@ -37,6 +37,7 @@ from .base import ReadOnlyAdmin
 from .export_forms import ExportForm
 from .list_exports import file_name_of, list_exports_seen_by, list_of, narrowing_in_words, title_of
 from .long_work import csv_attachment, file_size, progress_bar, wake
+from .refusals import worded
 
 State = Export.State
 STATE_COLOURS = {
@@ -172,7 +173,7 @@ class ExportAdmin(ReadOnlyAdmin):
         try:
             response = csv_attachment(file_of(export), _file_name(export))
         except MeterbookError as refusal:
-            messages.error(request, str(refusal))
+            messages.error(request, worded(refusal))
             return HttpResponseRedirect(self.page_url("change", export.pk))
         response["Content-Length"] = str(export.byte_count)
         return response
@@ -184,7 +185,7 @@ class ExportAdmin(ReadOnlyAdmin):
             try:
                 cancel_export(export)
             except MeterbookError as refusal:
-                messages.error(request, str(refusal))
+                messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
             self.log_change(request, export, gettext("Cancelled."))
             return self.done(request, gettext("The export is cancelled."), url=back_url)
@@ -205,7 +206,7 @@ class ExportAdmin(ReadOnlyAdmin):
             try:
                 remove_export(export)
             except MeterbookError as refusal:
-                messages.error(request, str(refusal))
+                messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
             self.log_removal(request, export)
             return self.done(

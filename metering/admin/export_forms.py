@@ -9,6 +9,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from metering.errors import MeterbookError
 from metering.exporting.export_kinds import Asked, ExportKind, Filter, Shape, filters_of
 
+from .refusals import worded
+
 
 class ExportForm(forms.Form):
     """Fields for the filters of `kind`; what its check refuses is shown beside the field at fault."""
@@ -37,7 +39,7 @@ class ExportForm(forms.Form):
     def refuse(self, refusal: MeterbookError) -> None:
         """Say it beside the field that it names, if it names one of ours."""
         name = (getattr(refusal, "field", None) or "").removeprefix("filters.")
-        self.add_error(name if name in self.fields else None, str(refusal))
+        self.add_error(name if name in self.fields else None, worded(refusal))
 
 
 def _field(one: Filter, *, has_offers: bool) -> forms.Field:

@@ -26,6 +26,7 @@ from .list_columns import FileColumns
 from .list_exports import file_name_of, request_list, title_of
 from .list_files import LARGEST_AT_ONCE, ListTooSlow, WholeList, whole_list
 from .long_work import csv_attachment, wake
+from .refusals import worded
 
 RIGHT = "metering.export_data"
 
@@ -78,7 +79,7 @@ class ListDownload(UnfoldModelAdmin):
         except Invalid as refusal:
             return self._list_not_understood(request, refusal)
         except MeterbookError as refusal:
-            messages.error(request, str(refusal))
+            messages.error(request, worded(refusal))
             return HttpResponseRedirect(self._list_at(query))
         if count == 0:
             messages.info(request, gettext("Nothing matches, so there is nothing to download."))
@@ -131,7 +132,7 @@ class ListDownload(UnfoldModelAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Download as CSV"),
-            "refusal": str(refusal),
+            "refusal": worded(refusal),
             "list_url": self._list_at(""),
         }
         return TemplateResponse(request, "admin/list_not_understood.html", context, status=400)

@@ -38,6 +38,7 @@ from .metric_preview import DAY_CHOICES, LIVE, PREVIEW, live_preview, preview_ca
 from .metric_ready_made import ReadyMadePages
 from .metric_words import meaning_in_words
 from .rebuild import RebuildPages
+from .refusals import worded
 
 
 def following_key(key: str) -> str:
@@ -279,7 +280,7 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, MetricAct
             try:
                 context["preview"] = preview_card(form.draft, stored=form.stored, days=form.preview_days)
             except PreviewTooSlow as refusal:
-                self.message_user(request, str(refusal), level="ERROR")
+                self.message_user(request, worded(refusal), level="ERROR")
         elif metric is not None and not form.errors:
             context["page"] = self._page(request, metric)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -302,5 +303,5 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, MetricAct
                 lambda catalogue: metric_usage(request, catalogue, metric, is_frozen=is_frozen)
             )
         except Unavailable as refusal:
-            self.message_user(request, str(refusal), level="WARNING")
+            self.message_user(request, worded(refusal), level="WARNING")
             return facts

@@ -17,6 +17,7 @@ from metering.models import MetricDefinition
 from .base import EditableAdmin
 from .links import listed
 from .metric_words import meaning_in_words
+from .refusals import worded
 
 CLONE_OF = "clone_of"  # parameter of the add form
 
@@ -71,7 +72,7 @@ class MetricActions(EditableAdmin):
             try:
                 archive_metric(metric)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, metric, [{"changed": {"fields": ["archived from"]}}])
                 return self.done(request, gettext("“%s” is archived.") % metric.display_name, url=back_url)

@@ -19,6 +19,7 @@ from metering.measuring.label_filter import InvalidFilter, filter_from
 from metering.models import MetricDefinition
 
 from .base import VerbForm
+from .refusals import worded
 
 FILTER_EXAMPLES = (
     ('{"region": "eu"}', _("one value")),
@@ -155,7 +156,7 @@ class MetricForm(VerbForm):
             try:
                 self.draft = self._drafted()
             except (Conflict, Invalid) as error:
-                self.add_error(error.field if error.field in self.fields else None, str(error))
+                self.add_error(error.field if error.field in self.fields else None, worded(error))
         return cleaned
 
     def _drafted(self) -> MetricDefinition:

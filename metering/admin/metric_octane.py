@@ -26,6 +26,7 @@ from metering.models import MetricDefinition, Project
 from .base import HouseAdmin
 from .metric_words import meaning_in_words
 from .project_forms import ProjectSelect
+from .refusals import worded
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -146,7 +147,7 @@ class OctanePages(HouseAdmin):
                 try:
                     return self._imported(request, given)
                 except MeterbookError as refusal:
-                    form.add_error(None, str(refusal))
+                    form.add_error(None, worded(refusal))
             else:
                 # The file's content stays on the page: it is what the second step creates.
                 again = request.POST.copy()

@@ -30,6 +30,7 @@ from . import cells
 from .charts import Chart, usage_chart
 from .metric_form import MetricForm
 from .metric_words import meaning_in_words
+from .refusals import worded
 
 PREVIEW = "_preview"  # name of the buttons that look ahead
 LIVE = "_live"  # comes along where the page looks ahead by itself, while somebody types
@@ -75,7 +76,7 @@ def live_preview(request: HttpRequest, form: MetricForm) -> HttpResponse:
             days = form.preview_days or DEFAULT_DAYS
             facts["preview"] = preview_card(form.draft, stored=form.stored, days=days)
         except PreviewTooSlow as refusal:
-            facts["problem"] = str(refusal)
+            facts["problem"] = worded(refusal)
     return TemplateResponse(request, "admin/metering/metricdefinition/live_preview.html", facts)
 
 

@@ -17,6 +17,7 @@ from metering.models import MetricDefinition, Project
 from .base import HouseAdmin
 from .metric_octane import owner_field
 from .metric_words import meaning_in_words
+from .refusals import worded
 
 
 class ReadyMadeForm(forms.Form):
@@ -46,7 +47,7 @@ class ReadyMadePages(HouseAdmin):
             try:
                 added = add_ready_made(form.cleaned_data["keys"], project=form.cleaned_data["project"])
             except MeterbookError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, worded(refusal))
             else:
                 for metric in added.defined:
                     self.log_addition(request, metric, [{"added": {}}])

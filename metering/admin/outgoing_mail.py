@@ -22,6 +22,7 @@ from metering.models import OutgoingMail
 
 from . import cells, file_columns
 from .base import ReadOnlyAdmin
+from .refusals import worded
 
 Status = OutgoingMail.Status
 STATUS_COLOURS = {Status.PENDING: "info", Status.SENT: "success", Status.FAILED: "danger"}
@@ -104,7 +105,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
             try:
                 resend_mail(mail)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, mail, [{"changed": {"fields": ["sent again"]}}])
                 return self.done(request, gettext("It is being sent again."), url=back_url)

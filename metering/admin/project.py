@@ -28,6 +28,7 @@ from .project_cards import project_cards
 from .project_forms import ProjectForm
 from .project_page import page_without_usage, project_page
 from .project_usage import usage_csv
+from .refusals import worded
 
 INDENT_REM = 1.5
 KIND_COLOURS = {
@@ -228,7 +229,7 @@ class ProjectAdmin(ProjectActions):
         try:
             return answer(lambda catalogue: project_page(request, catalogue, project))
         except Unavailable as refusal:
-            self.message_user(request, str(refusal), level="WARNING")
+            self.message_user(request, worded(refusal), level="WARNING")
             return page_without_usage(request, current(), project)
 
 

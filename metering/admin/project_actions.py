@@ -19,6 +19,7 @@ from .base import EditableAdmin
 from .links import listed
 from .project_forms import MoveForm
 from .reattribution import reattribution_page
+from .refusals import worded
 
 
 class ProjectActions(EditableAdmin):
@@ -81,7 +82,7 @@ class ProjectActions(EditableAdmin):
             try:
                 moved = move_project(project, parent=form.cleaned_data["parent"])
             except MeterbookError as refusal:
-                form.add_error("parent", str(refusal))
+                form.add_error("parent", worded(refusal))
             else:
                 self.log_change(request, moved, [{"changed": {"fields": ["parent"]}}])
                 return self.done(request, gettext("“%s” was moved.") % moved.name, url=back_url)
@@ -140,7 +141,7 @@ class ProjectActions(EditableAdmin):
             try:
                 remove_project(project)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_removal(request, project)
                 return self.done(

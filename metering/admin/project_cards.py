@@ -12,6 +12,7 @@ from metering.models import Project
 
 from .links import project_url
 from .panels import Panel, panels_of
+from .refusals import worded
 
 
 def project_cards(
@@ -23,7 +24,7 @@ def project_cards(
     try:
         panels = panels_of("project", request, project)
     except Unavailable as refusal:
-        problem = str(refusal)
+        problem = worded(refusal)
     facts: dict[str, Any] = {"panels": panels, "problem": problem, "back_url": project_url(project.pk)}
     if request.headers.get("HX-Request") == "true":
         return TemplateResponse(request, "admin/metering/project/cards.html", facts)

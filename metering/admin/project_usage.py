@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
 from metering import numerals
@@ -33,16 +33,16 @@ from . import cells
 from .charts import Chart, usage_chart
 
 WINDOWS: dict[Unit, Any] = {
-    "hour": lazy("Hours"),
-    "day": lazy("Days"),
-    "week": lazy("Weeks"),
-    "month": lazy("Months"),
+    "hour": gettext_lazy("Hours"),
+    "day": gettext_lazy("Days"),
+    "week": gettext_lazy("Weeks"),
+    "month": gettext_lazy("Months"),
 }
 OWN, TREE, BILLED = "own", "tree", "billed"
 SCOPES = {
-    OWN: lazy("Its own"),
-    TREE: lazy("With all below it"),
-    BILLED: lazy("What it pays for"),
+    OWN: gettext_lazy("Its own"),
+    TREE: gettext_lazy("With all below it"),
+    BILLED: gettext_lazy("What it pays for"),
 }
 # How many days are shown unless others are asked for, and how many at most: about 400 bars.
 USUAL_DAYS: dict[Unit, int] = {"hour": 3, "day": 30, "week": 26 * 7, "month": 365}

@@ -17,6 +17,8 @@ from metering.attributing.reattribution import reattribute
 from metering.errors import MeterbookError
 from metering.models import Project
 
+from .refusals import worded
+
 MAX_EVENTS_HERE = 20_000  # some seconds; more is for the command, which no time-out of a page ends
 
 
@@ -80,7 +82,7 @@ def reattribution_page(
                     )
                 return HttpResponseRedirect(back_url)
         except MeterbookError as refusal:
-            form.add_error(None, str(refusal))
+            form.add_error(None, worded(refusal))
     context |= {
         "title": _("Re-attribute past usage"),
         "subtitle": project.name,

@@ -18,6 +18,7 @@ from metering.models import SurfaceInstallation
 from . import cells
 from .base import EditableAdmin
 from .filters import ProjectFilter
+from .refusals import worded
 
 
 @admin.register(SurfaceInstallation)
@@ -78,7 +79,7 @@ class SurfaceInstallationAdmin(EditableAdmin):
             try:
                 uninstall_surface(surface)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_removal(request, surface)
                 return self.done(

@@ -29,6 +29,7 @@ from metering.verifying.verification_findings import Finding
 from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .long_work import progress_bar, wake
+from .refusals import worded
 
 State = VerificationRun.State
 STATE_COLOURS = {
@@ -122,11 +123,11 @@ class VerificationRunAdmin(ReadOnlyAdmin):
                     head=form.cleaned_data["head"].strip(),
                 )
             except Conflict as refusal:
-                messages.warning(request, str(refusal))
+                messages.warning(request, worded(refusal))
                 return HttpResponseRedirect(self.page_url("changelist"))
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, str(refusal))
+                form.add_error(field if field in form.fields else None, worded(refusal))
             else:
                 self.log_addition(request, run, [{"added": {}}])
                 wake(go_on_verifying)

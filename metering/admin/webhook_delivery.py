@@ -26,6 +26,7 @@ from metering.models import DomainEvent, WebhookDelivery
 from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .filters import ProjectFilter
+from .refusals import worded
 
 Status = WebhookDelivery.Status
 STATUS_COLOURS = {Status.PENDING: "info", Status.DELIVERED: "success", Status.FAILED: "danger"}
@@ -113,7 +114,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
             try:
                 resend(delivery)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, delivery, [{"changed": {"fields": ["sent again"]}}])
                 return self.done(request, gettext("It is being sent again."), url=back_url)

@@ -42,6 +42,7 @@ from metering.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
 from . import cells, file_columns
 from .base import EditableAdmin, VerbForm
 from .filters import ProjectFilter
+from .refusals import worded
 
 Status = WebhookDelivery.Status
 
@@ -197,7 +198,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             try:
                 delivery = test_endpoint(endpoint, requested_by=request.user.get_username())
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(request, endpoint, [{"changed": {"fields": ["test sent"]}}])
                 return HttpResponseRedirect(
@@ -229,7 +230,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             try:
                 resent_count = resend_failed(endpoint)
             except MeterbookError as refusal:
-                sentences.append(str(refusal))
+                sentences.append(worded(refusal))
             else:
                 self.log_change(
                     request, endpoint, [{"changed": {"fields": ["failed deliveries sent again"]}}]
@@ -257,7 +258,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             try:
                 _row, secret = rotate_secret(endpoint, overlap_hours=form.cleaned_data["overlap_hours"])
             except MeterbookError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, worded(refusal))
             else:
                 self.log_change(request, endpoint, [{"changed": {"fields": ["secret"]}}])
                 return self._shown_once(request, endpoint, secret, title=gettext("The new secret"))

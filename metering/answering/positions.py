@@ -34,7 +34,7 @@ def position_at(as_of: str) -> int:
         instant = instant_from(as_of)
     except NotAnInstant as error:
         raise Invalid(
-            f"Neither a ledger position nor a time with an offset: {error}.", field="as_of"
+            "Neither a ledger position nor a time with an offset: {why}.", why=error, field="as_of"
         ) from None
     return _fenced_at(instant)
 

@@ -40,7 +40,12 @@ def create_project(
     """
     _ensure_key(key)
     if kind not in Project.Kind.values:
-        raise Invalid(f"Unknown kind '{kind}'; use {', '.join(Project.Kind.values)}.", field="kind")
+        raise Invalid(
+            "Unknown kind '{kind}'; use {known}.",
+            kind=kind,
+            known=", ".join(Project.Kind.values),
+            field="kind",
+        )
     _ensure_zone(timezone)
     if not name.strip():
         raise Invalid("A project needs a name.", field="name")
@@ -49,14 +54,14 @@ def create_project(
         if parent is not None:
             parent = _stored(parent)  # where it lies now that nothing moves
             if parent.depth + 1 >= MAX_TREE_DEPTH:
-                raise Invalid(f"A tree is at most {MAX_TREE_DEPTH} projects deep.", field="parent")
+                raise Invalid("A tree is at most {most} projects deep.", most=MAX_TREE_DEPTH, field="parent")
         try:
             with transaction.atomic():
                 project = Project.objects.create(
                     key=key, name=name, kind=kind, parent=parent, timezone=timezone
                 )
         except IntegrityError:
-            raise Conflict(f"There is a project '{key}' already.", field="key") from None
+            raise Conflict("There is a project '{key}' already.", key=key, field="key") from None
         project.path = f"{parent.path if parent else '/'}{project.pk}/"
         project.save(update_fields=["path"])
     return project
@@ -76,7 +81,12 @@ def change_project(
         project.name = name
     if kind is not None:
         if kind not in Project.Kind.values:
-            raise Invalid(f"Unknown kind '{kind}'; use {', '.join(Project.Kind.values)}.", field="kind")
+            raise Invalid(
+                "Unknown kind '{kind}'; use {known}.",
+                kind=kind,
+                known=", ".join(Project.Kind.values),
+                field="kind",
+            )
         project.kind = kind
     if timezone is not None:
         _ensure_zone(timezone)
@@ -84,7 +94,7 @@ def change_project(
     changes = {"name": project.name, "kind": project.kind, "timezone": project.timezone}
     with transaction.atomic():
         if not Project.objects.filter(pk=project.pk).update(**changes):
-            raise NotFound(f"The project '{project.key}' was removed.")
+            raise NotFound("The project '{key}' was removed.", key=project.key)
         move_version()
     return project
 
@@ -116,7 +126,7 @@ def move_project(project: Project, *, parent: Project | None) -> Project:
                 raise Invalid("A project can't lie below itself.", field="parent")
             deepest = max(node.depth for node in subtree) - project.depth
             if parent.depth + 1 + deepest >= MAX_TREE_DEPTH:
-                raise Invalid(f"A tree is at most {MAX_TREE_DEPTH} projects deep.", field="parent")
+                raise Invalid("A tree is at most {most} projects deep.", most=MAX_TREE_DEPTH, field="parent")
         old_path = project.path
         project.parent = parent
         project.save(update_fields=["parent"])
@@ -137,14 +147,14 @@ def remove_project(project: Project) -> None:
     `NotFound` when it was removed already.
     """
     if not Project.objects.filter(pk=project.pk).exists():
-        raise NotFound(f"There is no project '{project.key}' any more.")
+        raise NotFound("There is no project '{key}' any more.", key=project.key)
     # Asked before the lock as well, so that a project in use stops nobody's recording.
-    _ensure_unheld(project, "removed")
+    _ensure_unheld(project)
     with no_recorder_running():
         hold_tree()
         if not delete_unheld(project):
-            _ensure_unheld(project, "removed")
-            raise Conflict(f"'{project.key}' is in use by something that was just added.")
+            _ensure_unheld(project)
+            raise Conflict("'{key}' is in use by something that was just added.", key=project.key)
         move_version()
 
 
@@ -165,7 +175,7 @@ def install_surface(*, project: Project, key: str, name: str) -> SurfaceInstalla
             move_version()
             record_surface_installation(surface)
     except IntegrityError:
-        raise Conflict(f"The project has a surface '{key}' already.", field="key") from None
+        raise Conflict("The project has a surface '{key}' already.", key=key, field="key") from None
     return surface
 
 
@@ -173,7 +183,7 @@ def rename_surface(surface: SurfaceInstallation, *, name: str) -> SurfaceInstall
     """Call a surface something else; its key stays. Raises `Invalid`, and `NotFound` once uninstalled."""
     _ensure_surface_name(name)
     if not SurfaceInstallation.objects.filter(pk=surface.pk).update(name=name):
-        raise NotFound(f"The surface '{surface.key}' was uninstalled.")
+        raise NotFound("The surface '{key}' was uninstalled.", key=surface.key)
     surface.name = name
     return surface
 
@@ -185,12 +195,12 @@ def uninstall_surface(surface: SurfaceInstallation) -> None:
     holds it, and `NotFound` when it was uninstalled already.
     """
     if not SurfaceInstallation.objects.filter(pk=surface.pk).exists():
-        raise NotFound(f"There is no surface '{surface.key}' any more.")
-    _ensure_unheld(surface, "uninstalled")
+        raise NotFound("There is no surface '{key}' any more.", key=surface.key)
+    _ensure_unheld(surface)
     with no_recorder_running():
         if not delete_unheld(surface):
-            _ensure_unheld(surface, "uninstalled")
-            raise Conflict(f"'{surface.key}' is in use by something that was just added.")
+            _ensure_unheld(surface)
+            raise Conflict("'{key}' is in use by something that was just added.", key=surface.key)
         move_version()
 
 
@@ -219,7 +229,7 @@ def attribute(
         hold_tree()
         project, payer = _stored(project), _stored(payer)
         if surface is not None and not SurfaceInstallation.objects.filter(pk=surface.pk).exists():
-            raise NotFound(f"The surface '{surface.key}' was uninstalled.")
+            raise NotFound("The surface '{key}' was uninstalled.", key=surface.key)
         if effective_from is not None:
             AttributionRule.objects.filter(
                 Q(effective_from__lt=effective_from) | Q(effective_from=None),
@@ -318,7 +328,8 @@ def _ensure_no_cycle(
                 )
             if links + 1 + further > MAX_TREE_DEPTH:
                 raise Invalid(
-                    f"A chain of payers has at most {MAX_TREE_DEPTH} links.",
+                    "A chain of payers has at most {most} links.",
+                    most=MAX_TREE_DEPTH,
                     field="billing_attribution_project",
                 )
 
@@ -327,14 +338,17 @@ def _stored(project: Project) -> Project:
     """The project as it is now. Raises `NotFound` once it was removed."""
     found = Project.objects.filter(pk=project.pk).first()
     if found is None:
-        raise NotFound(f"The project '{project.key}' was removed.")
+        raise NotFound("The project '{key}' was removed.", key=project.key)
     return found
 
 
-def _ensure_unheld(row: Project | SurfaceInstallation, what: str) -> None:
-    holders = holders_of(row)
-    if holders:
-        raise Conflict(f"'{row.key}' can't be {what}: it still has {', '.join(holders)}.")
+def _ensure_unheld(row: Project | SurfaceInstallation) -> None:
+    holders = ", ".join(holders_of(row))
+    if not holders:
+        return
+    if isinstance(row, Project):
+        raise Conflict("'{key}' can't be removed: it still has {holders}.", key=row.key, holders=holders)
+    raise Conflict("'{key}' can't be uninstalled: it still has {holders}.", key=row.key, holders=holders)
 
 
 def _ensure_surface_name(name: str) -> None:
@@ -357,4 +371,4 @@ def _ensure_zone(name: str) -> ZoneInfo:
     try:
         return zone_named(name)
     except UnknownTimeZone:
-        raise Invalid(f"There is no time zone '{name[:64]}'.", field="timezone") from None
+        raise Invalid("There is no time zone '{name}'.", name=name[:64], field="timezone") from None

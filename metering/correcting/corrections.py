@@ -121,7 +121,9 @@ def void_events(
     """
     reason = _stated(reason)
     if len(event_ids) > MAX_EVENTS:
-        raise Invalid(f"At most {MAX_EVENTS} events at a time.", field="ids", code="batch_too_large")
+        raise Invalid(
+            "At most {most} events at a time.", most=MAX_EVENTS, field="ids", code="batch_too_large"
+        )
     with transaction.atomic():
         made, existing = _void(list(dict.fromkeys(event_ids)), principal)
         _audit(made, kind=kind, reason=reason, actor=actor)
@@ -168,13 +170,16 @@ def amend_event(
         except EventsRejected as error:
             first = error.errors[0]
             raise Invalid(
-                f"The amended event can't be recorded: {first.detail}.", field=first.field, code=first.code
+                "The amended event can't be recorded: {why}.",
+                why=first.detail,
+                field=first.field,
+                code=first.code,
             ) from None
         if existing and event.outcome == "created":
-            raise Conflict(f"Event {event_id} is voided already; record a new one instead.")
+            raise Conflict("Event {event_id} is voided already; record a new one instead.", event_id=event_id)
         if made and event.id in _existing_voids([cast(int, event.id)], principal):
             raise Conflict(
-                f"Event {event.id} has this id and is voided; give the new one another id.", field="id"
+                "Event {id} has this id and is voided; give the new one another id.", id=event.id, field="id"
             )
         _audit(made, kind=Correction.Kind.AMENDMENT, reason=reason, actor=actor, replacement=event.id)
     if made:
@@ -187,7 +192,7 @@ def _stated(reason: str) -> str:
     if not reason:
         raise Invalid("A correction needs a reason.", field="reason", code="missing_field")
     if len(reason) > MAX_REASON_LENGTH:
-        raise Invalid(f"A reason has at most {MAX_REASON_LENGTH} characters.", field="reason")
+        raise Invalid("A reason has at most {most} characters.", most=MAX_REASON_LENGTH, field="reason")
     if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in reason):
         raise Invalid("A reason is text; this holds characters that can't be kept.", field="reason")
     return reason
@@ -197,7 +202,7 @@ def _amended(event_id: int, changes: Mapping[str, Any], principal: Principal) ->
     """The members of the event to be recorded in place of another."""
     unknown = sorted(set(changes) - set(AMENDABLE))
     if unknown:
-        raise Invalid(f"'{unknown[0][:100]}' can't be amended.", field=unknown[0][:100])
+        raise Invalid("'{unknown}' can't be amended.", unknown=unknown[0][:100], field=unknown[0][:100])
     if not changes:
         raise Invalid("Nothing would change: name a member of the event.", code="missing_field")
     members = {**_members_of(event_id, principal), **changes}
@@ -208,7 +213,11 @@ def _amended(event_id: int, changes: Mapping[str, Any], principal: Principal) ->
             raise Invalid("A source goes with an id: give one.", field="id", code="missing_field")
         members.update(id=str(event_id), source=AMEND_SOURCE)
     elif str(members["source"] or "").startswith(RESERVED):
-        raise Invalid(f"Sources beginning with '{RESERVED}' are reserved; name another.", field="source")
+        raise Invalid(
+            "Sources beginning with '{reserved}' are reserved; name another.",
+            reserved=RESERVED,
+            field="source",
+        )
     return members
 
 
@@ -260,10 +269,11 @@ def _existing_voids(event_ids: Sequence[int], principal: Principal) -> dict[int,
     for event_id in event_ids:
         row = rows.get(event_id)
         if row is None or not principal.sees(row[2]):
-            raise NotFound(f"There is no event {event_id}.")
+            raise NotFound("There is no event {event_id}.", event_id=event_id)
         if row[1] == "void":
             raise Conflict(
-                f"Event {event_id} is a void and can't be voided: record the event again under a new id."
+                "Event {event_id} is a void and can't be voided: record the event again under a new id.",
+                event_id=event_id,
             )
     return {event_id: row[3] for event_id, row in rows.items() if row[3] is not None}
 
@@ -333,12 +343,12 @@ def _members_of(event_id: int, principal: Principal) -> dict[str, Any]:
             cursor.execute(_ORIGINAL, [event_id])
             row = cursor.fetchone()
     if row is None or not principal.sees(row[1]):
-        raise NotFound(f"There is no event {event_id}.")
+        raise NotFound("There is no event {event_id}.", event_id=event_id)
     project, _, surface, source, event_name, subject_type, subject_id, quantity, labels, occurred_at, kind = (
         row
     )
     if kind == "void":
-        raise Conflict(f"Event {event_id} is a void and can't be amended.")
+        raise Conflict("Event {event_id} is a void and can't be amended.", event_id=event_id)
     return {
         "id": None,
         "source": source,

@@ -26,7 +26,7 @@ def clone_of(metric: MetricDefinition, *, key: str, **changes: Any) -> MetricDef
     """
     unknown = sorted(set(changes) - set(MEANING_FIELDS) - set(WORDING_FIELDS))
     if unknown:
-        raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
+        raise Invalid("'{unknown}' can't be changed.", unknown=unknown[0], field=unknown[0])
     fields = {name: getattr(metric, name) for name in (*MEANING_FIELDS, *WORDING_FIELDS)}
     if metric.display_name == metric.key:
         fields["display_name"] = key

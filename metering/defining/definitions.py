@@ -71,7 +71,7 @@ def define_metric(
 def draft_of(*, key: str, project: Project | None = None, **fields: Any) -> MetricDefinition:
     """An unsaved definition, each rule of which holds on its own. Raises `Invalid` naming the field."""
     if key in RESERVED_KEYS:
-        raise Invalid(f"'{key}' is a word of the API's own; choose another key.", field="key")
+        raise Invalid("'{key}' is a word of the API's own; choose another key.", key=key, field="key")
     if fields.get("aggregation") == MetricDefinition.Aggregation.TIME_WEIGHTED_AVG:
         # What averages over time mean unless told otherwise: readings of a level.
         fields = {"meter_type": MetricDefinition.MeterType.GAUGE, "is_incremental": False, **fields}
@@ -105,7 +105,7 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
     """Change a metric's fields. Raises `Invalid`, and `Conflict` for a field that is frozen."""
     unknown = sorted(set(changes) - set(MEANING_FIELDS) - set(WORDING_FIELDS))
     if unknown:
-        raise Invalid(f"'{unknown[0]}' can't be changed.", field=unknown[0])
+        raise Invalid("'{unknown}' can't be changed.", unknown=unknown[0], field=unknown[0])
     before = {name: getattr(metric, name) for name in meaning_fields_of(metric)}
     for name, value in changes.items():
         setattr(metric, name, value)
@@ -123,8 +123,9 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
                 raise Conflict("An archived metric keeps its meaning.", field=touched[0])
             if has_counted(stored):
                 raise Conflict(
-                    f"'{touched[0]}' is frozen: the metric has counted events. Clone it with this change,"
+                    "'{touched}' is frozen: the metric has counted events. Clone it with this change,"
                     " and archive this one.",
+                    touched=touched[0],
                     field=touched[0],
                 )
             admission_policy().ensure_can_judge(metric)
@@ -197,7 +198,9 @@ def ensure_key_is_free(metric: MetricDefinition) -> None:
     for other in catalogue.metrics_with_key(metric.key):
         if path.startswith(other.owner_path) or other.owner_path.startswith(path):
             raise Conflict(
-                f"There is a metric '{metric.key}' along this branch of the tree already.", field="key"
+                "There is a metric '{key}' along this branch of the tree already.",
+                key=metric.key,
+                field="key",
             )
 
 
@@ -213,7 +216,7 @@ def _ensure_sound(metric: MetricDefinition) -> None:
         if len(set(labels)) != len(labels):
             raise Invalid("A label is named twice.", field=name)
         if len(labels) > MAX_LABEL_NAMES:
-            raise Invalid(f"At most {MAX_LABEL_NAMES} labels.", field=name)
+            raise Invalid("At most {most} labels.", most=MAX_LABEL_NAMES, field=name)
         if any(not label or "\x00" in label for label in labels):
             raise Invalid("A label needs a name.", field=name)
     for name in ("key", "display_name", "description", "unit", "event_name", "value_property"):

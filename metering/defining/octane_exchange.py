@@ -52,7 +52,7 @@ def import_octane(
     if not meters:
         raise Invalid("There is no Meter to import.")
     if len(meters) > MAX_METERS:
-        raise Invalid(f"At most {MAX_METERS} Meters at a time.", code="batch_too_large")
+        raise Invalid("At most {most} Meters at a time.", most=MAX_METERS, code="batch_too_large")
     drafts = drafts_of(meters, project=project)
     _ensure_none(error for draft in drafts for error in draft.errors)
     metrics = [draft.metric for draft in drafts if draft.metric is not None]

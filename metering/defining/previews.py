@@ -96,7 +96,7 @@ def preview_of(
     whatever positions they count from and until. Raises `Invalid` for too many days, `PreviewTooSlow`.
     """
     if not 1 <= days <= MAX_DAYS:
-        raise Invalid(f"Must be a whole number from 1 to {MAX_DAYS}.", field="days")
+        raise Invalid("Must be a whole number from 1 to {most}.", most=MAX_DAYS, field="days")
     ids = _project_ids(draft, project_ids)
     with _bounded() as position:
         start, end, is_capped = _interval(draft.event_name, ids, days=days, position=position)

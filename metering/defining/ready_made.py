@@ -114,7 +114,10 @@ def add_ready_made(keys: Iterable[str] | None = None, *, project: Project | None
     unknown = [key for key in wanted if key not in BY_KEY]
     if unknown:
         raise Invalid(
-            f"There is no ready-made metric '{unknown[0][:100]}'; use {', '.join(BY_KEY)}.", field="keys"
+            "There is no ready-made metric '{unknown}'; use {known}.",
+            unknown=unknown[0][:100],
+            known=", ".join(BY_KEY),
+            field="keys",
         )
     drafts = {key: draft_of(key=key, project=project, **BY_KEY[key].fields) for key in wanted}
     added = Added([], [])

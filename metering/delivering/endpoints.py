@@ -60,9 +60,9 @@ def add_endpoint(
         move_version()
         # Held, so that two at once can't both be the hundredth.
         if not Project.objects.select_for_update(no_key=True).filter(pk=project.pk).exists():
-            raise NotFound(f"The project '{project.key}' was removed.")
+            raise NotFound("The project '{key}' was removed.", key=project.key)
         if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
-            raise Conflict(f"A project has at most {MAX_ENDPOINTS} webhook endpoints.")
+            raise Conflict("A project has at most {most} webhook endpoints.", most=MAX_ENDPOINTS)
         endpoint = WebhookEndpoint(
             project=project, url=sound.url or "", description=sound.description or "", kinds=sound.kinds or []
         )
@@ -110,7 +110,7 @@ def remove_endpoint(endpoint: WebhookEndpoint) -> None:
         # Whoever announces passes over it from here on; senders have let go of its deliveries.
         stored = WebhookEndpoint.objects.select_for_update(of=("self",)).filter(pk=endpoint.pk).first()
         if stored is None:
-            raise NotFound(f"There is no webhook endpoint {endpoint.pk}.")
+            raise NotFound("There is no webhook endpoint {pk}.", pk=endpoint.pk)
         list(
             WebhookDelivery.objects.select_for_update(of=("self",))
             .filter(endpoint=stored)
@@ -130,7 +130,9 @@ def rotate_secret(
     one, which isn't shown again. Raises `Invalid`, and `Conflict` when too many would sign at once.
     """
     if not 0 <= overlap_hours <= LONGEST_OVERLAP_HOURS:
-        raise Invalid(f"Must be a whole number from 0 to {LONGEST_OVERLAP_HOURS}.", field="overlap_hours")
+        raise Invalid(
+            "Must be a whole number from 0 to {most}.", most=LONGEST_OVERLAP_HOURS, field="overlap_hours"
+        )
     with transaction.atomic():
         stored = _held(endpoint)
         now = database_now()
@@ -139,8 +141,9 @@ def rotate_secret(
             stored.secrets.all().delete()
         elif stored.secrets.count() >= MAX_SECRETS:
             raise Conflict(
-                f"{MAX_SECRETS} secrets sign at once already; wait for one to end, or end them all with"
-                " overlap_hours 0."
+                "{most} secrets sign at once already; wait for one to end, or end them all with"
+                " overlap_hours 0.",
+                most=MAX_SECRETS,
             )
         stored.secrets.filter(expires_at=None).update(expires_at=now + dt.timedelta(hours=overlap_hours))
         secret = _new_secret(stored)
@@ -233,7 +236,7 @@ def _held(endpoint: WebhookEndpoint) -> WebhookEndpoint:
         .first()
     )
     if stored is None:
-        raise NotFound(f"There is no webhook endpoint {endpoint.pk}.")
+        raise NotFound("There is no webhook endpoint {pk}.", pk=endpoint.pk)
     return stored
 
 
@@ -266,7 +269,7 @@ def _sound(changes: Changes) -> Changes:
     if description is not None:
         description = description.strip()
         if len(description) > DESCRIPTION_MAX_LENGTH:
-            raise Invalid(f"At most {DESCRIPTION_MAX_LENGTH} characters.", field="description")
+            raise Invalid("At most {most} characters.", most=DESCRIPTION_MAX_LENGTH, field="description")
         if "\x00" in description:
             raise Invalid("Holds a NUL character.", field="description")
     kinds = changes.kinds
@@ -275,7 +278,9 @@ def _sound(changes: Changes) -> Changes:
         unknown = [kind for kind in kinds if kind not in SUBSCRIBABLE]
         if unknown:
             raise Invalid(
-                f"There is no event '{unknown[0][:100]}'; choose from {', '.join(SUBSCRIBABLE)}.",
+                "There is no event '{unknown}'; choose from {known}.",
+                unknown=unknown[0][:100],
+                known=", ".join(SUBSCRIBABLE),
                 field="kinds",
             )
     return Changes(url, description, kinds, changes.is_enabled)

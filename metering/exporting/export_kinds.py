@@ -66,7 +66,7 @@ class Filter:
         if not isinstance(sent, str):
             raise Invalid("Must be a text.", field=self.path)
         if not sent or len(sent) > self.max_length or "\x00" in sent:
-            raise Invalid(f"Must have from 1 to {self.max_length} characters.", field=self.path)
+            raise Invalid("Must have from 1 to {most} characters.", most=self.max_length, field=self.path)
         return getattr(self, f"_{self.shape}")(sent)
 
     @property
@@ -84,7 +84,7 @@ class Filter:
     def _choice(self, sent: str) -> str:
         by_folded = {value.casefold(): value for value, _ in self.choices}
         if sent.casefold() not in by_folded:
-            raise Invalid(f"Must be one of {', '.join(by_folded.values())}.", field=self.path)
+            raise Invalid("Must be one of {known}.", known=", ".join(by_folded.values()), field=self.path)
         return by_folded[sent.casefold()]
 
     def _day(self, sent: str) -> dt.date:
@@ -95,7 +95,12 @@ class Filter:
         except ValueError:
             raise Invalid("There is no such day.", field=self.path) from None
         if not EARLIEST.year <= day.year < LATEST_YEAR:
-            raise Invalid(f"Must lie between {EARLIEST.year} and {LATEST_YEAR}.", field=self.path)
+            raise Invalid(
+                "Must lie between {earliest} and {latest}.",
+                earliest=EARLIEST.year,
+                latest=LATEST_YEAR,
+                field=self.path,
+            )
         return day
 
     def _instant(self, sent: str) -> dt.datetime:
@@ -105,9 +110,9 @@ class Filter:
         try:
             instant = instant_from(sent)
         except NotAnInstant as error:
-            raise Invalid(f"Is {error}.", field=self.path) from None
+            raise Invalid("Is {why}.", why=error, field=self.path) from None
         if instant.year >= LATEST_YEAR:
-            raise Invalid(f"Must lie before the year {LATEST_YEAR}.", field=self.path)
+            raise Invalid("Must lie before the year {latest}.", latest=LATEST_YEAR, field=self.path)
         return instant
 
 
@@ -130,7 +135,7 @@ class Asked:
             return None
         project = Project.objects.filter(key=key).first()
         if project is None or not project.path.startswith(self.project_path or ""):
-            raise NotFound(f"There is no project '{key[:100]}'.")
+            raise NotFound("There is no project '{key}'.", key=key[:100])
         return project
 
 
@@ -166,7 +171,7 @@ def kind_named(name: str) -> ExportKind:
     """Raises `Invalid` for a kind that there is not."""
     by_name = {kind.name: kind for kind in registered_kinds()}
     if name not in by_name:
-        raise Invalid(f"Must be one of {', '.join(by_name)}.", field="kind")
+        raise Invalid("Must be one of {known}.", known=", ".join(by_name), field="kind")
     return by_name[name]
 
 

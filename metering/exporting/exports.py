@@ -53,7 +53,9 @@ def request_export(
         state__in=Export.UNDER_WAY, project=principal.project_id, requested_by=principal.name[:150]
     )
     if waiting.count() >= MAX_WAITING:
-        raise Conflict(f"{MAX_WAITING} exports of yours wait already; wait for them or cancel some.")
+        raise Conflict(
+            "{most} exports of yours wait already; wait for them or cancel some.", most=MAX_WAITING
+        )
     export = Export.objects.create(
         kind=kind.name,
         filters=as_stored(values),
@@ -74,7 +76,7 @@ def cancel_export(export: Export) -> Export:
             export.pieces.all().delete()
     export.refresh_from_db()
     if not cancelled:
-        raise Conflict(f"This export is {export.get_state_display().lower()} already.")
+        raise Conflict("This export is {state} already.", state=export.get_state_display().lower())
     return export
 
 
@@ -89,7 +91,7 @@ def remove_export(export: Export) -> None:
 def file_of(export: Export) -> Iterator[bytes]:
     """The finished file, piece by piece. Raises `Conflict` where it isn't finished."""
     if not export.is_finished:
-        raise Conflict(f"This export is {export.get_state_display().lower()}; there is no file.")
+        raise Conflict("This export is {state}; there is no file.", state=export.get_state_display().lower())
     return _pieces(export)
 
 
@@ -223,7 +225,7 @@ def _write(export: Export, blocks: Iterator[Block], on_progress: OnProgress) -> 
 def _store(export: Export, data: bytes, row_count: int) -> None:
     """One piece and how far it is, in one transaction. Raises `_Overtaken`, and `Invalid` for too much."""
     if export.byte_count + len(data) > MAX_BYTES:
-        raise Invalid(f"The file would have more than {MAX_BYTES // 10**9} GB; ask for less.")
+        raise Invalid("The file would have more than {most} GB; ask for less.", most=MAX_BYTES // 10**9)
     with transaction.atomic(using=WRITER):
         moved = _own(export).update(
             row_count=F("row_count") + row_count,

@@ -77,7 +77,7 @@ class Rows:
 
     def __init__(self, header: Sequence[str], options: RowOptions) -> None:
         if len(header) > MAX_COLUMNS:
-            raise Invalid(f"A file has at most {MAX_COLUMNS} columns.", field="file")
+            raise Invalid("A file has at most {most} columns.", most=MAX_COLUMNS, field="file")
         self._width = len(header)
         self.is_own_export = set(EVENT_COLUMNS) <= set(header)
         self._kind_at = header.index("kind") if self.is_own_export else None
@@ -94,7 +94,13 @@ class Rows:
             if header.count(column) != 1:
                 known = ", ".join(f"'{name}'" for name in header)
                 what = "no column" if column not in header else "more than one column"
-                raise Invalid(f"The file has {what} '{column}'. It has: {known}.", field="map")
+                raise Invalid(
+                    "The file has {what} '{column}'. It has: {known}.",
+                    what=what,
+                    column=column,
+                    known=known,
+                    field="map",
+                )
             self._take(target, column)
             self._cells.append((header.index(column), target))
             named.add(column)
@@ -124,7 +130,10 @@ class Rows:
     def _take(self, target: Target, what: str) -> None:
         if target.name in self.column_of:
             raise Invalid(
-                f"'{target.name}' comes from '{self.column_of[target.name]}' and from '{what}'; choose one.",
+                "'{name}' comes from '{column_of}' and from '{what}'; choose one.",
+                name=target.name,
+                column_of=self.column_of[target.name],
+                what=what,
                 field="map",
             )
         self.column_of[target.name] = what
@@ -203,7 +212,7 @@ def header_of(raw: bytes, delimiter: str) -> list[str]:
     try:
         names = [name.strip() for name in cells_of(raw.decode(), delimiter)]
     except csv.Error as error:
-        raise Invalid(f"The header can't be read: {error}.", field="file") from None
+        raise Invalid("The header can't be read: {why}.", why=error, field="file") from None
     if not any(names):
         raise Invalid("The first line must name the columns.", field="file")
     return names
@@ -215,9 +224,9 @@ def parsed_pairs(pairs: Iterable[str], *, field: str) -> dict[str, str]:
     for pair in pairs:
         target, sign, value = pair.partition("=")
         if not sign or not value:
-            raise Invalid(f"'{pair}' isn't of the form NAME=VALUE.", field=field)
+            raise Invalid("'{pair}' isn't of the form NAME=VALUE.", pair=pair, field=field)
         if target.strip() in found:
-            raise Invalid(f"'{target.strip()}' is given twice.", field=field)
+            raise Invalid("'{target}' is given twice.", target=target.strip(), field=field)
         _target(target, field)
         found[target.strip()] = value
     return found
@@ -236,7 +245,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
     try:
         return zone_named(name)
     except UnknownTimeZone:
-        raise Invalid(f"There is no time zone '{name[:64]}'.", field="timezone") from None
+        raise Invalid("There is no time zone '{name}'.", name=name[:64], field="timezone") from None
 
 
 def _label(text: str, target: Target) -> Any:

@@ -93,7 +93,7 @@ def begin_import(
                     raise
                 continue
         if found.origin == EventImport.Origin.UPLOAD:
-            raise Conflict(f"The same content was uploaded and is being imported: import {found.pk}.")
+            raise Conflict("The same content was uploaded and is being imported: import {pk}.", pk=found.pk)
         EventImport.objects.filter(pk=found.pk, state=EventImport.State.STOPPED).update(
             state=EventImport.State.RUNNING, finished_at=None
         )

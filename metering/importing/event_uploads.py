@@ -107,8 +107,9 @@ def _store_pieces(job: EventImport, pieces: Iterable[bytes]) -> None:
         if number * PIECE_BYTES + len(data) > MAX_UPLOAD_BYTES:
             limit = MAX_UPLOAD_BYTES // (1024 * 1024)
             raise Invalid(
-                f"The file has more than {limit} MB. Compress it by gzip, import it in parts, or use"
+                "The file has more than {limit} MB. Compress it by gzip, import it in parts, or use"
                 " manage.py import_events.",
+                limit=limit,
                 field="file",
             )
         EventImportPiece.objects.create(event_import=job, number=number, data=data)
@@ -197,7 +198,7 @@ def _queue(job: EventImport, *, from_states: Iterable[str], **changes: object) -
         raise Conflict("The same content, read the same way, is being imported already.") from None
     job.refresh_from_db()
     if not queued:
-        raise Conflict(f"This import is {job.get_state_display().lower()}; it can't be started.")
+        raise Conflict("This import is {state}; it can't be started.", state=job.get_state_display().lower())
 
 
 def cancel_import(job: EventImport) -> EventImport:
@@ -212,7 +213,7 @@ def cancel_import(job: EventImport) -> EventImport:
             job.pieces.all().delete()
     job.refresh_from_db()
     if not cancelled:
-        raise Conflict(f"This import is {job.get_state_display().lower()} already.")
+        raise Conflict("This import is {state} already.", state=job.get_state_display().lower())
     return job
 
 

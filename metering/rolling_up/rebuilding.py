@@ -86,7 +86,7 @@ def rebuild_rollups(
     if not is_dry_run:
         roll_up()  # counts history that is due, too
     elif MetricDefinition.objects.filter(pk=metric.pk, is_history_due=True).exists():
-        raise Conflict(f"'{metric.key}' is still to count what came before it; run roll_up first.")
+        raise Conflict("'{key}' is still to count what came before it; run roll_up first.", key=metric.key)
     if position is None:
         position = raise_fence().position
     with transaction.atomic(), connection.cursor() as cursor:

@@ -195,10 +195,15 @@ def planned_steps(names: Sequence[str], asked: Asked) -> list[tuple[Check, Step]
     known = [check.name for check in checks]
     for name in names:
         if name not in known:
-            raise Invalid(f"There is no check '{name}'; there are {', '.join(known)}.", field="checks")
+            raise Invalid(
+                "There is no check '{name}'; there are {known}.",
+                name=name,
+                known=", ".join(known),
+                field="checks",
+            )
     for key in asked.metrics:
         if not MetricDefinition.objects.filter(key=key).exists():
-            raise NotFound(f"There is no metric '{key}'.")
+            raise NotFound("There is no metric '{key}'.", key=key)
     if names:
         checks = [check for check in checks if check.name in names]
     elif asked.metrics:

@@ -3,8 +3,7 @@
 from decimal import Decimal, InvalidOperation
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _later
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from metering import moments, numerals
 from metering.admin import cells
@@ -13,12 +12,12 @@ from quotas.models import EVERY_SUBJECT_TOGETHER, ProjectQuota, QuotaDecision
 
 Outcome = QuotaDecision.Outcome
 _EACH = {
-    "hour": _later("an hour"),
-    "day": _later("a day"),
-    "week": _later("a week"),
-    "month": _later("a month"),
-    "year": _later("a year"),
-    "never": _later("in all"),
+    "hour": gettext_lazy("an hour"),
+    "day": gettext_lazy("a day"),
+    "week": gettext_lazy("a week"),
+    "month": gettext_lazy("a month"),
+    "year": gettext_lazy("a year"),
+    "never": gettext_lazy("in all"),
 }
 
 

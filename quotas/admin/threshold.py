@@ -23,6 +23,7 @@ from metering.admin import cells
 from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.filters import ProjectFilter
 from metering.admin.reason import ReasonForm
+from metering.admin.refusals import worded
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
 from quotas.alert_words import subject_words
@@ -324,7 +325,7 @@ class UsageThresholdAdmin(ConsequencesFirst):
             try:
                 sent = send_test(threshold, actor=request.user.get_username())
             except MeterbookError as refusal:
-                messages.error(request, str(refusal))
+                messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
             text = ngettext("%d mail", "%d mails", sent.mail_count) % sent.mail_count
             text += " " + gettext("and") + " "

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from metering import numerals
 from metering.admin.base import VerbForm
 from metering.admin.reason import ReasonForm
+from metering.admin.refusals import worded
 from metering.texts.numbers import NotANumber, decimal_from, plain
 from quotas.models import DEFAULT_APPROACH_FRACTION, UsageThreshold
 
@@ -121,6 +122,6 @@ class ThresholdForm(ReasonForm, VerbForm):
         refusal = self.refusal
         field = getattr(refusal, "field", None)
         if refusal is not None and field in FIELD_OF_VERB:
-            self.add_error(FIELD_OF_VERB[field], str(refusal))
+            self.add_error(FIELD_OF_VERB[field], worded(refusal))
             return self.cleaned_data
         return super().clean()

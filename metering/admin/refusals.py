@@ -1,0 +1,18 @@
+"""What a verb objects to, in the language of the page. Verbs and the API speak English."""
+
+from django.utils.translation import gettext
+
+from metering.errors import MeterbookError
+
+
+def worded(refusal: Exception) -> str:
+    """The sentence for people. The words of the database and of other libraries stay as they are."""
+    if not isinstance(refusal, MeterbookError):
+        return str(refusal)
+    sentence = gettext(refusal.template) if refusal.template else ""
+    values = {name: _worded_value(value) for name, value in refusal.values.items()}
+    return sentence.format(**values) if values else sentence
+
+
+def _worded_value(value: object) -> object:
+    return worded(value) if isinstance(value, MeterbookError) else value

@@ -1,0 +1,92 @@
+"""What verbs object to: in the language of the page to people, in English to programs and to the database."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import translation
+from django.utils.translation import trans_real
+
+from billing.models import CreditGrant
+from config.message_catalogues import compiled
+from metering.admin.refusals import worded
+from metering.errors import Conflict, Invalid
+from tests.billing.factories import an_account
+from tests.factories import a_project
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def german() -> Iterator[None]:
+    compiled("de")
+    trans_real._translations.pop("de", None)
+    with translation.override("en"):
+        yield
+
+
+@pytest.fixture
+def clerk() -> Client:
+    """Her browser asks for German."""
+    client = Client(HTTP_ACCEPT_LANGUAGE="de")
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def test_refusal_keeps_its_english_text() -> None:
+    refusal = Invalid("At most {most} tiers.", most=20, field="tiers")
+
+    with translation.override("de"):
+        assert (str(refusal), refusal.field) == ("At most 20 tiers.", "tiers")
+        assert worded(refusal) == "Höchstens 20 Staffeln."
+
+
+def test_braces_in_what_people_sent_are_no_values() -> None:
+    refusal = Conflict("There is a project '{key}' already.", key="{most}")
+
+    with translation.override("de"):
+        assert str(refusal) == "There is a project '{most}' already."
+        assert worded(refusal) == "Es gibt schon ein Projekt „{most}“."
+    assert worded(Invalid("Not {this}.")) == "Not {this}."
+
+
+def test_words_of_others_stay_as_they_are() -> None:
+    with translation.override("de"):
+        assert worded(ValueError("no digit")) == "no digit"
+
+
+def test_german_form_shows_a_german_refusal_beside_its_field(clerk: Client) -> None:
+    account = an_account(a_project("acme"))
+
+    answer = clerk.post(
+        "/admin/billing/creditgrant/add/",
+        {
+            "account": account.pk,
+            "kind": "paid",
+            "amount": "0",
+            "name": "Order 17",
+            "priority": "10",
+            "reason": "Paid by bank transfer.",
+        },
+    )
+
+    assert answer.context["adminform"].form.errors == {
+        "amount": ["Muss ein positiver Betrag in EUR sein."],
+    }
+    assert not CreditGrant.objects.filter(amount=Decimal(0)).exists()
+
+
+def test_api_answers_in_english_whatever_the_browser_asks_for(clerk: Client) -> None:
+    a_project("acme")
+    twin = {"key": "acme", "kind": "project", "name": "Acme"}
+
+    german, plain = (
+        clerk.post("/api/v1/projects/", twin, content_type="application/json", HTTP_ACCEPT_LANGUAGE=language)
+        for language in ("de", "en")
+    )
+
+    assert german.status_code == 409
+    assert german.json()["detail"] == "There is a project 'acme' already."
+    assert german.content == plain.content
