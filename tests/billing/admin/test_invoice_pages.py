@@ -373,6 +373,7 @@ def queries_of(client: Client, address: str) -> int:
 
 def test_page_of_300_lines_asks_no_more_than_one_of_three(staff: Client, account: BillingAccount) -> None:
     draft = draft_of(account)
+    staff.get(url("change", draft.pk))  # the first page of a process asks for what it then holds in memory
     few = queries_of(staff, url("change", draft.pk))
     some = list(draft.lines.order_by("position"))
     copies = []
@@ -384,7 +385,7 @@ def test_page_of_300_lines_asks_no_more_than_one_of_three(staff: Client, account
 
     many = queries_of(staff, url("change", draft.pk))
 
-    assert (few, many) == (18, 18)
+    assert (few, many) == (17, 17)
 
 
 def test_list_of_100_documents_asks_no_more_than_one_of_one(staff: Client, account: BillingAccount) -> None:
@@ -394,7 +395,7 @@ def test_list_of_100_documents_asks_no_more_than_one_of_one(staff: Client, accou
 
     many = queries_of(staff, url("changelist"))
 
-    assert (few, many) == (16, 16)
+    assert (few, many) == (15, 15)
 
 
 def test_credit_note_page_says_where_its_amount_went(staff: Client, account: BillingAccount) -> None:

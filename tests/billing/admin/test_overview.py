@@ -144,7 +144,7 @@ def test_queries_do_not_grow_with_documents():
                 client.get(reverse(f"admin:{page}"))
             counts.append(len(queries))
 
-    assert counts == [13, 9, 13, 9]
+    assert counts == [12, 8, 12, 8]
 
 
 def test_review_queue_says_what_changed_and_why():
