@@ -17,7 +17,7 @@ from metering.measuring.slices import Slice
 from .grouping import aggregate_of, result_columns
 from .usage import Interval, Usage, aggregates_sql, usage_in
 
-MOST_TOGETHER = 16  # branches of a statement: planning one takes longer than a round trip
+MOST_TOGETHER = 32  # branches of a statement: planning more takes longer than a round trip
 _KINDS = {
     "record_count": "numeric",
     "value_sum": "numeric",
@@ -40,7 +40,7 @@ class Question:
 
 
 def usages_in(questions: Sequence[Question]) -> list[list[Usage]]:
-    """What `usage_in` says to each of the questions, in their order, by a statement for every 16 of them.
+    """What `usage_in` says to each of the questions, in their order, by a statement for every 32 of them.
 
     A time-weighted average takes a statement of its own.
     """
