@@ -115,6 +115,7 @@ _WAITING = f"""
            (SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM metering_usageevent_id_seq),
            (SELECT finished_at FROM metering_heartbeat WHERE job = %(tick)s),
            (SELECT facts::text FROM metering_heartbeat WHERE job = %(tick)s),
+           (SELECT id FROM metering_fence ORDER BY position DESC, id DESC LIMIT 1),
            (SELECT position FROM metering_fence ORDER BY position DESC, id DESC LIMIT 1),
            (SELECT fenced_at FROM metering_fence ORDER BY position DESC, id DESC LIMIT 1)
 """  # noqa: S608 (our own words)
@@ -127,7 +128,7 @@ def ledger_health() -> LedgerHealth:
         asked_at, pending_count, oldest_pending_at, set_aside_count, owed_count, size, *rest = (
             cursor.fetchone()
         )
-    estimate, end, ticked_at, facts, position, fenced_at = rest
+    estimate, end, ticked_at, facts, *fence = rest
     return LedgerHealth(
         asked_at=asked_at,
         # Counted: statistics of a table that fills and empties within seconds are always wrong.
@@ -135,7 +136,7 @@ def ledger_health() -> LedgerHealth:
         oldest_pending_at=oldest_pending_at,
         ticked_at=ticked_at,
         tick_facts=json.loads(facts) if facts else {},
-        fence=Fence(position=position, fenced_at=fenced_at) if fenced_at else None,
+        fence=None if fence[0] is None else Fence(id=fence[0], position=fence[1], fenced_at=fence[2]),
         ledger_end=int(end),
         events=_estimated(estimate) or _counted(UsageEvent),
         ledger_bytes=size,

@@ -259,7 +259,7 @@ def test_where_there_are_many_projects_an_event_id_needs_its_project(world: Worl
     assert within == by_ledger_id == [world.event.pk]
 
 
-@pytest.mark.parametrize(("text", "count"), [("shop", 17), ("req-1", 19), ("42", 18), ("shop req-1", 18)])
+@pytest.mark.parametrize(("text", "count"), [("shop", 16), ("req-1", 18), ("42", 17), ("shop req-1", 17)])
 def test_a_search_takes_few_queries(onlooker: Client, world: World, text: str, count: int) -> None:
     """The onlooker may see everything, so that every search is asked."""
     found(onlooker, text)

@@ -24,7 +24,7 @@ def _impatient(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("question", "url"),
     [
-        ("metering.admin.usage_page.value_in", lambda world: reverse("admin:metering_usage")),
+        ("metering.admin.usage_page.courses_of", lambda world: reverse("admin:metering_usage")),
         (
             "metering.admin.payer_tree.usage_in",
             lambda world: reverse("admin:metering_attributionrule_tree") + f"?tree={world.tenant.pk}",
