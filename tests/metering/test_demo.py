@@ -195,7 +195,6 @@ SENDER = """
 import collections, json, random, sys
 database, number, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 from django.conf import settings
-from django.contrib.auth.models import User
 settings.DATABASES["default"]["NAME"] = database
 import django
 django.setup()
