@@ -109,16 +109,18 @@ def _with_usage(request: HttpRequest, context: dict[str, Any], catalogue: Catalo
         initial={"from": interval.first_day, "to": interval.last_day} if interval else None
     )
     context |= {"chosen": chosen, "chosen_name": names[chosen.metric_id]}
-    if interval is not None:
-        context |= _main_charts(chosen, interval, name=names[chosen.metric_id])
     shown = [
         (meaning, days_until(end, days=DEFAULT_DAYS))
         for meaning, end in metrics[:SMALL_CHARTS]
         if end is not None
     ]
+    # The chart on top comes first among those that are asked for together.
+    courses = courses_of([*([(chosen, interval)] if interval is not None else []), *shown])
+    if interval is not None:
+        context |= _main_charts(chosen, interval, courses.pop(0), name=names[chosen.metric_id])
     context["small_charts"] = [
-        _small_chart(meaning, interval, course, name=names[meaning.metric_id], is_chosen=meaning is chosen)
-        for (meaning, interval), course in zip(shown, courses_of(shown), strict=True)
+        _small_chart(meaning, days, course, name=names[meaning.metric_id], is_chosen=meaning is chosen)
+        for (meaning, days), course in zip(shown, courses, strict=True)
     ]
     context["is_cut"] = sum(end is not None for _meaning, end in metrics) > SMALL_CHARTS
     return context
@@ -152,8 +154,7 @@ def _day(text: str | None) -> dt.date | None:
     return day if dt.date(1970, 1, 1) <= day < dt.date(9998, 1, 1) else None
 
 
-def _main_charts(meaning: Meaning, interval: Interval, *, name: str) -> dict[str, Any]:
-    (course,) = courses_of([(meaning, interval)])
+def _main_charts(meaning: Meaning, interval: Interval, course: Course, *, name: str) -> dict[str, Any]:
     shares = largest_shares(meaning, interval, count=TOP_PROJECTS)
     step = dt.timedelta(days=interval.day_count)
     return {
