@@ -316,9 +316,11 @@ def customer_card(account: BillingAccount, *, now: dt.datetime) -> dict[str, Any
         .prefetch_related("cycles")
         .order_by("-effective_from", "-id")
     )
-    payer_id = current().payer_at(account.project_id, now)
+    catalogue = current()
+    payer_id = catalogue.payer_at(account.project_id, now)
     first_day = now.astimezone(zone).date() - dt.timedelta(days=UNBILLED_DAYS)
-    unbilled = unbilled_usage_of(account, since=first_instant(first_day, zone), until=now)
+    since = first_instant(first_day, zone)
+    unbilled = unbilled_usage_of(account, since=since, until=now, catalogue=catalogue)
     shown = [each for each in subscriptions if not each.is_empty][:50]
     timeline = Timeline.around(now, begun_at=min((each.effective_from for each in shown), default=now))
     return {

@@ -11,7 +11,7 @@ from django.db import connection
 from billing.models import BillingAccount, Price, SubscriptionItem
 from metering.answering.several_usages import Question, usages_in
 from metering.answering.usage import Scope, Slice
-from metering.catalogue import current
+from metering.catalogue import Catalogue, current
 from metering.measuring.label_filter import Params, filter_from
 from metering.measuring.meaning import Meaning
 from metering.measuring.streams import TOTAL
@@ -34,12 +34,15 @@ class Unbilled:
     plan_key: str | None  # of the subscription none of whose prices matches; None: there is no subscription
 
 
-def unbilled_usage_of(account: BillingAccount, *, since: dt.datetime, until: dt.datetime) -> list[Unbilled]:
+def unbilled_usage_of(
+    account: BillingAccount, *, since: dt.datetime, until: dt.datetime, catalogue: Catalogue | None = None
+) -> list[Unbilled]:
     """What was used between the instants and will be on no invoice, by metric and interval.
 
-    Metrics come by key, and are those that the account's project has paid for at any time.
+    Metrics come by key, and are those that the account's project has paid for at any time. Definitions are
+    those of `catalogue`, where whoever asks has it at hand, else the present ones.
     """
-    catalogue = current()
+    catalogue = catalogue or current()
     meanings = [
         catalogue.meanings[metric_id]
         for metric_id in _metric_ids_paid_by(account.project_id)
