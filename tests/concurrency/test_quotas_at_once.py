@@ -17,6 +17,7 @@ from metering.rolling_up.rollups import roll_up
 from quotas import admission, locks
 from quotas.enforcement import change_quota, set_quota
 from quotas.errors import QuotaExceeded, QuotaUnavailable
+from quotas.models import ProjectQuota
 from tests.concurrency.rivals import Held, Rival, backends_waiting_for_a_lock, race, wait_until
 from tests.concurrency.web import Answer, posted_at_once, web_servers
 from tests.factories import a_metric, a_project, an_event, outcomes, recorded, total_of
@@ -96,9 +97,15 @@ def test_without_the_lock_the_same_writers_overshoot(has_children: bool) -> None
     else:
         an_exact_quota(a_project("acme"), LIMIT, period="month")
 
-    posted_by_writers(*projects, DJANGO_SETTINGS_MODULE="tests.concurrency.settings_without_quota_locks")
+    quota = ProjectQuota.objects.get()
 
-    assert UsageEvent.objects.count() > LIMIT
+    for _round in range(3):  # on a busy machine writers may happen to take turns
+        posted_by_writers(*projects, DJANGO_SETTINGS_MODULE="tests.concurrency.settings_without_quota_locks")
+        if UsageEvent.objects.count() > quota.limit:
+            break
+        quota = change_quota(quota, limit=quota.limit + LIMIT)
+
+    assert UsageEvent.objects.count() > quota.limit
 
 
 def test_writer_waits_for_the_one_who_is_at_the_same_quota_and_counts_its_usage() -> None:
