@@ -19,7 +19,6 @@ from .document_words import in_words
 
 _COMPUTED_FROM = ("tax_rates", "currency", "timezone", "payment_terms_days")
 
-
 # By field: what another value means for documents to come.
 _TEXTS = {
     "currency": gettext_lazy("Its documents are in %(after)s from now on, no longer in %(before)s."),
@@ -120,11 +119,12 @@ def of_credit(account: BillingAccount, amount: Decimal, *, kind: str, now: dt.da
     """Of credit that is given: always said, because it is money. Nothing of what the verb refuses anyway."""
     if amount <= 0:
         return []
+    available = credit_available(account, at=now)
     facts = {
         "amount": in_words(amount, account.currency),
         "customer": account.legal_name,
-        "before": in_words(credit_available(account, at=now), account.currency),
-        "after": in_words(credit_available(account, at=now) + amount, account.currency),
+        "before": in_words(available, account.currency),
+        "after": in_words(available + amount, account.currency),
     }
     words = _(
         "%(customer)s is given %(amount)s. Its credit grows from %(before)s to %(after)s, and invoices "

@@ -9,9 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Prefetch
 
-from billing.errors import (
-    OwnWorkNotApproved,
-)
+from billing.errors import OwnWorkNotApproved
 from billing.models import (
     BillingAccount,
     Invoice,

@@ -184,7 +184,6 @@ def _choice_in_words(spec: Any, value: str) -> str:
 
 
 def _expression(source: Any) -> Any:
-
     return F(source) if isinstance(source, str) else source
 
 
