@@ -2,52 +2,20 @@
 
 import gc
 import os
-from typing import cast
 
 import django
-from django.conf import settings
-from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import set_urlconf
-from django.utils import translation
-
-from config.response_headers import OF_DATA
-
-
-class Handler(WSGIHandler):
-    """Django's handler with a short way for machines.
-
-    A request to the API that carries a key has no session, no form to protect, no language and no page to
-    frame: the middleware for these would cost more than recording an event. A request that should have come
-    by HTTPS takes the long way, where it is told so.
-    """
-
-    def load_middleware(self, is_async: bool = False) -> None:
-        super().load_middleware(is_async=is_async)
-        self._short_way = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]
-
-    def get_response(self, request: HttpRequest) -> HttpResponseBase:
-        if (
-            "HTTP_AUTHORIZATION" not in request.META
-            or not request.path_info.startswith("/api/v1/")
-            or not request.path_info.endswith("/")
-            or (settings.SECURE_SSL_REDIRECT and not request.is_secure())
-        ):
-            return super().get_response(request)
-        set_urlconf(settings.ROOT_URLCONF)
-        translation.activate(settings.LANGUAGE_CODE)  # the thread may have spoken another one before
-        response = cast(HttpResponseBase, self._short_way(request))
-        response["X-Content-Type-Options"] = "nosniff"
-        response["Content-Security-Policy"] = OF_DATA
-        if isinstance(response, HttpResponse):
-            response["Content-Length"] = str(len(response.content))
-        response._resource_closers.append(request.close)  # type: ignore[attr-defined]
-        return response
-
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
+
+from config.short_way import ShortWay  # noqa: E402 (it asks for settings)
+
+
+class Handler(ShortWay, WSGIHandler):
+    """What gunicorn calls."""
+
+
 application = Handler()
 
 # A batch of 10,000 events makes some 300,000 short-lived objects that reference counting frees by itself.

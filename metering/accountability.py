@@ -31,9 +31,16 @@ _told: ContextVar[dict[str, str] | None] = ContextVar("told", default=None)
 def changed_by(actor: str, *, reason: str | None = None, through: str) -> Iterator[None]:
     """Changes within are this person's or key's, for that reason. `through`: the admin, the API, a command.
 
-    Inside another one it holds instead of that. Raises `Invalid` for a reason that is too long.
+    Inside another one it holds instead of that; a reason that was given there stands where none is given
+    here, and so does what is taken back. Raises `Invalid` for a reason that is too long.
     """
-    facts = {"actor": actor[:ACTOR_MAX_LENGTH], "reason": reason_from(reason), "through": through}
+    around = _told.get() or {}
+    facts = {
+        **around,
+        "actor": actor[:ACTOR_MAX_LENGTH],
+        "reason": reason_from(reason) or around.get("reason", ""),
+        "through": through,
+    }
     token = _told.set(facts)
     try:
         if _tell in connection.execute_wrappers:

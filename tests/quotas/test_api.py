@@ -3,31 +3,15 @@ import json
 import pytest
 from django.test import Client
 
-from metering.keys import create_api_key
 from metering.models import MetricDefinition, Project, UsageEvent
 from quotas.models import ProjectQuota
 from quotas.overrides import override_quota
 from tests.factories import a_metric, a_project, an_event, at
+from tests.metering.api.callers import Caller
 
 from .factories import a_quota
 
 pytestmark = pytest.mark.django_db
-
-ALL = ("ingest", "read", "manage", "backfill")
-
-
-class Caller:
-    """A client of the API that holds one key."""
-
-    def __init__(self, project: Project, *permissions: str) -> None:
-        _, key = create_api_key(project=project, name="test", permissions=permissions or ALL)
-        self._client = Client(headers={"authorization": f"Bearer {key}"})
-
-    def __call__(self, method: str, path: str, body: object = None):
-        data = body if isinstance(body, str) else json.dumps(body)
-        if body is None:
-            return self._client.generic(method, f"/api/v1{path}")
-        return self._client.generic(method, f"/api/v1{path}", data, content_type="application/json")
 
 
 @pytest.fixture

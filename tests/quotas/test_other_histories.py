@@ -10,7 +10,14 @@ from metering.accountability import changed_by
 from metering.models import MetricDefinition, Project
 from metering.rolling_up.rollups import roll_up
 from quotas.enforcement import change_quota, remove_quota
-from quotas.models import OverrideChange, ProjectQuota, QuotaOverride, ThresholdChange, UsageThreshold
+from quotas.models import (
+    OverrideChange,
+    ProjectQuota,
+    QuotaChange,
+    QuotaOverride,
+    ThresholdChange,
+    UsageThreshold,
+)
 from quotas.overrides import end_override, override_quota
 from quotas.thresholds import change_threshold, remove_threshold
 from tests.factories import a_metric, a_project, an_event, at, recorded
@@ -286,3 +293,19 @@ def test_lists_ask_as_often_for_many_as_for_one(acme, tokens, staff, django_asse
     for name in (OVERRIDES, THRESHOLDS):
         with django_assert_max_num_queries(12):
             staff.get(reverse(name))
+
+
+def test_a_reason_in_the_header_is_kept_of_limits_and_thresholds(acme, tokens, staff):
+    call = Caller(acme)
+    quota, threshold = a_quota(acme, tokens, limit="5"), a_threshold(acme, tokens, amount="50")
+    for_sales = {"Change-Reason": "sales asked"}
+
+    call("PATCH", f"/quotas/{quota.pk}/", {"limit": "9"}, headers=for_sales)
+    call("PATCH", f"/thresholds/{threshold.pk}/", {"amount": "7"}, headers=for_sales)
+    call("PATCH", f"/quotas/{quota.pk}/", {"limit": "8", "reason": "a fair"}, headers=for_sales)
+    call("DELETE", f"/thresholds/{threshold.pk}/", headers=for_sales)
+
+    told = [change.pgh_context for change in QuotaChange.objects.order_by("-pgh_id")[:2]]
+    told += [change.pgh_context for change in ThresholdChange.objects.order_by("-pgh_id")[:2]]
+    assert [each["reason"] for each in told] == ["a fair", "sales asked", "sales asked", "sales asked"]
+    assert {each["actor"] for each in told} == {f"test (mbk_{call.row.key_id}…)"}
