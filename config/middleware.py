@@ -8,6 +8,7 @@ from django.middleware.common import CommonMiddleware
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
+from metering.admin.refusals import worded
 from metering.errors import Unavailable
 
 
@@ -35,5 +36,5 @@ class UnavailableMiddleware:
             return None
         context = {**admin.site.each_context(request), "title": gettext("Not available now")}
         return TemplateResponse(
-            request, "admin/unavailable.html", {**context, "reason": str(error)}, status=503
+            request, "admin/unavailable.html", {**context, "reason": worded(error)}, status=503
         )

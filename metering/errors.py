@@ -4,21 +4,25 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
-class MeterbookError(Exception):
-    """A state of affairs that stops a verb. `code` is stable; the message is for people.
-
-    `decision` is the reference of the account that the admission policy keeps of it, if it does. The message
-    is a template that names its values, `Invalid("At most {most} steps.", most=20)`: its text is English,
-    and an edge that speaks other languages finds the sentence by its template.
-    """
-
-    code = "error"
-    decision: str | None = None
+class Worded(Exception):
+    """Something to tell people. The message is a template that names its values,
+    `Invalid("At most {most} steps.", most=20)`: its text is English, and an edge that speaks other languages
+    finds the sentence by its template."""
 
     def __init__(self, template: str, **values: object) -> None:
         super().__init__(template.format(**values) if values else template)
         self.template = template
         self.values: dict[str, Any] = values
+
+
+class MeterbookError(Worded):
+    """A state of affairs that stops a verb. `code` is stable.
+
+    `decision` is the reference of the account that the admission policy keeps of it, if it does.
+    """
+
+    code = "error"
+    decision: str | None = None
 
     @property
     def facts(self) -> dict[str, object]:

@@ -199,5 +199,5 @@ def _asked(text: str) -> tuple[Decimal | None, str]:
     except ValidationError as error:
         return None, " ".join(error.messages).removesuffix(".")
     except NotANumber as error:
-        return None, str(error)
+        return None, worded(error)
     return (quantity, "") if quantity >= 0 else (None, gettext("must not be negative"))

@@ -13,7 +13,7 @@ from billing.models import BillingAccount, InvoiceLine
 from billing.reporting.final_positions import final_position
 from billing.reporting.projection import elapsed_fraction
 from billing.reporting.running_period import Preview, preview_of_running
-from billing.reporting.running_usage import usage_over_time
+from billing.reporting.running_usage import usages_over_time
 from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import Chart
@@ -150,8 +150,9 @@ def _usage_charts(preview: Preview) -> list[tuple[str, Chart]]:
         key=lambda charge: -charge.amount,
     )
     zone = zone_named(preview.account.timezone)
-    charts = []
-    for charge in charges[:MAX_USAGE_CHARTS]:
-        points = usage_over_time(charge, now=preview.at, position=preview.position)
-        charts.append((charge.priced.price.name, usage_over_time_chart(charge, points, zone=zone)))
-    return charts
+    shown = charges[:MAX_USAGE_CHARTS]
+    usages = usages_over_time(shown, now=preview.at, position=preview.position)
+    return [
+        (charge.priced.price.name, usage_over_time_chart(charge, points, zone=zone))
+        for charge, points in zip(shown, usages, strict=True)
+    ]

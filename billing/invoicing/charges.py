@@ -18,7 +18,7 @@ from billing.rating import Price as RatingPrice
 from billing.rating import Rating, bill, prices_events, rated
 from billing.rating.flat import Flat
 from billing.rating.parts import Part
-from metering.catalogue import current
+from metering.answering.answers import catalogue_now
 from metering.texts.numbers import EXACT
 
 from .measured_usage import PROJECT, Measured, UsageAsk, match_text, measured, rating_at
@@ -199,7 +199,7 @@ def _of_group(group: Mapping[str, str | None]) -> dict[str, Any]:
     key = group.get(PROJECT)
     if key is None:
         return {"group": labels}
-    node = current().project(key)
+    node = catalogue_now().project(key)
     assert node is not None  # its usage is in the ledger, so it is there
     return {"group": labels, "project_id": node.id, "project_key": key}
 

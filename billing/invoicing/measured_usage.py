@@ -1,8 +1,8 @@
 """How much usage a price takes over a period, at a ledger position, and which events that is.
 
-Asked for many accounts at once: accounts that share metric, labels and interval are one statement, so that a
-billing run is as many statements as there are prices and intervals, not accounts. An answer at a position is
-the same after any later write, so it may be kept for as long as the run lasts.
+Asked for many accounts at once: accounts that share metric, labels and interval are one question, and many
+questions one statement, so that a billing run asks as much as there are prices and intervals, not accounts.
+An answer at a position is the same after any later write, so it may be kept for as long as the run lasts.
 
 Reads the ledger up to the position; writes and locks nothing. Index: usage_event_by_payer.
 """
@@ -20,10 +20,12 @@ from django.db import connection
 from billing.event_pricing import rating_of_events
 from billing.rating import Price as RatingPrice
 from billing.rating import Rating
-from metering.answering.usage import Scope, Slice, usage_in
-from metering.catalogue import Catalogue, current
+from metering.answering.answers import catalogue_now
+from metering.answering.several_usages import MOST_TOGETHER, Question, usages_in
+from metering.answering.usage import Scope, Slice, Usage
+from metering.catalogue import Catalogue
 from metering.errors import Conflict
-from metering.measuring.event_sql import below_owner_sql, counted_sql
+from metering.measuring.event_sql import below_owner_sql, counted_sql, remember_owners
 from metering.measuring.label_filter import Params, text_sql
 from metering.measuring.meaning import Meaning
 
@@ -119,13 +121,7 @@ def measured(asks: Iterable[UsageAsk], *, position: int) -> dict[UsageAsk, Measu
     asked = list(dict.fromkeys(asks))
     if not asked:
         return {}
-    catalogue = current()
-    alike: dict[tuple[Any, ...], list[UsageAsk]] = defaultdict(list)
-    for ask in dict.fromkeys(_whole_of(ask) for ask in asked):
-        alike[(ask.metric_id, ask.start, ask.end, ask.match, ask.excluding, ask.group_by)].append(ask)
-    wholes: dict[UsageAsk, Measured] = {}
-    for together in alike.values():
-        wholes |= _measured_alike(together, catalogue, position)
+    wholes = _measured_wholes(dict.fromkeys(_whole_of(ask) for ask in asked), catalogue_now(), position)
     found = {}
     for ask in asked:
         whole = wholes[_whole_of(ask)]
@@ -141,71 +137,127 @@ def _whole_of(ask: UsageAsk) -> UsageAsk:
     return replace(ask, within=(), group_by=tuple(name for name, _text in ask.within))
 
 
-def _measured_alike(
-    asks: Sequence[UsageAsk], catalogue: Catalogue, position: int
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Questions that differ in the payer alone: one whose first group is the payer. `ask` stands for all."""
+
+    ask: UsageAsk
+    payer_ids: tuple[int, ...]
+
+    def as_question(self, meaning: Meaning) -> Question:
+        slice = Slice(scope=Scope(payer_ids=self.payer_ids), group_by=("billing_scope", *self.ask.group_by))
+        return Question(meaning, [(self.ask.start, self.ask.end)], slice)
+
+
+def _measured_wholes(
+    asks: Iterable[UsageAsk], catalogue: Catalogue, position: int
 ) -> dict[UsageAsk, Measured]:
-    """Questions that differ in the payer alone."""
-    group_by = asks[0].group_by
-    wholes = _read(asks, catalogue, position, group_by=())
-    parts = _read(asks, catalogue, position, group_by=group_by) if group_by else {}
-    answers = {}
+    """Answers to questions that aren't narrowed to a group. Where they are grouped, the groups are read
+    beside the whole, which may be more than their sum."""
+    payer_ids: dict[UsageAsk, set[int]] = defaultdict(set)
     for ask in asks:
-        whole = wholes.get(ask.payer_id, {}).get((), NOTHING)
-        groups = parts.get(ask.payer_id, {})
-        if group_by and sum(group.event_count for group in groups.values()) != whole.event_count:
-            raise EvidenceContradictsUsage("The groups don't have as many events as the whole.")
-        answers[ask] = replace(whole, groups=groups)
+        payer_ids[replace(ask, payer_id=0)].add(ask.payer_id)
+    alike = {ask: _Alike(ask, tuple(sorted(ids))) for ask, ids in payer_ids.items()}
+    in_parts = [one for one in alike.values() if one.ask.group_by]
+    read = _read(
+        list(dict.fromkeys([*(replace(one, ask=one.ask.grouped_by()) for one in alike.values()), *in_parts])),
+        catalogue,
+        position,
+    )
+    answers = {}
+    for one in alike.values():
+        wholes = read[replace(one, ask=one.ask.grouped_by())]
+        for payer_id in one.payer_ids:
+            whole = wholes.get(payer_id, {}).get((), NOTHING)
+            groups = read[one].get(payer_id, {}) if one.ask.group_by else {}
+            if one.ask.group_by and sum(group.event_count for group in groups.values()) != whole.event_count:
+                raise EvidenceContradictsUsage("The groups don't have as many events as the whole.")
+            answers[replace(one.ask, payer_id=payer_id)] = replace(whole, groups=groups)
     return answers
 
 
 def _read(
-    asks: Sequence[UsageAsk], catalogue: Catalogue, position: int, *, group_by: tuple[str, ...]
+    asked: Sequence[_Alike], catalogue: Catalogue, position: int
+) -> dict[_Alike, dict[int, dict[Group, Measured]]]:
+    """By payer and group. Numbers and events are read by a statement each, at the same position; one holds
+    many questions."""
+    meanings = [meaning_of(one.ask, catalogue) for one in asked]
+    questions = [one.as_question(meaning) for one, meaning in zip(asked, meanings, strict=True)]
+    usages = usages_in(questions, as_of=position)
+    events = _events_by_group(asked, meanings, catalogue, position)
+    return {
+        one: _measured_by_payer(meaning, found, listed, catalogue)
+        for one, meaning, found, listed in zip(asked, meanings, usages, events, strict=True)
+    }
+
+
+def _measured_by_payer(
+    meaning: Meaning, usages: Sequence[Usage], events: "_Events", catalogue: Catalogue
 ) -> dict[int, dict[Group, Measured]]:
-    """By payer and group. Numbers and events are read by a statement each, at the same position."""
-    ask = asks[0]
-    meaning = meaning_of(ask, catalogue)
-    payer_ids = sorted({each.payer_id for each in asks})
-    ids_by_key = {catalogue.project_by_id(payer_id).key: payer_id for payer_id in payer_ids}
-    slice = Slice(scope=Scope(payer_ids=payer_ids), group_by=("billing_scope", *group_by))
-    events = _events_by_group(meaning, ask, payer_ids, catalogue, position, group_by=group_by)
+    """What both statements say of one question; they must agree about how many events there are."""
     found: dict[int, dict[Group, Measured]] = defaultdict(dict)
-    for usage in usage_in(meaning, [(ask.start, ask.end)], slice=slice, as_of=position):
-        payer_id = ids_by_key[str(usage.group["billing_scope"])]
-        group = tuple(list(usage.group.values())[1:])
-        count, digest = events.pop((payer_id, group), (0, NO_EVENTS_DIGEST))
+    for usage in usages:
+        payer_key, *group = usage.group.values()
+        payer = catalogue.project(str(payer_key))
+        assert payer is not None  # it was asked for by its id
+        count, digest = events.pop((payer.id, tuple(group)), (0, NO_EVENTS_DIGEST))
         if count != usage.aggregate.record_count:
             raise EvidenceContradictsUsage(
                 f"{count} events were listed and {usage.aggregate.record_count} counted of '{meaning.key}'."
             )
-        found[payer_id][group] = Measured(usage.value, count, digest, {})
+        found[payer.id][tuple(group)] = Measured(usage.value, count, digest, {})
     if events:
         raise EvidenceContradictsUsage(f"Events of '{meaning.key}' were listed that weren't counted.")
     return found
 
 
+_Events = dict[tuple[int, Group], tuple[int, bytes]]
+
+
 def _events_by_group(
-    meaning: Meaning,
-    ask: UsageAsk,
-    payer_ids: Sequence[int],
-    catalogue: Catalogue,
-    position: int,
-    *,
-    group_by: tuple[str, ...],
-) -> dict[tuple[int, Group], tuple[int, bytes]]:
-    """How many events there are by payer and group, and the digest of their ids."""
-    params = Params()
+    asked: Sequence[_Alike], meanings: Sequence[Meaning], catalogue: Catalogue, position: int
+) -> list[_Events]:
+    """How many events there are by payer and group, and the digest of their ids, of each question."""
+    found: list[_Events] = [{} for _ in asked]
+    for first in range(0, len(asked), MOST_TOGETHER):
+        params = Params()
+        together = range(first, min(first + MOST_TOGETHER, len(asked)))
+        remember_owners((meanings[number] for number in together), params)
+        branches = [
+            _digests_sql(number, asked[number], meanings[number], params, catalogue, position=position)
+            for number in together
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(branches), params)
+            for number, payer_id, texts, count, digest in cursor.fetchall():
+                group = _group_of(asked[number].ask.group_by, texts, catalogue)
+                found[number][(payer_id, group)] = int(count), bytes(digest)
+    return found
+
+
+def _group_of(group_by: Sequence[str], texts: Sequence[str | None], catalogue: Catalogue) -> Group:
+    return tuple(
+        catalogue.project_by_id(int(str(text))).key if name == PROJECT else text
+        for name, text in zip(group_by, texts, strict=True)
+    )
+
+
+def _digests_sql(
+    number: int, one: _Alike, meaning: Meaning, params: Params, catalogue: Catalogue, *, position: int
+) -> str:
+    """Payer, group as texts, number of events and digest of their ids, of question `number`."""
     dimensions = ["e.billing_scope_id"]
-    for name in group_by:
+    for name in one.ask.group_by:
         dimensions.append(
             "e.project_id" if name == PROJECT else f"({text_sql('e.labels', name[7:], params)})"
         )
     names = ", ".join(f"d{index}" for index in range(len(dimensions)))
+    texts = ", ".join(f"d{index}::text" for index in range(1, len(dimensions)))
     columns = ", ".join(f"{sql} AS d{index}" for index, sql in enumerate(dimensions))
-    statement = f"""
-        WITH listed AS (
-            SELECT {columns}, e.id
-              FROM metering_usageevent e
-             WHERE {events_sql(ask, meaning, params, catalogue, position=position, payer_ids=payer_ids)}
+    held = events_sql(one.ask, meaning, params, catalogue, position=position, payer_ids=one.payer_ids)
+    return f"""
+        (WITH listed AS (
+            SELECT {columns}, e.id FROM metering_usageevent e WHERE {held}
         ),
         numbered AS (
             SELECT {names}, id,
@@ -218,24 +270,11 @@ def _events_by_group(
               FROM numbered
              GROUP BY {names}, leaf
         )
-        SELECT {names}, sum(id_count)::bigint, sha256(string_agg(digest, ''::bytea ORDER BY leaf))
+        SELECT {number} AS question, d0, ARRAY[{texts}]::text[], sum(id_count)::bigint,
+               sha256(string_agg(digest, ''::bytea ORDER BY leaf))
           FROM leaves
-         GROUP BY {names}
+         GROUP BY {names})
     """  # noqa: S608 (values are bound; the text is ours)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params)
-        rows = cursor.fetchall()
-    width = len(dimensions)
-    return {
-        (
-            row[0],
-            tuple(
-                catalogue.project_by_id(value).key if name == PROJECT else value
-                for name, value in zip(group_by, row[1:width], strict=True)
-            ),
-        ): (int(row[width]), bytes(row[width + 1]))
-        for row in rows
-    }
 
 
 def events_sql(
@@ -269,7 +308,7 @@ def events_sql(
 
 def rating_at(ask: UsageAsk, price: RatingPrice, *, position: int) -> Rating:
     """The rating of a price whose model looks at each event, folded in the database."""
-    catalogue = current()
+    catalogue = catalogue_now()
     meaning = meaning_of(ask, catalogue)
     params = Params()
     events = f"""

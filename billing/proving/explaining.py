@@ -16,9 +16,9 @@ from billing.models import InvoiceLine
 from billing.periods import grid_around
 from billing.rating import Price
 from billing.selling.billing_cycles import cycles_of
+from metering.answering.answers import catalogue_now
 from metering.answering.usage import Scope, Slice, Usage, usage_in
 from metering.answering.usage_charts import HOURLY_UP_TO, MAX_CHART_DAYS
-from metering.catalogue import current
 from metering.measuring.meaning import Meaning
 from metering.measuring.windows import Window, windows_between, zone_named
 
@@ -129,7 +129,7 @@ def explained(line: InvoiceLine) -> Explanation:
         return explanation
     return replace(
         explanation,
-        meaning=meaning_of(UsageAsk.from_predicate(line.evidence), current()),
+        meaning=meaning_of(UsageAsk.from_predicate(line.evidence), catalogue_now()),
         course=course_of(line, zone=explanation.zone),
         rerun=rerun(line),
         learned=learned_since(line),
@@ -147,7 +147,7 @@ def course_of(line: InvoiceLine, *, zone: ZoneInfo) -> Course:
     """The line's usage by local days, by hours where the period is short, by months where it is very long."""
     assert line.evidence is not None
     ask, position = UsageAsk.from_predicate(line.evidence), int(line.evidence["position"])
-    catalogue = current()
+    catalogue = catalogue_now()
     meaning = meaning_of(ask, catalogue)
     length = ask.end - ask.start
     unit = "hour" if length <= HOURLY_UP_TO else "day"

@@ -18,9 +18,9 @@ from django.db import connection
 
 from billing.invoicing.measured_usage import UsageAsk, events_sql, meaning_of
 from billing.models import InvoiceLine
-from metering.answering.answers import one_snapshot
+from metering.answering.answers import catalogue_now, one_snapshot
 from metering.answering.exports import copied, instant_sql
-from metering.catalogue import Catalogue, current
+from metering.catalogue import Catalogue
 from metering.measuring.label_filter import Params, text_sql
 from metering.measuring.meaning import Meaning
 from metering.texts.csv_cells import neutral_sql
@@ -122,7 +122,7 @@ def line_events(
 ) -> EventsPage:
     """One page of a line's events, of those that occurred in [start, end). Needs evidence on the line."""
     params = Params()
-    catalogue = current()
+    catalogue = catalogue_now()
     backwards = place is not None and place.backwards
     beyond = "TRUE" if place is None else f"e.id {'<' if backwards else '>'} {params.add(place.id)}"
     order = "DESC" if backwards else "ASC"
@@ -194,7 +194,7 @@ def line_events_csv(
 
 def learned_since(line: InvoiceLine) -> LearnedSince:
     """How many of the line's events were cancelled since, and how many more its period has by now."""
-    catalogue = current()
+    catalogue = catalogue_now()
     counts = []
     for which in (Which.VOIDED, Which.LATER):
         params = Params()

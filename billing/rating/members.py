@@ -22,8 +22,7 @@ def exact_number(value: Any, field: str) -> Decimal:
         if isinstance(value, int) and not isinstance(value, bool):
             return decimal_from_integer(value)
     except NotANumber as error:
-        message = str(error)
-        raise Invalid(f"{message[:1].upper()}{message[1:]}.", field=field) from None
+        raise Invalid("Can't be read: {why}.", why=error, field=field) from None
     raise Invalid('Must be a decimal number as a text, such as "0.25".', field=field)
 
 

@@ -265,7 +265,7 @@ def _ensure_usage_price(draft: PriceDraft, *, plan: Plan, place: str) -> None:
         filter_from(draft.label_match)
         storable_filter(draft.label_match)
     except InvalidFilter as error:
-        raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}", field=f"{place}.label_match") from None
+        raise Invalid(error.template, field=f"{place}.label_match", **error.values) from None
     _ensure_splits(draft.split_by, f"{place}.split_by")
 
 

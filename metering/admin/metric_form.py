@@ -82,7 +82,7 @@ class LabelFilterField(forms.JSONField):
         try:
             filter_from(found)
         except InvalidFilter as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(worded(error)) from None
         return found
 
     def prepare_value(self, value: Any) -> Any:

@@ -18,6 +18,7 @@ from .history import seen_by
 from .history_links import PAGE
 from .history_words import in_words, label_of, shown
 from .reason import ReasonForm
+from .refusals import worded
 from .undoing import is_removal, may_undo, take_back, undo_of, undoable, warnings_on
 
 _LARGEST_ID = 2**31 - 1
@@ -35,7 +36,7 @@ def put_back_page(request: HttpRequest, what: str, change_id: int) -> HttpRespon
         try:
             take_back(change, user=request.user, reason=form.cleaned_data["reason"])
         except MeterbookError as refusal:
-            form.add_error(None, str(refusal))
+            form.add_error(None, worded(refusal))
         else:
             messages.success(request, _("It is as it was before."))
             return HttpResponseRedirect(_history_url(change))

@@ -2,12 +2,12 @@
 
 from django.utils.translation import gettext
 
-from metering.errors import MeterbookError
+from metering.errors import Worded
 
 
 def worded(refusal: Exception) -> str:
     """The sentence for people. The words of the database and of other libraries stay as they are."""
-    if not isinstance(refusal, MeterbookError):
+    if not isinstance(refusal, Worded):
         return str(refusal)
     sentence = gettext(refusal.template) if refusal.template else ""
     values = {name: _worded_value(value) for name, value in refusal.values.items()}
@@ -15,4 +15,4 @@ def worded(refusal: Exception) -> str:
 
 
 def _worded_value(value: object) -> object:
-    return worded(value) if isinstance(value, MeterbookError) else value
+    return worded(value) if isinstance(value, Worded) else value

@@ -47,6 +47,17 @@ def answer(read: Callable[[Catalogue], Answer]) -> Answer:
     raise DefinitionsMoving
 
 
+def catalogue_of_answer() -> Catalogue | None:
+    """The catalogue of the answer that is being made, if one is."""
+    return _answering.get()
+
+
+def catalogue_now() -> Catalogue:
+    """The catalogue of the answer that is being made; else the current one, for a statement."""
+    whole = _answering.get()
+    return current() if whole is None else whole
+
+
 @contextmanager
 def statements_within(timeout: str, too_slow: Callable[[], Unavailable]) -> Iterator[None]:
     """A transaction none of whose statements takes longer; else `too_slow` is raised. A surrounding

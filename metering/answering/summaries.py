@@ -21,7 +21,7 @@ from metering.texts.timestamps import instant_from, iso
 
 from .contributions import parts_sql
 from .grouping import aggregate_of, grouped_sql, level_before_sql, result_columns
-from .usage import value_between
+from .levels import value_between
 
 PERIODS = ("hourly", "daily", "monthly")
 _GRANULARITY = {"hourly": "hour", "daily": "day", "monthly": "month"}

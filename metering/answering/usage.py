@@ -4,15 +4,13 @@ One SQL statement, hence one snapshot; `contributions.py` says from where it rea
 """
 
 import datetime as dt
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
-from typing import Any
+from decimal import Decimal
 
 from django.db import connection
 
-from metering.measuring.aggregations import Aggregate, mean_level
+from metering.measuring.aggregations import Aggregate
 from metering.measuring.buckets import EDGE, Segment, cover
 from metering.measuring.event_sql import below_owner_sql, counted_sql
 from metering.measuring.label_filter import Params
@@ -20,10 +18,11 @@ from metering.measuring.meaning import Meaning
 from metering.measuring.slices import PROJECT_COLUMNS, SUBJECT_COLUMNS, Scope, Slice
 from metering.measuring.streams import TOTAL
 from metering.models import Project
-from metering.texts.numbers import EXACT
 
+from .answers import catalogue_of_answer
 from .contributions import parts_sql
 from .grouping import aggregate_of, grouped_sql, result_columns
+from .levels import Found, Interval, Row, Windows, value_between
 
 __all__ = [
     "PROJECT_COLUMNS",
@@ -36,6 +35,7 @@ __all__ = [
     "usage_in",
     "usage_span",
     "usage_total",
+    "value_between",
 ]
 
 
@@ -55,10 +55,6 @@ class Usage:
     value: Decimal | None
 
 
-Interval = tuple[dt.datetime | None, dt.datetime | None]
-_Row = tuple[int, tuple[Any, ...], Aggregate]  # window, group, aggregate
-
-
 def usage_in(
     meaning: Meaning,
     intervals: Sequence[Interval],
@@ -73,42 +69,18 @@ def usage_in(
     absent, except that a time-weighted average has an answer wherever a level lasts. With `as_of`, a ledger
     position, the answer is that of the ledger as it stood there, whatever was recorded later.
     """
-    if meaning.carries_level:
-        return _named(meaning, slice, _levels_in(meaning, intervals, slice, limit, as_of))
-    numbered = list(enumerate(intervals))
-    rows = _aggregates_in(meaning, numbered, slice, limit, as_of)
-    return _named(meaning, slice, [(*row, meaning.aggregation.value(row[2])) for row in rows])
-
-
-def value_between(
-    meaning: Meaning,
-    aggregate: Aggregate,
-    *,
-    before: Decimal | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-) -> Decimal | None:
-    """The value of an aggregate over [start, end), into which the level `before` is carried.
-
-    A level has no mean over an endless time.
-    """
-    if not meaning.carries_level:
-        return meaning.aggregation.value(aggregate)
-    if start is None or end is None:
-        return None
-    return mean_level(aggregate, before=before or Decimal(0), start=start, end=end)
+    windows = Windows.of(meaning, intervals)
+    rows = _aggregates_in(meaning, windows, slice, windows.most_rows(limit), as_of)
+    found = windows.found(meaning, rows, limit)
+    return named(slice, found, project_keys([(slice, found)]))
 
 
 def _aggregates_in(
-    meaning: Meaning,
-    numbered: Sequence[tuple[int, Interval]],
-    slice: Slice,
-    limit: int | None,
-    as_of: int | None,
-) -> list[_Row]:
+    meaning: Meaning, windows: Windows, slice: Slice, limit: int | None, as_of: int | None
+) -> list[Row]:
     """The aggregate per numbered interval and group, in order."""
     params = Params()
-    statement = aggregates_sql(meaning, numbered, slice, params, limit=limit, as_of=as_of)
+    statement = aggregates_sql(meaning, windows, slice, params, limit=limit, as_of=as_of)
     if not statement:
         return []
     with connection.cursor() as cursor:
@@ -121,7 +93,7 @@ def _aggregates_in(
 
 def aggregates_sql(
     meaning: Meaning,
-    numbered: Sequence[tuple[int, Interval]],
+    windows: Windows,
     slice: Slice,
     params: Params,
     *,
@@ -129,7 +101,7 @@ def aggregates_sql(
     as_of: int | None = None,
 ) -> str:
     """The statement that yields window, group and the columns of the aggregate; "" where nothing is asked."""
-    segments = _segments(numbered, from_ledger=as_of is not None or slice.needs_ledger(meaning))
+    segments = _segments(windows, from_ledger=as_of is not None or slice.needs_ledger(meaning))
     if not segments:
         return ""
     parts = parts_sql(meaning, slice, params, segments=segments, as_of=as_of)
@@ -143,76 +115,6 @@ def aggregates_sql(
          ORDER BY {", ".join(keys)}
          LIMIT {params.add(limit)}
     """
-
-
-def _levels_in(
-    meaning: Meaning, intervals: Sequence[Interval], slice: Slice, limit: int | None, as_of: int | None
-) -> list[tuple[int, tuple[Any, ...], Aggregate, Decimal | None]]:
-    """Windows and groups in which there is a level, each with its mean. Where a window is open-ended there is
-    none.
-
-    The level carried into a window is the sum of all changes before: of the windows before it in its chain,
-    and of what lies between them, which is read as windows of negative numbers.
-    """
-    numbered, chains = _chains(intervals)
-    is_in_order = len(chains) == 1 and all(a < b for a, b in itertools.pairwise(chains[0][1:]))
-    # A level carried in and a change in the first window are two rows and one result.
-    row_limit = 2 * limit if limit is not None and is_in_order else None
-    rows = _aggregates_in(meaning, list(numbered.items()), slice, row_limit, as_of)
-    inside = {(window, group): aggregate for window, group, aggregate in rows}
-    groups = sorted({group for _, group, _ in rows}, key=_sortable)
-    found: list[tuple[int, tuple[Any, ...], Aggregate, Decimal | None]] = []
-    for chain in chains:
-        levels = dict.fromkeys(groups, Decimal(0))
-        for window in chain:
-            start, end = numbered[window]
-            for group in groups:
-                changes = inside.get((window, group), Aggregate())
-                before = levels[group]
-                with localcontext(EXACT):
-                    levels[group] = before + (changes.value_sum or 0)
-                if window < 0 or not (before or changes.record_count):
-                    continue
-                mean = value_between(meaning, changes, before=before, start=start, end=end)
-                found.append((window, group, changes, mean))
-                if is_in_order and len(found) == limit:
-                    return found
-    found.sort(key=lambda row: (row[0], _sortable(row[1])))
-    return found[:limit]
-
-
-def _chains(intervals: Sequence[Interval]) -> tuple[dict[int, Interval], list[list[int]]]:
-    """Intervals by number, and the numbers in chains of intervals that tile all time up to their last one's
-    end: the non-empty ones that were given, and with negative numbers what lies before and between them.
-    One chain, unless intervals overlap."""
-    numbered: dict[int, Interval] = {}
-    chains: list[list[int]] = []
-    ends: list[dt.datetime | None] = []
-    for number in sorted(range(len(intervals)), key=lambda number: _start_of(intervals[number])):
-        start, end = intervals[number]
-        if start is not None and end is not None and start >= end:
-            continue
-        place = next((n for n, last in enumerate(ends) if last and start and last <= start), len(chains))
-        if place == len(chains):
-            chains.append([])
-            ends.append(None)
-        if start is not None and ends[place] != start:
-            between = -1 - len(numbered)
-            numbered[between] = (ends[place], start)
-            chains[place].append(between)
-        numbered[number] = (start, end)
-        chains[place].append(number)
-        ends[place] = end
-    return numbered, chains
-
-
-def _start_of(interval: Interval) -> tuple[bool, dt.datetime]:
-    start = interval[0]
-    return start is not None, start or dt.datetime.min.replace(tzinfo=dt.UTC)
-
-
-def _sortable(group: tuple[Any, ...]) -> tuple[tuple[bool, Any], ...]:
-    return tuple((value is None, value if value is not None else 0) for value in group)
 
 
 def usage_total(
@@ -308,26 +210,38 @@ def usage_spans(meanings: Sequence[Meaning]) -> dict[int, tuple[dt.datetime, dt.
         }
 
 
-def _segments(numbered: Sequence[tuple[int, Interval]], *, from_ledger: bool) -> list[tuple[int, Segment]]:
+def _segments(windows: Windows, *, from_ledger: bool) -> list[tuple[int, Segment]]:
     """What is read of each window."""
     if not from_ledger:
-        return [(window, segment) for window, (start, end) in numbered for segment in cover(start, end)]
+        return [
+            (window, segment)
+            for window, (start, end) in windows.numbered.items()
+            for segment in cover(start, end)
+        ]
     return [
         (window, Segment(EDGE, start, end))
-        for window, (start, end) in numbered
+        for window, (start, end) in windows.numbered.items()
         if start is None or end is None or start < end
     ]
 
 
-def _named(
-    meaning: Meaning,
-    slice: Slice,
-    rows: Sequence[tuple[int, tuple[Any, ...], Aggregate, Decimal | None]],
-) -> list[Usage]:
+def project_keys(answers: Sequence[tuple[Slice, Sequence[Found]]]) -> dict[int, str]:
+    """The keys of the projects that groups are named by, of several answers in one statement at most."""
+    ids = {
+        group[index]
+        for slice, found in answers
+        for index, name in enumerate(slice.group_by)
+        if name in PROJECT_COLUMNS
+        for _, group, _, _ in found
+    }
+    catalogue = catalogue_of_answer()
+    if catalogue is not None:
+        return catalogue.keys_of(ids)
+    return dict(Project.objects.filter(pk__in=ids).values_list("id", "key")) if ids else {}
+
+
+def named(slice: Slice, rows: Sequence[Found], keys: Mapping[int, str]) -> list[Usage]:
     """Results with project ids replaced by keys."""
-    projects = [index for index, name in enumerate(slice.group_by) if name in PROJECT_COLUMNS]
-    project_ids = {group[index] for _, group, _, _ in rows for index in projects}
-    keys = dict(Project.objects.filter(pk__in=project_ids).values_list("id", "key")) if project_ids else {}
     usages = []
     for window, values, aggregate, value in rows:
         group = {

@@ -184,7 +184,7 @@ def storable_filter(value: Any) -> Any:
     """The filter as JSON can hold it: exact fractions as floats that read back to the same number."""
     if isinstance(value, Decimal):
         if Decimal(repr(float(value))) != value:
-            raise InvalidFilter(f"The number {value} has more digits than a filter can keep.")
+            raise InvalidFilter("The number {number} has more digits than a filter can keep.", number=value)
         return float(value)
     if isinstance(value, Mapping):
         return {name: storable_filter(inner) for name, inner in value.items()}
@@ -210,7 +210,7 @@ def _ensure_sound(metric: MetricDefinition) -> None:
         filter_from(metric.event_label_filter)
         metric.event_label_filter = storable_filter(metric.event_label_filter)
     except InvalidFilter as error:
-        raise Invalid(str(error), field="event_label_filter") from None
+        raise Invalid(error.template, field="event_label_filter", **error.values) from None
     for name in ("expected_labels", "primary_labels"):
         labels = getattr(metric, name)
         if len(set(labels)) != len(labels):

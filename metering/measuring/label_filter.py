@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from metering.errors import Worded
+
 Labels = Mapping[str, Any]
 
 MAX_CONDITIONS = 100
@@ -17,7 +19,7 @@ _ABSENT = object()
 _COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
-class InvalidFilter(ValueError):
+class InvalidFilter(Worded, ValueError):
     """The filter can't be read; the message says where."""
 
 
@@ -86,20 +88,24 @@ class Condition:
         self.path, self.operator, self.operand = path, operator, operand
         if operator in {"$in", "$nin"}:
             if not isinstance(operand, list) or not operand:
-                raise InvalidFilter(f"{path}: {operator} takes a list of values.")
+                raise InvalidFilter(
+                    "{path}: {operator} takes a list of values.", path=path, operator=operator
+                )
             operands = operand
         else:
             operands = [operand]
         if operator == "$exists":
             if not isinstance(operand, bool):
-                raise InvalidFilter(f"{path}: $exists takes true or false.")
+                raise InvalidFilter("{path}: $exists takes true or false.", path=path)
         elif operator in _COMPARISONS:
             if isinstance(operand, bool) or not isinstance(operand, int | float | Decimal | str):
-                raise InvalidFilter(f"{path}: {operator} takes a number or a text.")
+                raise InvalidFilter(
+                    "{path}: {operator} takes a number or a text.", path=path, operator=operator
+                )
         elif any(isinstance(value, list | dict) for value in operands):
-            raise InvalidFilter(f"{path}: values must be texts, numbers, true, false or null.")
+            raise InvalidFilter("{path}: values must be texts, numbers, true, false or null.", path=path)
         if not all(_is_storable(value) for value in operands if isinstance(value, str)):
-            raise InvalidFilter(f"{path[:100]}: a text that can't be stored.")
+            raise InvalidFilter("{path}: a text that can't be stored.", path=path[:100])
         self._comparables = [_comparable(value) for value in operands]
 
     def matches(self, labels: Labels) -> bool:
@@ -203,19 +209,21 @@ def filter_from(spec: Any, *, _depth: int = 0) -> AllOf:
     for name, wanted in spec.items():
         if name in {"$and", "$or"}:
             if not isinstance(wanted, list) or not wanted:
-                raise InvalidFilter(f"{name} takes a list of filters.")
+                raise InvalidFilter("{name} takes a list of filters.", name=name)
             inner: list[Condition | AllOf] = [filter_from(part, _depth=_depth + 1) for part in wanted]
             parts.append(AllOf(inner) if name == "$and" else AnyOf(inner))
         elif name.startswith("$"):
-            raise InvalidFilter(f"{name} isn't a known operator.")
+            raise InvalidFilter("{name} isn't a known operator.", name=name)
         elif not name or not _is_storable(name):
             raise InvalidFilter("A label needs a name that can be stored.")
         elif isinstance(wanted, Mapping):
             if not wanted:
-                raise InvalidFilter(f"{name}: names no operator.")
+                raise InvalidFilter("{name}: names no operator.", name=name)
             for operator, operand in wanted.items():
                 if operator not in {"$eq", "$ne", "$in", "$nin", "$exists", *_COMPARISONS}:
-                    raise InvalidFilter(f"{name}: {operator} isn't a known operator.")
+                    raise InvalidFilter(
+                        "{name}: {operator} isn't a known operator.", name=name, operator=operator
+                    )
                 parts.append(Condition(name, operator, operand))
         elif isinstance(wanted, list):
             parts.append(Condition(name, "$in", wanted))
@@ -223,5 +231,5 @@ def filter_from(spec: Any, *, _depth: int = 0) -> AllOf:
             parts.append(Condition(name, "$eq", wanted))
     result = AllOf(parts)
     if len(result) > MAX_CONDITIONS:
-        raise InvalidFilter(f"A filter has at most {MAX_CONDITIONS} conditions.")
+        raise InvalidFilter("A filter has at most {most} conditions.", most=MAX_CONDITIONS)
     return result

@@ -3,6 +3,8 @@
 import re
 from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 
+from metering.errors import Worded
+
 # Enough for sums of ten thousand numbers of 38 digits; a result that doesn't fit raises, it isn't rounded.
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 _DIVIDING = Context(prec=100)
@@ -17,7 +19,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _SHORT_INTEGER = re.compile(r"(?:0|[1-9][0-9]{0,17})", re.ASCII)
 
 
-class NotANumber(ValueError):
+class NotANumber(Worded, ValueError):
     """The text is no number that the ledger can hold; the message says why."""
 
 
@@ -30,25 +32,23 @@ def decimal_from(text: str) -> Decimal:
     if _SHORT_INTEGER.fullmatch(text):
         return Decimal(text)
     if len(text) > MAX_NUMBER_LENGTH:
-        raise NotANumber(f"the number has more than {MAX_NUMBER_LENGTH} characters")
+        raise NotANumber("the number has more than {most} characters", most=MAX_NUMBER_LENGTH)
     if not _NUMBER.fullmatch(text):
         raise NotANumber("not a decimal number")
     try:
         value = Decimal(text)
     except InvalidOperation:  # an exponent beyond what the decimal module holds
-        side = "after" if re.search("[eE]-", text) else "before"
-        count = SCALE if side == "after" else INTEGER_DIGITS
-        raise NotANumber(f"more than {count} digits {side} the decimal point") from None
+        raise (_too_fine() if re.search("[eE]-", text) else _too_large()) from None
     if not value:
         return Decimal(0)
     if value.adjusted() >= INTEGER_DIGITS:
-        raise NotANumber(f"more than {INTEGER_DIGITS} digits before the decimal point")
+        raise _too_large()
     if value.adjusted() < -SCALE:
-        raise NotANumber(f"more than {SCALE} digits after the decimal point")
+        raise _too_fine()
     value = EXACT.normalize(value)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > SCALE:
-        raise NotANumber(f"more than {SCALE} digits after the decimal point")
+        raise _too_fine()
     return value
 
 
@@ -56,7 +56,15 @@ def decimal_from_integer(number: int) -> Decimal:
     """The same for an integer."""
     if -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
         return Decimal(number)
-    raise NotANumber(f"more than {INTEGER_DIGITS} digits before the decimal point")
+    raise _too_large()
+
+
+def _too_large() -> NotANumber:
+    return NotANumber("more than {most} digits before the decimal point", most=INTEGER_DIGITS)
+
+
+def _too_fine() -> NotANumber:
+    return NotANumber("more than {most} digits after the decimal point", most=SCALE)
 
 
 def plain(value: Decimal) -> str:

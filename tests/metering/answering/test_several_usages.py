@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from metering.answering.several_usages import Question, usages_in
 from metering.answering.usage import Scope, Slice, usage_in, usage_span, usage_spans
+from metering.clock import ledger_end
 from metering.models import Project
 from metering.rolling_up.rollups import roll_up
 from tests.factories import NOON, a_metric, a_project, an_event, at, meaning_of, recorded
@@ -39,6 +40,34 @@ def test_each_aggregation_answers_as_alone() -> None:
     assert found == [usage_in(meaning, [DAY, HOUR]) for meaning in meanings]
     sums = found[AGGREGATIONS.index("SUM")]
     assert [(usage.window, usage.value) for usage in sums] == [(0, Decimal(8)), (1, Decimal(5))]
+
+
+GROUPINGS: list[tuple[str, ...]] = [(), ("project",), ("labels.region",), ("subject_id", "project")]
+
+
+@pytest.mark.parametrize("is_at_position", [False, True])
+def test_groups_and_lasting_levels_answer_as_alone(is_at_position: bool) -> None:
+    _some_usage()
+    a_metric("level", event_name="seats", aggregation="TIME_WEIGHTED_AVG")
+    for region, quantity in [("eu", "4"), ("us", "1"), ("eu", "-2")]:
+        of_region = {"labels": {"region": region}, "subject_id": f"{region}-1"}
+        recorded(an_event("acme", event_name="seats", quantity=quantity, **of_region))
+        recorded(an_event("acme", quantity=quantity.removeprefix("-"), **of_region))
+    position = ledger_end() if is_at_position else None
+    recorded(an_event("other", quantity="50"))
+    questions = [
+        Question(meaning_of(key), [DAY, HOUR, (None, None)], Slice(group_by=group_by))
+        for key in ["everybody", "level", "sum", "unique_count"]
+        for group_by in GROUPINGS
+        if key != "level" or "labels.region" not in group_by
+    ]
+
+    found = usages_in(questions, as_of=position)
+
+    alone = [usage_in(one.meaning, one.intervals, slice=one.slice, as_of=position) for one in questions]
+    assert found == alone
+    assert all(found)
+    assert any(usage.group.get("region") == "us" for answer in found for usage in answer)
 
 
 def test_many_questions_are_a_statement_and_one_for_the_owner() -> None:
