@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from metering.errors import Conflict
+from metering.errors import Conflict, Invalid
 from metering.texts.timestamps import iso
 
 from .models import PeriodCorrection, Plan, Subscription
@@ -152,6 +152,47 @@ class ApprovalMissing(Conflict):
             " has to approve the document as it is now.",
             limit=limit_text,
         )
+
+
+class DraftChangedSince(Conflict):
+    """The draft isn't the one that was looked at."""
+
+    code = "draft_changed_since"
+
+    def __init__(self) -> None:
+        super().__init__("The draft has changed since you looked at it; look again.")
+
+
+class VoidWaits(Conflict):
+    """The credit note that takes the invoice back is a draft that waits for approval."""
+
+    code = "void_waits"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            "A draft that voids {number} is there already; approve and issue it, or discard it.",
+            number=number,
+        )
+
+
+class VoidNotEdited(Conflict):
+    """A credit note that takes an invoice back in full is its mirror."""
+
+    code = "void_not_edited"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It takes back an invoice in full, so nothing on it can be changed; discard it instead."
+        )
+
+
+class LimitNotLoosened(Invalid):
+    """Whoever draws documents up doesn't decide that nobody need approve them."""
+
+    code = "limit_not_loosened"
+
+    def __init__(self, field: str) -> None:
+        super().__init__("Only somebody who approves can raise or remove this limit.", field=field)
 
 
 class OwnWorkNotApproved(Conflict):

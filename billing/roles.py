@@ -51,7 +51,9 @@ AREAS = (
                 "add_subscription",
                 "change_subscription",
             ),
+            Role.APPROVER: (SEES, "loosen_approval"),
         },
+        decisions=("loosen_approval",),
     ),
     Area(
         "billing",

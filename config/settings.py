@@ -253,6 +253,19 @@ STAFF_ROLES = [
     "config.roles.framework.AREAS",
 ]
 
+# Whoever makes a key that bills needs all of these: with it, they could do all that these let somebody do.
+RIGHTS_TO_LET_KEYS_BILL = [
+    "billing.change_plan",
+    "billing.change_billingaccount",
+    "billing.change_subscription",
+    "billing.add_creditgrant",
+    "billing.issue_invoice",
+    "billing.void_invoice",
+    "billing.approve_invoice",
+    "billing.decide_periodcorrection",
+    "billing.loosen_approval",
+]
+
 # --- Monitoring -----------------------------------------------------------------------------------------
 # Who may read /metrics: whoever sends this as a bearer token. Empty: only this machine itself.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from .prepared import first_row
 from .principal import Principal
 
 KEY_PREFIX = "mbk_"
+_SIGNED = re.compile(r"\(mbk_(?P<key_id>[a-z0-9]+)…\)$")  # the end of a key's signature
 KEY_ID_LENGTH = 12
 SECRET_BYTES = 32
 KEY_MAX_LENGTH = 200  # what is longer can't be a key of ours and is not hashed
@@ -27,7 +29,7 @@ _KEY_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # nothing that reads like
 
 _FIND_KEY = """
     SELECT k.id, k.name, k.digest, k.pepper_number, k.permissions, k.project_id, p.path,
-           k.expires_at, v.version,
+           k.may_bill, k.expires_at, v.version,
            k.last_used_at IS NULL OR k.last_used_at < clock_timestamp() - make_interval(secs => %s)
       FROM metering_apikey k
       JOIN metering_project p ON p.id = k.project_id
@@ -52,8 +54,13 @@ def create_api_key(
     name: str,
     permissions: Iterable[str],
     expires_at: dt.datetime | None = None,
+    may_bill: bool = True,
+    created_by: str = "",
 ) -> tuple[ApiKey, str]:
     """Make a key. Returns the row and the full key, which can't be shown again.
+
+    `may_bill`: whether one that manages also writes bills. `created_by`: the person who has it, where one
+    has; what is done with it counts as theirs where two persons are needed.
 
     Raises `Invalid` for unknown or no permissions and for an expiry in the past.
     """
@@ -76,6 +83,8 @@ def create_api_key(
         pepper_number=pepper_number,
         permissions=wanted,
         expires_at=expires_at,
+        may_bill=may_bill,
+        created_by=created_by,
     )
     return row, f"{KEY_PREFIX}{key_id}.{secret}"
 
@@ -138,6 +147,7 @@ def _looked_up(key: str) -> PresumedHolder | None:
         permissions,
         project_id,
         path,
+        may_bill,
         expires_at,
         version,
         is_use_unnoted,
@@ -153,7 +163,9 @@ def _looked_up(key: str) -> PresumedHolder | None:
         _presumed.clear()
     principal = Principal(
         name=name,
-        permissions=frozenset(permissions),
+        permissions=frozenset(
+            [*permissions, "bill"] if may_bill and "manage" in permissions else permissions
+        ),
         project_id=project_id,
         project_path=path,
         key_id=key_id,
@@ -161,6 +173,16 @@ def _looked_up(key: str) -> PresumedHolder | None:
     holder = PresumedHolder(key, principal, version, expires_at, time.monotonic())
     _presumed[key] = holder
     return holder
+
+
+def persons_of(names: Iterable[str]) -> set[str]:
+    """Who stands behind signatures: themselves, and of keys those who made them. One statement at most."""
+    found = {name for name in names if name}
+    key_ids = [match["key_id"] for match in map(_SIGNED.search, found) if match]
+    if key_ids:
+        makers = ApiKey.objects.filter(key_id__in=key_ids).exclude(created_by="")
+        found.update(makers.values_list("created_by", flat=True))
+    return found
 
 
 def forget_holders() -> None:

@@ -8,7 +8,8 @@ class Principal:
     """An API key or a signed-in member of staff. Sees one project and everything below it, or all.
 
     `project_path` is the path of the key's project; None means the whole tree (staff). `key_id` is the part
-    of an API key that may be shown.
+    of an API key that may be shown. Among the `permissions` is `bill`, with which plans, accounts, credit and
+    invoices are changed: that of keys which manage, unless they were made without it.
     """
 
     name: str
@@ -36,5 +37,5 @@ class Principal:
 
 
 EVERYBODY_INSIDE = Principal(
-    name="in-process", permissions=frozenset({"ingest", "read", "manage", "backfill"})
+    name="in-process", permissions=frozenset({"ingest", "read", "manage", "backfill", "bill"})
 )

@@ -21,8 +21,9 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
 from billing.documents.countries import country_name
+from billing.errors import LimitNotLoosened
 from billing.models import BillingAccount, Subscription
-from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
+from billing.selling.accounts import APPROVALS, FIELDS, LIMITS, change_account, loosened, open_account
 from billing.selling.billing_cycles import period_at
 from billing.selling.unbilled import Unbilled, unbilled_usage_of
 from metering import numerals
@@ -43,6 +44,7 @@ from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
 
+MAY_LOOSEN = "billing.loosen_approval"
 UNBILLED_DAYS = 62  # two months: this one and the last
 SHORTEST_PAST, LONGEST_PAST = dt.timedelta(days=30), dt.timedelta(days=365)
 _RATE = re.compile(r"(?P<name>.*\S)\s+(?P<percent>[0-9.]+)\s*%?")
@@ -180,8 +182,23 @@ class BillingAccountAdmin(ConsequencesFirst):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.add_fieldsets if obj is None else self.fieldsets
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Approvers change the limits of approval, and nothing else."""
+        return request.user.has_perm(MAY_LOOSEN) or super().has_change_permission(request, obj)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else ("payer_fixed",)
+        if obj is None:
+            return ()
+        if super().has_change_permission(request, obj):
+            return ("payer_fixed",)
+        return ("payer_fixed", *(name for name in FIELDS if name not in APPROVALS))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Without what is read only: Django leaves out no field that the form itself declares."""
+        form_class = super().get_form(request, obj, change=change, **kwargs)
+        for name in self.get_readonly_fields(request, obj):
+            form_class.base_fields.pop(name, None)
+        return form_class
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """The project's own name and zone are a good beginning."""
@@ -195,16 +212,17 @@ class BillingAccountAdmin(ConsequencesFirst):
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
         if not change:
             return []
-        given = {name: form.cleaned_data[name] for name in FIELDS}
-        return of_account(BillingAccount.objects.get(pk=form.instance.pk), given)
+        account, given = BillingAccount.objects.get(pk=form.instance.pk), _given(form)
+        if not request.user.has_perm(MAY_LOOSEN):
+            for name in loosened({name: getattr(account, name) for name in APPROVALS}, given):
+                raise LimitNotLoosened(name)
+        return of_account(account, given)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        given = form.cleaned_data
-        fields = {name: given[name] for name in FIELDS}
         if change:
-            change_account(BillingAccount.objects.get(pk=obj.pk), fields, now=database_now())
+            change_account(BillingAccount.objects.get(pk=obj.pk), _given(form), now=database_now())
             return
-        self.adopt(obj, open_account(given["project"], fields))
+        self.adopt(obj, open_account(form.cleaned_data["project"], _given(form)))
 
     # -- list --------------------------------------------------------------------------------------------
 
@@ -287,6 +305,11 @@ class BillingAccountAdmin(ConsequencesFirst):
         account = BillingAccount.objects.filter(pk=object_id).first()
         query = urlencode({"billing_scope__id__exact": account.project_id}) if account else ""
         return HttpResponseRedirect(f"{reverse('admin:metering_usageevent_changelist')}?{query}")
+
+
+def _given(form: Any) -> dict[str, Any]:
+    """What the form lets its person change."""
+    return {name: form.cleaned_data[name] for name in FIELDS if name in form.cleaned_data}
 
 
 @dataclass(frozen=True, slots=True)

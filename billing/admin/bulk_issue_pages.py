@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.errors import DocumentIsIssued
-from billing.invoicing.approvals import content_digest
+from billing.invoicing.approvals import content_digest, digest_from
 from billing.invoicing.issuing import ensure_issuable, issue
 from billing.models import Invoice
 from metering.admin.paging import id_from
@@ -28,7 +28,6 @@ from metering.texts.numbers import EXACT
 
 from .document_pages import DocumentPages
 from .document_words import in_words, title_of
-from .invoice_actions import ChangedSince
 
 MOST_AT_ONCE = 200  # by hand: what comes of it is to be read, and fits into an address
 
@@ -88,9 +87,12 @@ class BulkIssuePages(DocumentPages):
         done, refused = [], []
         for invoice in _documents(one for one in ids if one is not None):
             try:
-                if invoice.is_draft and content_digest(invoice).hex() != asked[str(invoice.pk)]:
-                    raise ChangedSince
-                issued = issue(invoice, now=database_now(), issued_by=request.user.get_username())
+                issued = issue(
+                    invoice,
+                    now=database_now(),
+                    issued_by=request.user.get_username(),
+                    seen=digest_from(asked[str(invoice.pk)]),
+                )
             except (MeterbookError, DatabaseError) as refusal:
                 refused.append(self._row(invoice) | {"why": worded(refusal)})
             else:
@@ -135,7 +137,7 @@ def _documents(ids: Iterable[int]) -> list[Invoice]:
 
 def _asked(invoice: Invoice, *, now: dt.datetime, issued_by: str) -> Chosen:
     if not invoice.is_draft:
-        return Chosen(invoice, str(DocumentIsIssued(str(invoice.number))))
+        return Chosen(invoice, worded(DocumentIsIssued(str(invoice.number))))
     try:
         ensure_issuable(invoice, invoice.account, now=now, issued_by=issued_by)
     except MeterbookError as refusal:

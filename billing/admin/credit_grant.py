@@ -1,6 +1,7 @@
 """Prepaid credit: what accounts were given, and what is left of it."""
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -76,9 +77,12 @@ class CreditGrantForm(VerbForm):
         help_text=_("A date or a time, on the account's clocks. Empty: never."),
     )
 
+    # Sent twice, the form gives credit once.
+    key = forms.RegexField(r"page-[0-9a-f-]{36}", required=False, widget=forms.HiddenInput())
+
     class Meta:
         model = CreditGrant
-        fields = ("account", "kind", "amount", "name", "priority", "expires_at", "reason")
+        fields = ("account", "kind", "amount", "name", "priority", "expires_at", "reason", "key")
         widgets: ClassVar[dict[str, Any]] = {"reason": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -88,6 +92,7 @@ class CreditGrantForm(VerbForm):
             self.fields["name"].required = False
             self.fields["name"].help_text = gettext("What the customer reads. Empty: the kind.")
             self.fields["priority"].initial = DEFAULT_PRIORITY
+            self.fields["key"].initial = f"page-{uuid.uuid4()}"
             self.fields["reason"].required = True
             self.fields["reason"].help_text = gettext(
                 "Why, for those who ask later; such as the order or mail."
@@ -128,7 +133,7 @@ class CreditGrantAdmin(ConsequencesFirst):
     add_fieldsets = (
         (None, {"fields": ("account", "kind", "amount", "name")}),
         (_("Drawing"), {"fields": ("priority", "expires_at")}),
-        (_("Why"), {"fields": ("reason",)}),
+        (_("Why"), {"fields": ("reason", "key")}),
     )
     fieldsets = (
         (None, {"fields": ("customer", "kind_shown", "granted", "bar", "standing")}),
@@ -175,6 +180,7 @@ class CreditGrantAdmin(ConsequencesFirst):
             name=given["name"],
             priority=given["priority"],
             expires_at=given["expires_at"],
+            key=given["key"],
             reason=given["reason"],
             granted_by=request.user.get_username(),
             now=database_now(),

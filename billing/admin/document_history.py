@@ -22,6 +22,7 @@ from billing.models import (
     Payment,
     PeriodCorrection,
 )
+from metering.admin.refusals import worded
 
 from .document_words import in_words, lateness, zone_of
 
@@ -125,7 +126,7 @@ def _of_draft(invoice: Any, request: HttpRequest, *, now: dt.datetime) -> list[N
     may_edit = request.user.has_perm("billing.change_invoice")
     if invoice.origin == Invoice.Origin.RUN and invoice.account_revision != account.revision:
         link = (_page("recompute", invoice), _("Compute it again")) if may_edit else None
-        found.append(Notice(str(DraftOutdated()), (link,) if link else ()))
+        found.append(Notice(worded(DraftOutdated()), (link,) if link else ()))
     if needs_approval(invoice, account):
         found.append(_approval(invoice, request, zone=zone_of(invoice)))
     until = grace_until(invoice, account)
@@ -139,7 +140,7 @@ def _of_draft(invoice: Any, request: HttpRequest, *, now: dt.datetime) -> list[N
         found.append(Notice(text, is_bad=False))
     if not seller().legal_name:
         found.append(
-            Notice(str(SellerUnknown()), ((reverse("admin:billing_seller_changelist"), _("Seller")),))
+            Notice(worded(SellerUnknown()), ((reverse("admin:billing_seller_changelist"), _("Seller")),))
         )
     return found
 

@@ -242,7 +242,9 @@ class DraftPages(DocumentPages):
             title=_("Note to the customer"),
             button=_("Save the note"),
             form=form,
-            verb=lambda: set_notes(invoice, form.cleaned_data["notes"]),
+            verb=lambda: set_notes(
+                invoice, form.cleaned_data["notes"], edited_by=request.user.get_username()
+            ),
             answer=lambda _none: self.changed(request, invoice, "notes", gettext("The note is saved.")),
             is_harmless=True,
         )

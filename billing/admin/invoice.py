@@ -115,7 +115,8 @@ def document_card(
     invoice: Any, request: HttpRequest, *, now: dt.datetime, pages: InvoiceAdmin
 ) -> dict[str, Any]:
     """What the page shows, asked once for all lines."""
-    may_edit = invoice.is_draft and pages.has_edit_permission(request)
+    is_mirror = invoice.origin == Invoice.Origin.VOID
+    may_edit = invoice.is_draft and not is_mirror and pages.has_edit_permission(request)
     may_pay = not invoice.is_draft and pages.has_pay_permission(request)
     currency, zone = invoice.currency, zone_of(invoice)
     today = today_of(invoice, now)

@@ -13,7 +13,13 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from billing.errors import OwnWorkNotApproved
-from billing.invoicing.approvals import approve, content_digest, editors_of
+from billing.invoicing.approvals import (
+    approve,
+    content_digest,
+    digest_from,
+    exceeds_limit,
+    is_work_of,
+)
 from billing.invoicing.issuing import ensure_issuable, grace_until, issue
 from billing.invoicing.number_series import next_number
 from billing.invoicing.voiding import ensure_voidable, void
@@ -21,7 +27,7 @@ from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
 from metering.admin.refusals import worded
 from metering.clock import database_now
-from metering.errors import Conflict, MeterbookError
+from metering.errors import MeterbookError
 from metering.texts.numbers import EXACT
 
 from .document_pages import DocumentPages, ReasonForm, RefusableForm
@@ -30,27 +36,18 @@ from .document_words import in_words, kind_in_words, zone_of
 ZERO = Decimal(0)
 
 
-class ChangedSince(Conflict):
-    """The draft isn't the one that was shown."""
-
-    code = "draft_changed_since"
-
-    def __init__(self) -> None:
-        super().__init__("The draft has changed since you looked at it; look again.")
-
-
 class SeenForm(RefusableForm):
-    """Carries what was shown, so that nothing else is agreed to."""
+    """Carries the digest of what was shown, so that nothing else is agreed to."""
 
     seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput())
 
     def __init__(self, data: Any, *, invoice: Invoice) -> None:
-        self.digest = content_digest(invoice).hex()
-        super().__init__(data, initial={"seen": self.digest})
+        super().__init__(data, initial={"seen": content_digest(invoice).hex()})
 
-    def ensure_seen(self) -> None:
-        if self.cleaned_data["seen"] != self.digest:
-            raise ChangedSince
+    @property
+    def digest(self) -> bytes:
+        """Raises `DraftChangedSince` for what can't be one."""
+        return digest_from(self.cleaned_data["seen"])
 
 
 class IssueForm(SeenForm):
@@ -102,8 +99,8 @@ class InvoiceActions(DocumentPages):
         )
 
         def carry_out() -> Invoice:
-            form.ensure_seen()
-            return issue(invoice, now=now, issued_by=by, is_early=bool(form.cleaned_data.get("is_early")))
+            is_meant = bool(form.cleaned_data.get("is_early"))
+            return issue(invoice, now=now, issued_by=by, is_early=is_meant, seen=form.digest)
 
         def answer(issued: Invoice) -> HttpResponse:
             return self.changed(request, issued, "issued", gettext("%s is issued.") % issued.number)
@@ -135,8 +132,7 @@ class InvoiceActions(DocumentPages):
         form = ApproveForm(request.POST if request.method == "POST" else None, invoice=invoice)
 
         def carry_out() -> Any:
-            form.ensure_seen()
-            return approve(invoice, approved_by=by, note=form.cleaned_data["note"])
+            return approve(invoice, approved_by=by, note=form.cleaned_data["note"], seen=form.digest)
 
         by_hand = [
             (f"{_('By hand')}: {line.name}", in_words(line.amount, invoice.currency))
@@ -155,7 +151,7 @@ class InvoiceActions(DocumentPages):
                 _("You agree to exactly what is on it now; when it changes, it has to be approved again."),
                 gettext("Last edited by %s.") % invoice.edited_by if invoice.edited_by else "",
             ],
-            obstacle=str(OwnWorkNotApproved()) if by in editors_of(invoice) else "",
+            obstacle=worded(OwnWorkNotApproved()) if is_work_of(by, invoice) else "",
             facts=[*by_hand, *discounts, *_totals(invoice)],
             form=form,
             verb=carry_out,
@@ -178,6 +174,9 @@ class InvoiceActions(DocumentPages):
         form = ReasonForm(request.POST if request.method == "POST" else None)
 
         def answer(note: Invoice) -> HttpResponse:
+            if note.is_draft:
+                text = gettext("The credit note waits for the approval of a second person.")
+                return self.changed(request, note, "drafted", text)
             text = gettext("%(invoice)s is void; %(note)s takes it back.") % {
                 "invoice": invoice.number,
                 "note": note.number,
@@ -273,6 +272,15 @@ def _void_words(invoice: Any) -> list[str]:
         gettext("A credit note takes it back in full, with the next number, now %s. Both stay on record.")
         % next_number(Invoice.Kind.CREDIT_NOTE)
     ]
+    if exceeds_limit(invoice.total, invoice.account):
+        limit = in_words(invoice.account.approval_above, invoice.currency)
+        words.append(
+            gettext(
+                "It comes to more than %s: the credit note is drafted, and takes effect when a second person "
+                "has approved it and it is issued."
+            )
+            % limit
+        )
     periods = BilledPeriod.objects.filter(lines__invoice=invoice).distinct().count()
     if periods:
         words.append(

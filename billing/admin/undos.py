@@ -4,7 +4,7 @@ from typing import Any
 
 from billing.invoicing.sellers import change_seller
 from billing.models import BillingAccount, Plan, Seller
-from billing.selling.accounts import FIELDS, change_account
+from billing.selling.accounts import FIELDS, change_account, loosened
 from billing.selling.plans import DRAFT_FIELDS, change_draft
 from metering.admin.undoing import Undo, Values
 from metering.clock import database_now
@@ -33,6 +33,11 @@ def _is_draft(row: Values) -> bool:
     return row.get("state") == Plan.State.DRAFT
 
 
-ACCOUNTS = Undo(FIELDS, _account, warnings=_account_warnings)
+def _may_account(user: Any, row: Values, values: Values) -> bool:
+    """Limits of approval aren't raised or removed this way either."""
+    return not loosened(row, values) or user.has_perm("billing.loosen_approval")
+
+
+ACCOUNTS = Undo(FIELDS, _account, warnings=_account_warnings, may=_may_account)
 SELLERS = Undo(SELLER_FIELDS, _seller)
 PLANS = Undo(DRAFT_FIELDS, _plan, is_open=_is_draft)

@@ -8,8 +8,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from billing.errors import LimitNotLoosened
 from billing.models import BillingAccount
-from billing.selling.accounts import FIELDS, LIMITS, change_account, open_account
+from billing.selling.accounts import (
+    APPROVALS,
+    FIELDS,
+    LIMITS,
+    change_account,
+    limit_from,
+    loosened,
+    open_account,
+)
+from metering.api.authentication import may_as_staff
 from metering.api.documents import ProblemDocument
 from metering.api.pagination import KeyCursorPagination
 from metering.api.parsing import Query, members_of
@@ -37,7 +47,7 @@ _ALIASES = {
 
 
 class BillingAccountsView(APIView):
-    permissions = {"GET": "read", "POST": "manage"}
+    permissions = {"GET": "read", "POST": "bill"}
     staff_rights = {"GET": "billing.view_billingaccount", "POST": "billing.add_billingaccount"}
 
     @extend_schema(
@@ -86,7 +96,7 @@ class BillingAccountsView(APIView):
 
 
 class BillingAccountView(APIView):
-    permissions = {"GET": "read", "PATCH": "manage"}
+    permissions = {"GET": "read", "PATCH": "bill"}
     staff_rights = {"GET": "billing.view_billingaccount", "PATCH": "billing.change_billingaccount"}
 
     @extend_schema(
@@ -112,8 +122,9 @@ class BillingAccountView(APIView):
     def patch(self, request: Request, account_id: int) -> Response:
         account = visible_account(principal_of_request(request), account_id)
         ensure_bills(principal_of_request(request), account)
-        members = members_of(request.data, known=FIELDS, aliases=_ALIASES)
-        return Response(shown(change_account(account, _fields(members), now=database_now())))
+        fields = _fields(members_of(request.data, known=FIELDS, aliases=_ALIASES))
+        _ensure_may_loosen(request, account, fields)
+        return Response(shown(change_account(account, fields, now=database_now())))
 
 
 def _fields(members: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +134,16 @@ def _fields(members: dict[str, Any]) -> dict[str, Any]:
         for name, value in members.items()
         if name in FIELDS and (value is not None or name in LIMITS)
     }
+
+
+def _ensure_may_loosen(request: Request, account: BillingAccount, fields: dict[str, Any]) -> None:
+    """Staff who draw documents up don't decide that nobody need approve them. Raises `LimitNotLoosened`, and
+    `Invalid` for what is no limit."""
+    before = {name: getattr(account, name) for name in APPROVALS}
+    after = {name: limit_from(fields[name], name) for name in APPROVALS if name in fields}
+    for name in loosened(before, after):
+        if not may_as_staff(request, "billing.loosen_approval"):
+            raise LimitNotLoosened(name)
 
 
 def shown(account: BillingAccount) -> dict[str, Any]:

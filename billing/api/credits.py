@@ -116,7 +116,7 @@ class AccountCreditDocument(serializers.Serializer):
 
 
 class CreditGrantsView(APIView):
-    permissions = {"GET": "read", "POST": "manage"}
+    permissions = {"GET": "read", "POST": "bill"}
     staff_rights = {"GET": "billing.view_creditgrant", "POST": "billing.add_creditgrant"}
 
     @extend_schema(
@@ -183,7 +183,7 @@ class CreditGrantView(APIView):
 
 
 class CreditWithdrawView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.change_creditgrant"}
 
     @extend_schema(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from billing.invoicing.approvals import content_digest
 from billing.invoicing.standing import status_of
 from billing.models import CreditEntry, Invoice, InvoiceApproval, InvoiceDiscount, InvoiceLine, Payment
 from billing.money import amount_text
@@ -72,6 +73,7 @@ def shown(invoice: Invoice, *, on: dt.date) -> dict[str, Any]:
         "taxes": invoice.taxes,
         "payments": [shown_payment(payment, text) for payment in invoice.payments.all()],
         "credit_draws": [_shown_movement(entry, text) for entry in invoice.credit_entries.all()],
+        "digest": content_digest(invoice).hex() if invoice.is_draft else None,
         "approvals": [shown_approval(approval) for approval in invoice.approvals.all()],
         "credit_notes": sorted(note.pk for note in invoice.credit_notes.all()),
     }

@@ -99,6 +99,12 @@ class CreditMovementDocument(serializers.Serializer):
     amount = money("What it pays of the invoice; negative where it was given back.")
 
 
+def seen_digest() -> serializers.CharField:
+    return serializers.CharField(
+        required=False, help_text="That of the draft as you have seen it: what has changed since is refused."
+    )
+
+
 class ApprovalDocument(serializers.Serializer):
     approved_by = serializers.CharField()
     approved_at = serializers.DateTimeField()
@@ -149,6 +155,9 @@ class InvoiceDocument(InvoiceSummaryDocument):
     taxes = TaxTotalDocument(many=True)
     payments = PaymentDocument(many=True)
     credit_draws = CreditMovementDocument(many=True)
+    digest = serializers.CharField(
+        allow_null=True, help_text="Of everything on a draft, to be named when it is approved or issued."
+    )
     approvals = ApprovalDocument(many=True)
     credit_notes = serializers.ListField(
         child=serializers.IntegerField(), help_text="Ids of those that take back part of it, drafts too."
@@ -195,6 +204,7 @@ class IssueDocument(serializers.Serializer):
     early = serializers.BooleanField(
         required=False, help_text="Before the days of grace for late usage are over."
     )
+    digest = seen_digest()
 
 
 class BillingReasonDocument(serializers.Serializer):
@@ -203,6 +213,7 @@ class BillingReasonDocument(serializers.Serializer):
 
 class ApproveDocument(serializers.Serializer):
     note = serializers.CharField(required=False)
+    digest = seen_digest()
 
 
 class CreditLineDocument(serializers.Serializer):

@@ -24,7 +24,7 @@ from .visible_documents import actor_of, visible_document
 
 
 class DraftEditView(APIView):
-    permissions = {"POST": "manage", "DELETE": "manage"}
+    permissions = {"POST": "bill", "DELETE": "bill"}
     staff_rights = dict.fromkeys(("POST", "DELETE"), "billing.change_invoice")
 
 

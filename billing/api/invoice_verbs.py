@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.invoicing.approvals import approve
+from billing.invoicing.approvals import approve, digest_from
 from billing.invoicing.draft_edits import begin_credit_note
 from billing.invoicing.issuing import issue
 from billing.invoicing.voiding import void
@@ -36,7 +36,7 @@ from .visible_documents import actor_of, visible_document, visible_payment
 
 
 class InvoiceIssueView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.issue_invoice"}
 
     @extend_schema(
@@ -45,25 +45,26 @@ class InvoiceIssueView(APIView):
         description=(
             "It gets its number and never changes from then on. 409 says what stands against it: "
             "`grace_not_over`, `draft_outdated`, `approval_missing`, `nothing_to_issue`, `seller_unknown`, "
-            "`document_is_issued`."
+            "`document_is_issued`, and `draft_changed_since` where `digest` is given and another by now."
         ),
         request=IssueDocument,
         responses={200: InvoiceDocument, **PROBLEMS},
     )
     def post(self, request: Request, invoice_id: int) -> Response:
         invoice = visible_document(request, invoice_id)
-        members = members_of(request.data or {}, known=("early",), aliases={"is_early": "early"})
+        members = members_of(request.data or {}, known=("early", "digest"), aliases={"is_early": "early"})
         issue(
             invoice,
             now=database_now(),
             issued_by=actor_of(principal_of_request(request)),
             is_early=flag_of(members, "early"),
+            seen=_seen(members),
         )
         return answer_with(request, invoice_id)
 
 
 class InvoiceVoidView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.void_invoice"}
 
     @extend_schema(
@@ -71,10 +72,12 @@ class InvoiceVoidView(APIView):
         summary="Take an issued invoice back in full",
         description=(
             "Answers with the credit note, which has a number of its own. The invoice's periods are to be "
-            "billed again, credit that it drew is given back. 409 while payments are allocated."
+            "billed again, credit that it drew is given back. 409 while payments are allocated. 202: it "
+            "comes to more than the account's `approval_above`, so the credit note is a draft, and the "
+            "invoice stands until a second person has approved the draft and it is issued."
         ),
         request=BillingReasonDocument,
-        responses={201: InvoiceDocument, **PROBLEMS},
+        responses={201: InvoiceDocument, 202: InvoiceDocument, **PROBLEMS},
     )
     def post(self, request: Request, invoice_id: int) -> Response:
         invoice = visible_document(request, invoice_id)
@@ -84,34 +87,38 @@ class InvoiceVoidView(APIView):
             reason=reason_of(members_of(request.data or {}, known=("reason",))),
             voided_by=actor_of(principal_of_request(request)),
         )
-        return answer_with(request, note.pk, status=201)
+        return answer_with(request, note.pk, status=202 if note.is_draft else 201)
 
 
 class InvoiceApproveView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.approve_invoice"}
 
     @extend_schema(
         operation_id="invoices_approve",
         summary="Approve a draft with exactly what is on it now",
-        description="409 `own_work_not_approved` for whoever edited it last or added anything that is on it.",
+        description=(
+            "409 `own_work_not_approved` for whoever edited it last or added anything that is on it, and "
+            "`draft_changed_since` where `digest` is given and the draft is another one by now."
+        ),
         request=ApproveDocument,
         responses={201: ApprovalDocument, **PROBLEMS},
     )
     def post(self, request: Request, invoice_id: int) -> Response:
         invoice = visible_document(request, invoice_id)
-        members = members_of(request.data or {}, known=("note",))
+        members = members_of(request.data or {}, known=("note", "digest"))
         approval = approve(
             invoice,
             approved_by=actor_of(principal_of_request(request)),
             note=reason_of(members, "note"),
+            seen=_seen(members),
         )
         approval.refresh_from_db()
         return Response(shown_approval(approval), status=201)
 
 
 class InvoiceCreditView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.add_invoice"}
 
     @extend_schema(
@@ -134,7 +141,7 @@ class InvoiceCreditView(APIView):
 
 
 class InvoicePaymentsView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.add_payment"}
 
     @extend_schema(
@@ -176,7 +183,7 @@ class InvoicePaymentsView(APIView):
 
 
 class PaymentTakeBackView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.add_payment"}
 
     @extend_schema(
@@ -197,6 +204,12 @@ class PaymentTakeBackView(APIView):
         )
         taken_back.refresh_from_db()
         return Response(shown_payment(taken_back, amounts_in(invoice.currency)), status=201)
+
+
+def _seen(members: dict[str, object]) -> bytes | None:
+    """The digest of the draft that the caller has looked at. Raises `DraftChangedSince`."""
+    text = text_of(members, "digest", max_length=64)
+    return None if text is None else digest_from(text)
 
 
 def key_of(request: Request, members: dict[str, object]) -> str:

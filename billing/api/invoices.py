@@ -66,7 +66,7 @@ class NewestFirst(KeyCursorPagination):
 
 
 class InvoicesView(APIView):
-    permissions = {"GET": "read", "POST": "manage"}
+    permissions = {"GET": "read", "POST": "bill"}
     staff_rights = {"GET": "billing.view_invoice", "POST": "billing.add_invoice"}
 
     @extend_schema(
@@ -107,7 +107,7 @@ class InvoicesView(APIView):
 
 
 class InvoiceView(APIView):
-    permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    permissions = {"GET": "read", "PATCH": "bill", "DELETE": "bill"}
     staff_rights = {
         "GET": "billing.view_invoice",
         "PATCH": "billing.change_invoice",
@@ -133,7 +133,11 @@ class InvoiceView(APIView):
         invoice = visible_document(request, invoice_id)
         members = members_of(request.data, known=("notes",))
         needed(members, "notes")
-        set_notes(invoice, text_of(members, "notes", max_length=2000) or "")
+        set_notes(
+            invoice,
+            text_of(members, "notes", max_length=2000) or "",
+            edited_by=actor_of(principal_of_request(request)),
+        )
         return answer_with(request, invoice_id)
 
     @extend_schema(

@@ -87,7 +87,7 @@ class PeriodCorrectionsView(APIView):
 
 
 class CorrectionApproveView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.decide_periodcorrection"}
 
     @extend_schema(
@@ -109,7 +109,7 @@ class CorrectionApproveView(APIView):
 
 
 class CorrectionWriteOffView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.decide_periodcorrection"}
 
     @extend_schema(

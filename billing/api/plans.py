@@ -56,7 +56,7 @@ WHOSE = OpenApiParameter("project", description="Where several projects have a p
 
 
 class PlansView(APIView):
-    permissions = {"GET": "read", "POST": "manage"}
+    permissions = {"GET": "read", "POST": "bill"}
     staff_rights = {"GET": "billing.view_plan", "POST": "billing.add_plan"}
 
     @extend_schema(
@@ -118,7 +118,7 @@ class PlansView(APIView):
 
 
 class PlanView(APIView):
-    permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
+    permissions = {"GET": "read", "PATCH": "bill", "DELETE": "bill"}
     staff_rights = {
         "GET": "billing.view_plan",
         "PATCH": "billing.change_plan",
@@ -163,7 +163,7 @@ class PlanView(APIView):
 class PlanVerbView(APIView):
     """A verb without a body. The subclasses name it."""
 
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.change_plan"}
     verb: Callable[[Plan], Plan]
     draft_first = False
@@ -206,7 +206,7 @@ class PlanArchiveView(PlanVerbView):
 
 
 class PlanCloneView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.add_plan"}
 
     @extend_schema(

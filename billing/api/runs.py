@@ -66,7 +66,7 @@ class BillingRunRequestDocument(serializers.Serializer):
 
 
 class BillingRunsView(APIView):
-    permissions = {"GET": "read", "POST": "manage"}
+    permissions = {"GET": "read", "POST": "bill"}
     staff_rights = {"GET": "billing.view_billingrun", "POST": "billing.start_billingrun"}
 
     @extend_schema(

@@ -85,7 +85,7 @@ _CHANGED = {
 
 
 class SubscriptionsView(APIView):
-    permissions = {"GET": "read", "POST": "manage"}
+    permissions = {"GET": "read", "POST": "bill"}
     staff_rights = {"GET": "billing.view_subscription", "POST": "billing.add_subscription"}
 
     @extend_schema(
@@ -156,7 +156,7 @@ class SubscriptionsView(APIView):
 
 
 class SubscriptionView(APIView):
-    permissions = {"GET": "read", "PATCH": "manage"}
+    permissions = {"GET": "read", "PATCH": "bill"}
     staff_rights = {"GET": "billing.view_subscription", "PATCH": "billing.change_subscription"}
 
     @extend_schema(
@@ -205,7 +205,7 @@ class SubscriptionPeriodsView(APIView):
 
 
 class SubscriptionChangePlanView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
@@ -242,7 +242,7 @@ class SubscriptionChangePlanPreviewView(APIView):
 
 
 class SubscriptionWithdrawChangeView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
@@ -257,7 +257,7 @@ class SubscriptionWithdrawChangeView(APIView):
 
 
 class SubscriptionCancelView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(
@@ -294,7 +294,7 @@ class SubscriptionCancelPreviewView(APIView):
 
 
 class SubscriptionWithdrawCancellationView(APIView):
-    permissions = {"POST": "manage"}
+    permissions = {"POST": "bill"}
     staff_rights = {"POST": "billing.change_subscription"}
 
     @extend_schema(

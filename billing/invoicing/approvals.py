@@ -1,5 +1,6 @@
 """Four eyes: what was added by hand, and credit notes, above a limit need somebody else's agreement."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Collection, Iterable
@@ -9,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Prefetch
 
-from billing.errors import OwnWorkNotApproved
+from billing.errors import DraftChangedSince, OwnWorkNotApproved
 from billing.models import (
     BillingAccount,
     Invoice,
@@ -19,22 +20,28 @@ from billing.models import (
     PeriodCorrection,
 )
 from billing.selling.accounts import held_account
+from metering.keys import persons_of
 from metering.texts.numbers import EXACT
 
 from .drafting import held_draft
+from .parties import customer_copy
 from .totals import total
 
 State = PeriodCorrection.State
 
 
-def approve(invoice: Invoice, *, approved_by: str, note: str = "") -> InvoiceApproval:
-    """Agree to a draft with exactly what is on it now.
+def approve(
+    invoice: Invoice, *, approved_by: str, note: str = "", seen: bytes | None = None
+) -> InvoiceApproval:
+    """Agree to a draft with exactly what is on it now; `seen` is the digest of what was looked at.
 
-    Raises `DocumentIsIssued`, and `OwnWorkNotApproved` for whoever edited it last or added what is on it."""
+    Raises `DocumentIsIssued`, `DraftChangedSince`, and `OwnWorkNotApproved` for whoever edited it last or
+    added what is on it."""
     with transaction.atomic():
         held_account(invoice.account_id)
         stored = held_draft(invoice.pk)
-        if approved_by and approved_by in editors_of(stored):
+        ensure_as_seen(stored, seen)
+        if is_work_of(approved_by, stored):
             raise OwnWorkNotApproved
         return InvoiceApproval.objects.create(
             invoice=stored,
@@ -42,6 +49,26 @@ def approve(invoice: Invoice, *, approved_by: str, note: str = "") -> InvoiceApp
             approved_by=approved_by,
             note=note.strip(),
         )
+
+
+def ensure_as_seen(draft: Invoice, seen: bytes | None) -> None:
+    """That the draft, whose row is held so that nothing comes between, is still what somebody looked at.
+    Raises `DraftChangedSince`."""
+    if seen is not None and content_digest(draft) != seen:
+        raise DraftChangedSince
+
+
+def digest_from(text: str) -> bytes:
+    """A digest as it is shown. Raises `DraftChangedSince` for what none is written like."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise DraftChangedSince from None
+
+
+def is_work_of(name: str, invoice: Invoice) -> bool:
+    """Whether this person, or the one who made this key, edited it last or added what is on it."""
+    return bool(persons_of([name]) & persons_of(editors_of(invoice)))
 
 
 def editors_of(invoice: Invoice) -> set[str]:
@@ -52,14 +79,18 @@ def editors_of(invoice: Invoice) -> set[str]:
 
 def needs_approval(invoice: Invoice, account: BillingAccount) -> bool:
     """Whether a second person has to agree: a credit note, or what was added by hand, above the limit."""
-    limit = account.approval_above
-    if limit is None:
+    if account.approval_above is None:
         return False
     if invoice.is_credit_note:
-        return abs(invoice.total) > limit
+        return exceeds_limit(invoice.total, account)
     lines = invoice.lines.filter(kind=InvoiceLine.Kind.MANUAL).values_list("amount", flat=True)
     discounts = invoice.discounts.values_list("amount", flat=True)
-    return total(abs(amount) for amount in (*lines, *discounts)) > limit
+    return exceeds_limit(total(abs(amount) for amount in (*lines, *discounts)), account)
+
+
+def exceeds_limit(amount: Decimal, account: BillingAccount) -> bool:
+    """Whether it takes a second person to take back, or to add, so much."""
+    return account.approval_above is not None and abs(amount) > account.approval_above
 
 
 def approval_of(invoice: Invoice) -> InvoiceApproval | None:
@@ -76,8 +107,10 @@ def approved_as_they_are(invoice_ids: Collection[int]) -> set[int]:
     if not invoice_ids:
         return set()
     lines, discounts = InvoiceLine.objects.order_by("position"), InvoiceDiscount.objects.order_by("position")
-    drafts = Invoice.objects.filter(pk__in=invoice_ids).prefetch_related(
-        Prefetch("lines", lines), Prefetch("discounts", discounts), "approvals"
+    drafts = (
+        Invoice.objects.filter(pk__in=invoice_ids)
+        .select_related("account__project")
+        .prefetch_related(Prefetch("lines", lines), Prefetch("discounts", discounts), "approvals")
     )
     return {
         draft.pk
@@ -90,18 +123,18 @@ def approved_as_they_are(invoice_ids: Collection[int]) -> set[int]:
 
 
 def content_digest(invoice: Invoice) -> bytes:
-    """Of everything that somebody agrees to: the lines, the discounts, the total."""
+    """Of everything that somebody agrees to: what the document shows of its customer, its lines and
+    discounts, its totals and texts."""
     return _digest(invoice, invoice.lines.order_by("position"), invoice.discounts.order_by("position"))
 
 
 def _digest(invoice: Invoice, lines: Iterable[InvoiceLine], discounts: Iterable[InvoiceDiscount]) -> bytes:
     content = [
         invoice.kind,
+        invoice.currency,
         _plain(invoice.total),
-        [
-            [line.kind, line.name, _plain(line.amount), _plain(line.discount_amount), line.taxes]
-            for line in lines
-        ],
+        customer_copy(invoice.account),
+        [[_plain(getattr(line, name)) for name in _SHOWN_OF_LINES] for line in lines],
         [
             [
                 _plain(value)
@@ -110,9 +143,42 @@ def _digest(invoice: Invoice, lines: Iterable[InvoiceLine], discounts: Iterable[
             for discount in discounts
         ],
         invoice.reason,
+        invoice.notes,
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
+# What documents print of their lines, and what colleagues read of them.
+_SHOWN_OF_LINES = (
+    "kind",
+    "name",
+    "plan_name",
+    "metric_key",
+    "unit",
+    "project_key",
+    "group",
+    "quantity",
+    "rated_quantity",
+    "period_start",
+    "period_end",
+    "service_start_on",
+    "service_end_on",
+    "day_count",
+    "full_day_count",
+    "price",
+    "share",
+    "detail",
+    "amount",
+    "discount_amount",
+    "taxes",
+    "tax_amount",
+    "reason",
+)
+
+
 def _plain(value: Any) -> Any:
-    return format(value.normalize(EXACT), "f") if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal):
+        return format(value.normalize(EXACT), "f")
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat()
+    return value.isoformat() if isinstance(value, dt.date) else value

@@ -11,7 +11,7 @@ from fractions import Fraction
 from django.db import transaction
 from django.db.models import Max, Sum
 
-from billing.errors import DocumentIsDraft, TooMuch
+from billing.errors import DocumentIsDraft, TooMuch, VoidNotEdited
 from billing.models import (
     MAX_DISCOUNTS,
     MAX_MANUAL_LINES,
@@ -185,13 +185,15 @@ def remove_discount(invoice: Invoice, discount_id: int, *, removed_by: str) -> N
         _retotalled(stored, account, edited_by=removed_by)
 
 
-def set_notes(invoice: Invoice, notes: str) -> None:
+def set_notes(invoice: Invoice, notes: str, *, edited_by: str) -> None:
     """What the customer reads at the end of a document that is still a draft. Raises `DocumentIsIssued`."""
     notes = _notes(notes)
     with transaction.atomic():
         _account, stored = _held(invoice)
-        stored.notes = notes
-        stored.save(update_fields=["notes"])
+        if stored.notes == notes:
+            return
+        stored.notes, stored.edited_by = notes, edited_by
+        stored.save(update_fields=["notes", "edited_by"])
 
 
 def _notes(notes: str) -> str:
@@ -201,8 +203,10 @@ def _notes(notes: str) -> str:
 
 
 def _held(invoice: Invoice) -> tuple[BillingAccount, Invoice]:
-    account = held_account(invoice.account_id)
-    return account, held_draft(invoice.pk)
+    account, stored = held_account(invoice.account_id), held_draft(invoice.pk)
+    if stored.origin == Invoice.Origin.VOID:
+        raise VoidNotEdited
+    return account, stored
 
 
 def _add_all(

@@ -11,6 +11,7 @@ from billing.errors import (
     DocumentIsDraft,
     InvoiceCorrectedSince,
     InvoiceIsPaid,
+    VoidWaits,
 )
 from billing.models import (
     BilledPeriod,
@@ -25,11 +26,12 @@ from metering.announcing import kinds
 from metering.announcing.outbox import announce
 from metering.errors import Invalid
 
+from .approvals import needs_approval
 from .charges import mirrored
+from .completing import cancel_write_offs, completed
 from .draft_lines import FEES, OPEN_STATES
 from .drafting import clear_draft_of
 from .due import issued_lines_of, live_lines
-from .issuing import cancel_write_offs, completed
 from .retotalling import retotal
 from .totals import total
 
@@ -39,17 +41,18 @@ State = PeriodCorrection.State
 def void(invoice: Invoice, *, now: dt.datetime, reason: str, voided_by: str) -> Invoice:
     """Take an issued invoice back in full: returns the credit note, with a number of its own.
 
-    Its periods are to be billed again, credit that it drew is given back. Raises `DocumentIsDraft`,
-    `InvoiceIsPaid` while payments are allocated, `InvoiceCorrectedSince` where a later document corrects or
-    credits it, and `Invalid` without a reason or for a credit note.
+    Its periods are to be billed again, credit that it drew is given back. Where it comes to more than the
+    account's limit, the credit note is a draft until a second person has approved it and it is issued; so
+    long the invoice stands. Raises `DocumentIsDraft`, `InvoiceIsPaid` while payments are allocated,
+    `InvoiceCorrectedSince` where a later document corrects or credits it, `VoidWaits` where it is begun
+    already, and `Invalid` without a reason or for a credit note.
     """
     if not reason.strip():
         raise Invalid("Say why; the customer reads it.", field="reason", code="missing_field")
     with transaction.atomic():
-        account = held_account(invoice.account_id, is_changing=True)
+        account = held_account(invoice.account_id)
         stored = Invoice.objects.with_open_amount().get(pk=invoice.pk)
         ensure_voidable(stored)
-        clear_draft_of(account)
         note = Invoice.objects.create(
             account=account,
             kind=Invoice.Kind.CREDIT_NOTE,
@@ -61,25 +64,50 @@ def void(invoice: Invoice, *, now: dt.datetime, reason: str, voided_by: str) -> 
             period_end=stored.period_end,
             account_revision=account.revision,
             edited_by=voided_by,
+            computed_at=now,
         )
-        lines = [mirrored(line) for line in stored.lines.order_by("position")]
-        for place, line in enumerate(lines, start=1):
-            line.invoice, line.position = note, place
-        retotal(note, lines, [])
-        InvoiceLine.objects.bulk_create(lines, batch_size=500)
-        return_credit(stored, entered_by=voided_by)
-        issued = completed(note, account, now=now, issued_by=voided_by, settles=stored)
-        _reopen(stored)
-        announce(
-            kinds.INVOICE_VOIDED,
-            project_id=account.project_id,
-            data={**announced(stored), "credit_note": issued.number, "reason": issued.reason},
-        )
+        _mirror(note, stored)
+        if needs_approval(note, account):
+            note.save()
+            return note
+        return carried_out(note, now=now, voided_by=voided_by)
+
+
+def carried_out(note: Invoice, *, now: dt.datetime, voided_by: str) -> Invoice:
+    """Issue the credit note that takes an invoice back. Needs both held, by `void` or by issuing its draft;
+    raises what stands against it by now, as `void` does."""
+    account = held_account(note.account_id, is_changing=True)
+    assert note.credits_id is not None
+    stored = Invoice.objects.with_open_amount().get(pk=note.credits_id)
+    ensure_voidable(stored, but=note)
+    clear_draft_of(account)
+    # A draft that waits mustn't keep corrections from the lines: they are reversed from here on.
+    note.lines.all().delete()
+    _mirror(note, stored, is_reversal=True)
+    return_credit(stored, entered_by=voided_by)
+    issued = completed(note, account, now=now, issued_by=voided_by, settles=stored)
+    _reopen(stored)
+    announce(
+        kinds.INVOICE_VOIDED,
+        project_id=account.project_id,
+        data={**announced(stored), "credit_note": issued.number, "reason": issued.reason},
+    )
     return issued
 
 
-def ensure_voidable(invoice: Any) -> None:
-    """That `void` would take it back as it stands. Raises what that does."""
+def _mirror(note: Invoice, invoice: Invoice, *, is_reversal: bool = False) -> None:
+    """Every line with the other sign, and the totals of them."""
+    lines = [mirrored(line) for line in invoice.lines.order_by("position")]
+    for place, line in enumerate(lines, start=1):
+        line.invoice, line.position = note, place
+        if not is_reversal:
+            line.reverses = None
+    retotal(note, lines, [])
+    InvoiceLine.objects.bulk_create(lines, batch_size=500)
+
+
+def ensure_voidable(invoice: Any, *, but: Invoice | None = None) -> None:
+    """That `void` would take it back as it stands, by the draft `but`. Raises what that does."""
     if invoice.is_draft:
         raise DocumentIsDraft
     if invoice.is_credit_note:
@@ -88,6 +116,9 @@ def ensure_voidable(invoice: Any) -> None:
     if paid:
         raise InvoiceIsPaid(invoice.number)
     _ensure_uncorrected(invoice)
+    waiting = invoice.credit_notes.drafts().filter(origin=Invoice.Origin.VOID)
+    if (waiting if but is None else waiting.exclude(pk=but.pk)).exists():
+        raise VoidWaits(str(invoice.number))
 
 
 def _ensure_uncorrected(invoice: Invoice) -> None:

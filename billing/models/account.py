@@ -131,6 +131,7 @@ class BillingAccount(models.Model):
         ordering = ["legal_name", "id"]
         verbose_name = _("billing account")
         verbose_name_plural = _("billing accounts")
+        permissions = [("loosen_approval", _("Can raise or remove limits above which approval is needed"))]
         constraints = [
             models.UniqueConstraint(fields=["id", "currency"], name="account_currency_to_refer_to"),
         ]

@@ -139,6 +139,7 @@ _VOIDS = """
                 ON r.reverses_id = l.id
            ) l
      WHERE n.origin = 'void'
+       AND n.issued_at IS NOT NULL
      ORDER BY n.id
 """
 _COUNT = """

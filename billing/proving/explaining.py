@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import QuerySet
 
 from billing.invoicing.measured_usage import PROJECT, UsageAsk, meaning_of
-from billing.models import InvoiceLine
+from billing.models import Invoice, InvoiceLine
 from billing.periods import grid_around
 from billing.rating import Price
 from billing.selling.billing_cycles import cycles_of
@@ -101,6 +101,13 @@ class Explanation:
         return InvoiceLine.objects.filter(reverses=self.line).select_related("invoice").first()
 
 
+def _mirrors(line: InvoiceLine) -> None:
+    """A line of a voiding that waits says what it will reverse, which it does once that is issued."""
+    note = line.invoice
+    if note.is_draft and note.origin == Invoice.Origin.VOID and line.reverses is None:
+        line.reverses = lines_to_explain().filter(invoice=note.credits_id, position=line.position).first()
+
+
 def lines_to_explain() -> QuerySet[InvoiceLine]:
     """Lines with the rows that explaining them looks at."""
     return InvoiceLine.objects.select_related(
@@ -116,6 +123,7 @@ def lines_to_explain() -> QuerySet[InvoiceLine]:
 def explained(line: InvoiceLine) -> Explanation:
     """Why the line of a draft or of an issued document is what it is. Reads the ledger where it is made of
     events."""
+    _mirrors(line)
     origin, _sign = origin_of(line)
     explanation = Explanation(
         line=line,

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from billing.models import BilledPeriod, InvoiceLine, PeriodCorrection, Price
+from billing.models import BilledPeriod, Invoice, InvoiceLine, PeriodCorrection, Price
 from billing.periods import BillingPeriod, Term, period_holding
 from billing.selling.billing_cycles import cycles_of
 from metering.verifying.verification_findings import Breach, Outcome, counted
@@ -120,6 +120,8 @@ def _books(first: int, last: int) -> list[_Books]:
     )
     books = {period.pk: _Books(period) for period in periods}
     lines = InvoiceLine.objects.filter(billed_period__in=books).select_related("invoice").order_by("id")
+    # A voiding that waits has moved nothing yet.
+    lines = lines.exclude(invoice__origin=Invoice.Origin.VOID, invoice__issued_at=None)
     for line in lines:
         assert line.billed_period_id is not None
         one = books[line.billed_period_id]

@@ -76,7 +76,8 @@ _QUEUE = """
                       AND issued.length BETWEEN 0.75 * (d.period_end - d.period_start)
                                             AND 1.25 * (d.period_end - d.period_start)
                       AND NOT EXISTS (SELECT FROM billing_invoice v
-                                       WHERE v.credits_id = issued.id AND v.origin = 'void')
+                                       WHERE v.credits_id = issued.id AND v.origin = 'void'
+                                         AND v.issued_at IS NOT NULL)
                     ORDER BY issued.issued_on DESC, issued.id DESC
                     LIMIT 1
                    ) previous ON true

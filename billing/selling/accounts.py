@@ -47,6 +47,8 @@ FIELDS = (
 LINE_LENGTH = 200
 TAX_NAME_LENGTH = 50
 LIMITS = ("approval_above", "approve_corrections_above", "write_off_below")
+# Above these a second person has to agree.
+APPROVALS = ("approval_above", "approve_corrections_above")
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 
 
@@ -104,6 +106,19 @@ def change_account(
     return account
 
 
+def loosened(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Which of `APPROVALS` in `after` let more pass without a second person than they did `before`; both by
+    name, None for no limit. Pure: whoever drew something up mustn't decide that nobody need look at it, so
+    every edge asks."""
+    return [
+        name
+        for name in APPROVALS
+        if name in after
+        and before[name] is not None
+        and (after[name] is None or Decimal(after[name]) > Decimal(before[name]))
+    ]
+
+
 def held_account(account_id: int, *, is_changing: bool = False) -> BillingAccount:
     """The account, its row ours until the transaction ends: its subscriptions and documents change one after
     the other. `is_changing`: what its drafts are made of changes, so those there are go out of date."""
@@ -135,7 +150,7 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         "invoice_emails": _emails,
         "issue_grace_days": lambda value: _days(value, "issue_grace_days", MAX_ISSUE_GRACE_DAYS),
         "issues_automatically": lambda value: _flag(value, "issues_automatically"),
-        **{name: partial(_limit, name=name) for name in LIMITS},
+        **{name: partial(limit_from, name=name) for name in LIMITS},
     }
     return {name: readers[name](value) for name, value in fields.items()}
 
@@ -212,7 +227,7 @@ def _flag(value: Any, name: str) -> bool:
     return value
 
 
-def _limit(value: Any, name: str) -> Decimal | None:
+def limit_from(value: Any, name: str) -> Decimal | None:
     """An amount in the account's currency from which something else holds; None: never."""
     if value is None:
         return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -31,7 +32,13 @@ STATE_COLOURS = {
     ApiKey.State.EXPIRED: "warning",
     ApiKey.State.REVOKED: "danger",
 }
-PERMISSION_COLOURS = {"ingest": "info", "read": "", "manage": "warning", "backfill": "warning"}
+PERMISSION_COLOURS = {
+    "ingest": "info",
+    "read": "",
+    "manage": "warning",
+    "backfill": "warning",
+    "bill": "danger",
+}
 
 
 class StateFilter(DropdownFilter):
@@ -65,6 +72,11 @@ class ApiKeyForm(VerbForm):
     )
 
 
+def may_let_bill(user: Any) -> bool:
+    """A key is given no more than its maker may do: to let it bill takes the rights of everybody who does."""
+    return bool(user.has_perms(settings.RIGHTS_TO_LET_KEYS_BILL))
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(EditableAdmin):
     form = ApiKeyForm
@@ -83,12 +95,11 @@ class ApiKeyAdmin(EditableAdmin):
     search_help_text = _("Name or prefix")
     sortable_by = ("name",)
     autocomplete_fields = ("project",)
-    add_fieldsets = ((None, {"fields": ("name", "project", "permissions", "expires_at")}),)
     fieldsets = (
         (
             None,
             {
-                "fields": ("name", "prefix", "project_key", "may", "state"),
+                "fields": ("name", "prefix", "project_key", "may", "state", "created_by"),
                 "description": _(
                     "Only the name can be changed. For other rights, make a new key and revoke this."
                 ),
@@ -96,8 +107,27 @@ class ApiKeyAdmin(EditableAdmin):
         ),
         (_("Times"), {"fields": ("created", "expires", "used", "revoked")}),
     )
-    readonly_fields = ("prefix", "project_key", "may", "state", "created", "expires", "used", "revoked")
+    readonly_fields = (
+        "prefix",
+        "project_key",
+        "may",
+        "state",
+        "created_by",
+        "created",
+        "expires",
+        "used",
+        "revoked",
+    )
     actions_detail = ("revoke",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return self.fieldsets
+        bills = ("may_bill",) if may_let_bill(request.user) else ()
+        return ((None, {"fields": ("name", "project", "permissions", *bills, "expires_at")}),)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"may_bill": False, **super().get_changeform_initial_data(request)}
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
@@ -116,6 +146,8 @@ class ApiKeyAdmin(EditableAdmin):
             name=given["name"],
             permissions=given["permissions"],
             expires_at=given["expires_at"],
+            may_bill=given.get("may_bill", False),
+            created_by=request.user.get_username(),
         )
         self.adopt(obj, created)
         obj.shown_once = secret
@@ -169,7 +201,8 @@ class ApiKeyAdmin(EditableAdmin):
 
     @admin.display(description=_("permissions"))
     def may(self, key: ApiKey) -> SafeString:
-        return cells.badges([(name, PERMISSION_COLOURS.get(name, "")) for name in key.permissions])
+        bills = ["bill"] if key.may_bill and "manage" in key.permissions else []
+        return cells.badges([(name, PERMISSION_COLOURS.get(name, "")) for name in [*key.permissions, *bills]])
 
     @admin.display(description=_("state"))
     def state(self, key: ApiKey) -> SafeString:

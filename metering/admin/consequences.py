@@ -1,5 +1,7 @@
 """A second step before a form is saved that changes money or limits at once: what follows, in sentences."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +18,7 @@ _OWN = ("csrfmiddlewaretoken", SEEN, BACK_TO_FORM)
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What saving does at once. `key` says which it is, whatever the numbers in its `words`."""
+    """What saving does at once. `key` says which it is: its `words` may tell other numbers a moment later."""
 
     key: str
     words: Any
@@ -33,8 +35,8 @@ class _NotSeenYet(Exception):
 class ConsequencesFirst(EditableAdmin):
     """A form whose consequences are shown before it is saved, where it has any.
 
-    They are worked out anew when it is confirmed: one that nobody has been shown is shown first. What was
-    typed travels with the page; the session keeps nothing.
+    They are worked out anew when it is confirmed: one that nobody has been shown, or that was shown of other
+    input, is shown first. What was typed travels with the page; the session keeps nothing.
     """
 
     confirm_title: Any = _("This holds at once")
@@ -49,7 +51,9 @@ class ConsequencesFirst(EditableAdmin):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
         found = self.consequences(request, form, change=change)
-        seen = request.POST.get(SEEN, "").split(" ")
+        input_digest, *seen = request.POST.get(SEEN, "").split(" ")
+        if input_digest != _digest(_kept(request)):
+            seen = []
         if any(one.key not in seen for one in found):
             raise _NotSeenYet(found, form)
         return super().save_form(request, form, change)
@@ -70,12 +74,21 @@ class ConsequencesFirst(EditableAdmin):
             "original": None,
             "name": "" if row is None else self.name_of(type(row)._default_manager.get(pk=row.pk)),
             "sentences": [one.words for one in found],
-            "kept": [
-                (name, value) for name, values in request.POST.lists() if name not in _OWN for value in values
-            ],
-            "seen": " ".join(one.key for one in found),
+            "kept": _kept(request),
+            "seen": " ".join([_digest(_kept(request)), *(one.key for one in found)]),
             "seen_name": SEEN,
             "back_name": BACK_TO_FORM,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/consequences.html", context)
+
+
+def _kept(request: HttpRequest) -> list[tuple[str, str]]:
+    """What was typed."""
+    return [(name, value) for name, values in request.POST.lists() if name not in _OWN for value in values]
+
+
+def _digest(kept: Sequence[tuple[str, str]]) -> str:
+    """The same whether or not a browser has written the ends of lines anew."""
+    plain = sorted((name, value.replace("\r\n", "\n")) for name, value in kept)
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

@@ -7,9 +7,9 @@ from operator import or_
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
 
 from metering.accountability import because, taking_back
 from metering.errors import Conflict
@@ -22,6 +22,15 @@ from .history_links import put_back_url
 Values = Mapping[str, Any]
 
 
+class ChangedAgain(Conflict):
+    """What is to be put back isn't as the change had made it any more."""
+
+    code = "changed_again"
+
+    def __init__(self) -> None:
+        super().__init__("It was changed again since; look at the latest change.")
+
+
 @dataclass(frozen=True, slots=True)
 class Undo:
     """How rows of one table are put back; settings name it, so that the kernel imports no other app.
@@ -29,7 +38,8 @@ class Undo:
     `change(row, values)` gives a row other values, by field: any of `fields`. `set_again(values)` makes a row
     like one that was removed, unless there is another of the same `same_by`; where removed rows stay, they
     say when in `removed_field`. `warnings(row, values)` say what follows at once; `row` is None for one that
-    is set again. `is_open(row)`: whether this row may be changed at all, by column.
+    is set again. `is_open(row)`: whether this row may be changed at all, by column. `may(user, row, values)`:
+    whether this person may give the row, by column as the change made it, these values by field.
     """
 
     fields: tuple[str, ...]
@@ -39,6 +49,7 @@ class Undo:
     removed_field: str = ""
     warnings: Callable[[Any, Values], Sequence[Any]] = lambda row, values: ()
     is_open: Callable[[Values], bool] = lambda row: True
+    may: Callable[[Any, Values, Values], bool] = lambda user, before, after: True
 
 
 def undo_of(history: History) -> Undo | None:
@@ -72,6 +83,7 @@ def may_undo(user: Any, change: ChangeRow) -> bool:
         and change.changed_fields
         and {field.name for field in change.changed_fields} <= set(undo.fields)
         and user.has_perm(f"{options.app_label}.change_{options.model_name}")
+        and undo.may(user, change.after, values_back(change))
     )
 
 
@@ -171,15 +183,35 @@ def warnings_on(change: ChangeRow) -> list[Any]:
 def take_back(change: ChangeRow, *, user: Any, reason: str) -> None:
     """Put the row back as it was before the change, by its verbs; the history says which change that undoes.
 
-    Within `changed_by`. Raises `Conflict` where the row was changed again since, and what the verbs raise.
+    Within `changed_by`. Raises `ChangedAgain` where the row was changed since, also while the verb waited for
+    it, and what the verbs raise.
     """
     undo = undo_of(change.history)
     if undo is None or (change.history.key, change.change_id) not in undoable(user, [change]):
-        raise Conflict(_("It was changed again since; look at the latest change."))
+        raise ChangedAgain
     because(reason)
-    taking_back(f"{change.history.key}:{change.change_id}")
+    mark = f"{change.history.key}:{change.change_id}"
+    taking_back(mark)
     if is_removal(change, undo):
         assert undo.set_again is not None
         undo.set_again(values_back(change))
         return
-    undo.change(change.history.tracked._default_manager.get(pk=change.object_id), values_back(change))
+    # The verb takes its locks in its own order. Whoever was before it is seen afterwards, in the history.
+    with transaction.atomic():
+        undo.change(change.history.tracked._default_manager.get(pk=change.object_id), values_back(change))
+        _ensure_none_between(change, mark)
+
+
+def _ensure_none_between(change: ChangeRow, mark: str) -> None:
+    """That the row was still as the change had made it when it was put back: what came between is a row of
+    its history without our mark. Raises `ChangedAgain`."""
+    rows: Any = change.history.model._default_manager
+    between = rows.filter(pgh_obj=change.object_id, pgh_id__gt=change.change_id).exclude(
+        pgh_context__contains={"takes_back": mark}
+    )
+    last = between.order_by("-pgh_id").values_list("pgh_id", flat=True)[:1]
+    for found in changes_by_id(change.history, list(last)):
+        if any(
+            found.after.get(field.column) != change.after.get(field.column) for field in change.changed_fields
+        ):
+            raise ChangedAgain

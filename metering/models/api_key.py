@@ -47,6 +47,13 @@ class ApiKey(models.Model):
         verbose_name=_("permissions"),
         help_text=_("What the holder may do."),
     )
+    may_bill = models.BooleanField(
+        _("may bill"),
+        db_default=True,
+        default=True,
+        help_text=_("With “Manage definitions”: also plans, accounts, credit and invoices."),
+    )
+    created_by = models.CharField(_("created by"), max_length=150, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     expires_at = models.DateTimeField(
         _("expires at"),

@@ -88,7 +88,17 @@ class MetricChange(
 
 class ApiKeyChange(
     changes_of(  # type: ignore[misc]
-        ApiKey, fields=["project", "name", "key_id", "permissions", "expires_at", "revoked_at"]
+        ApiKey,
+        fields=[
+            "project",
+            "name",
+            "key_id",
+            "permissions",
+            "may_bill",
+            "created_by",
+            "expires_at",
+            "revoked_at",
+        ],
     )
 ):
     """What an API key became by one change. Nothing of its secret; its use leaves no row."""

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
+from metering.accountability import changed_by
+from metering.admin.undoing import ChangedAgain, take_back
 from metering.attributing import reattribution
 from metering.attributing.reattribution import reattribute
-from metering.attributing.scope_tree import attribute
+from metering.attributing.scope_tree import attribute, change_project
 from metering.correcting.corrections import amend_event, void_events
 from metering.defining.cloning import clone_metric
 from metering.defining.definitions import archive_metric, change_metric, define_metric
 from metering.defining.previews import preview_of
 from metering.errors import DefinitionsBusy
-from metering.models import MetricDefinition
+from metering.histories import ChangeRow, changes_by_id, histories
+from metering.models import MetricDefinition, Project
 from metering.rolling_up import draining, rollups
 from metering.rolling_up.history import enqueue_history
 from metering.rolling_up.rebuilding import rebuild_rollups
@@ -181,3 +185,44 @@ def test_a_preview_does_not_call_a_voided_event_refused() -> None:
     preview = preview_of(metric).proposed
 
     assert (preview.matching_count, preview.refused_count, preview.record_count) == (1, 0, 1)
+
+
+# -- putting back --------------------------------------------------------------------------------------------
+
+
+def renamed(*names: str) -> None:
+    for name in names:
+        with changed_by("ada", through="admin"):
+            change_project(Project.objects.get(key="acme"), name=name)
+
+
+def last_change() -> ChangeRow:
+    history = next(one for one in histories() if one.key == "metering.project")
+    [last] = history.model.objects.order_by("-pgh_id").values_list("pgh_id", flat=True)[:1]
+    return changes_by_id(history, [last])[0]
+
+
+def put_back(change: ChangeRow) -> Any:
+    with changed_by("ben", through="admin"):
+        try:
+            take_back(change, user=User.objects.get(username="ben"), reason="a slip")
+        except ChangedAgain as refusal:
+            return refusal
+    return None
+
+
+@pytest.mark.parametrize(("meanwhile", "ends_as"), [("Urgent", "Urgent"), (None, "First")])
+def test_what_was_changed_while_it_waited_is_not_put_back(meanwhile: str | None, ends_as: str) -> None:
+    a_project("acme")
+    User.objects.create_superuser("ben")
+    renamed("First", "Second")
+    change = last_change()
+
+    with Held(lambda: renamed(*([meanwhile] if meanwhile else [])) or True) as held:
+        waiting = Rival(lambda: put_back(change))
+        assert waiting.is_still_waiting_after(0.5) == bool(meanwhile)
+        held.commit()
+        refusal = waiting.result
+
+    assert Project.objects.get(key="acme").name == ends_as
+    assert (refusal is not None) == bool(meanwhile)

@@ -8,10 +8,12 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingAccount, CreditEntry, CreditGrant, PeriodCorrection
 from billing.settling.credits import credit_available, grant_credit
+from metering.admin.consequences import SEEN
 from tests.billing.admin.staff import a_billed_customer, staff_with, superuser, url
 from tests.billing.billed import a_seller, billed, issued, used
 from tests.billing.factories import a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, at
+from tests.metering.admin.confirming import confirmed
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +29,6 @@ def form(customer: BillingAccount, **overrides: object) -> dict[str, object]:
         "priority": "10",
         "expires_at": "2999-01-01",
         "reason": "Paid by bank transfer on 3 March.",
-        "_consequences_seen": "credit credit-paid",
         **overrides,
     }
 
@@ -49,7 +50,7 @@ def a_waiting_correction() -> tuple[BillingAccount, PeriodCorrection]:
 def test_credit_is_granted_by_form():
     account = an_account(a_project("acme"), timezone="Europe/Berlin")
 
-    answer = superuser().post(url("creditgrant", "add"), form(account))
+    answer = confirmed(superuser(), url("creditgrant", "add"), form(account))
 
     assert answer.status_code == 302
     grant = CreditGrant.objects.get()
@@ -76,7 +77,7 @@ def test_credit_is_granted_by_form():
 def test_wrong_grant_names_its_field(overrides, field, words):
     account = an_account(a_project("acme"))
 
-    answer = superuser().post(url("creditgrant", "add"), form(account, **overrides))
+    answer = confirmed(superuser(), url("creditgrant", "add"), form(account, **overrides))
 
     errors = answer.context["adminform"].form.errors
     assert list(errors) == [field]
@@ -153,7 +154,7 @@ def test_onlookers_give_and_take_nothing():
 
     assert client.get(url("creditgrant", "change", grant.pk)).status_code == 200
     assert client.get(url("creditentry", "changelist")).status_code == 200
-    assert client.post(url("creditgrant", "add"), form(account)).status_code == 403
+    assert confirmed(client, url("creditgrant", "add"), form(account)).status_code == 403
     assert client.post(url("creditgrant", "withdraw", grant.pk), {"reason": "No."}).status_code == 403
     assert CreditEntry.objects.count() == 1
 
@@ -211,3 +212,33 @@ def test_correction_on_its_account_and_in_the_queue():
     assert (line["name"], line["period"]) == ("Tokens", "2026-03-01")
     assert [row.pk for row in listed.context["cl"].result_list] == [correction.pk]
     assert "2026-03-01 to 2026-03-31" in listed.content.decode()
+
+
+def test_form_that_is_sent_twice_gives_credit_once():
+    account = an_account(a_project("acme"))
+    client = superuser()
+    page = client.get(url("creditgrant", "add"))
+    key = page.context["adminform"].form.get_initial_for_field(
+        page.context["adminform"].form.fields["key"], "key"
+    )
+    sent = form(account, key=key)
+
+    answers = [confirmed(client, url("creditgrant", "add"), sent) for _ in range(2)]
+    confirmed(client, url("creditgrant", "add"), form(account, key=key.replace(key[-1], "0")))
+
+    assert [answer.status_code for answer in answers] == [302, 302]
+    assert f'value="{key}"' in page.content.decode()
+    assert CreditGrant.objects.count() == 2
+
+
+def test_what_was_confirmed_is_what_is_given():
+    account = an_account(a_project("acme"))
+    client = superuser()
+
+    asked = client.post(url("creditgrant", "add"), form(account, amount="10"))
+    other = client.post(
+        url("creditgrant", "add"), {**form(account, amount="10000"), SEEN: asked.context["seen"]}
+    )
+
+    assert "10,000.00 EUR" in other.content.decode()
+    assert not CreditGrant.objects.exists()

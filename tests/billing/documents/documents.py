@@ -74,7 +74,7 @@ def a_rich_draft() -> Invoice:
     draft = draft_of(account)
     add_discount(draft, name="Loyalty", percent=Decimal(10), reason="A year with us.", added_by="ada")
     add_line(draft, ManualLine("Workshop", quantity=Decimal(3), unit_amount=Decimal(150)), added_by="ada")
-    set_notes(draft, "Thank you.\nSee you in June.")
+    set_notes(draft, "Thank you.\nSee you in June.", edited_by="")
     return draft_of(account)
 
 

@@ -22,7 +22,7 @@ WORK = ManualLine("Work", Decimal("10"))
     [
         lambda draft: add_line(draft, WORK, added_by="ada"),
         lambda draft: add_discount(draft, name="x", reason="y", percent=Decimal(1), added_by="ada"),
-        lambda draft: set_notes(draft, "x"),
+        lambda draft: set_notes(draft, "x", edited_by="ada"),
         lambda draft: issue(draft, now=at("2026-04-01T00:00:00Z"), issued_by="ada"),
         lambda draft: approve(draft, approved_by="grace"),
         discard_draft,

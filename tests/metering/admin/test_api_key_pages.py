@@ -1,14 +1,17 @@
 """Keys: the secret is shown once and kept nowhere."""
 
 import re
+from typing import Any
 
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
 from metering.keys import principal_of
 from metering.models import ApiKey
+from metering.roles import Role
 
 from .conftest import World
 
@@ -114,3 +117,43 @@ def test_keys_are_not_deleted(staff: Client, world: World) -> None:
     response = staff.post(reverse("admin:metering_apikey_delete", args=[world.key.pk]), {"post": "yes"})
 
     assert response.status_code == 403
+
+
+def an_operator() -> Client:
+    person = User.objects.create_user("olga", is_staff=True)
+    person.groups.add(Group.objects.get(name=Role.OPERATOR.value))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def asked_with(key: str, path: str, body: object = None) -> Any:
+    return Client(headers={"authorization": f"Bearer {key}"}).post(
+        path, {} if body is None else body, content_type="application/json"
+    )
+
+
+def test_whoever_may_not_bill_makes_no_key_that_does(world: World) -> None:
+    client = an_operator()
+
+    page = client.get(reverse("admin:metering_apikey_add"))
+    _response, key = make_key(client, world, permissions=["manage", "read"], may_bill="on")
+    refused = asked_with(key, "/api/v1/credit-grants/", {"project": "shop", "amount": "5000", "kind": "paid"})
+    changed = asked_with(key, "/api/v1/quotas/", {"project": "shop"})
+
+    row = ApiKey.objects.get(name="Shop")
+    assert "may_bill" not in page.content.decode()
+    assert (row.may_bill, row.created_by) == (False, "olga")
+    assert (refused.status_code, refused.json()["detail"]) == (403, "This needs the permission 'bill'.")
+    assert changed.status_code == 422  # it may, and says too little
+
+
+def test_an_administrator_lets_a_key_bill(staff: Client, world: World) -> None:
+    _response, silent = make_key(staff, world, permissions=["manage"], name="Silent")
+    _response, billing = make_key(staff, world, permissions=["manage"], may_bill="on", name="ERP")
+    _response, reading = make_key(staff, world, permissions=["read"], may_bill="on", name="Reader")
+
+    found = {key: principal_of(key) for key in (silent, billing, reading)}
+    assert [bool(holder and holder.may("bill")) for holder in found.values()] == [False, True, False]
+    assert asked_with(billing, "/api/v1/plans/", {}).status_code == 422
+    assert asked_with(silent, "/api/v1/plans/", {}).status_code == 403

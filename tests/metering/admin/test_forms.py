@@ -11,6 +11,7 @@ from metering.errors import DefinitionsBusy
 from metering.models import ApiKey, AttributionRule, CatalogueVersion, MetricDefinition, Project
 from tests.factories import a_metric, a_project, an_event, recorded
 
+from .confirming import confirmed
 from .conftest import World
 
 
@@ -138,13 +139,13 @@ def test_list_says_who_pays_now(staff: Client, world: World) -> None:
 
 
 def test_new_rule_ends_the_running_one(staff: Client, world: World) -> None:
-    response = staff.post(
+    response = confirmed(
+        staff,
         reverse("admin:metering_attributionrule_add"),
         {
             "project": world.shop.pk,
             "surface": "",
             "billing_attribution_project": world.shop.pk,
-            "_consequences_seen": "rule-payer rule-ends rule-now rule-recorded",
             "effective_from_0": "2026-01-01",
             "effective_from_1": "00:00:00",
             "effective_until_0": "",
@@ -187,13 +188,13 @@ def test_rule_says_who_pays_from_when_before_it_is_made(staff: Client, world: Wo
 
 
 def test_cycle_of_payers_is_said_at_the_payer(staff: Client, world: World) -> None:
-    response = staff.post(
+    response = confirmed(
+        staff,
         reverse("admin:metering_attributionrule_add"),
         {
             "project": world.tenant.pk,
             "surface": "",
             "billing_attribution_project": world.shop.pk,
-            "_consequences_seen": "rule-payer rule-ends rule-now rule-recorded",
             "effective_from_0": "",
             "effective_from_1": "",
             "effective_until_0": "",
