@@ -1,4 +1,4 @@
-"""What other terms of a customer, or credit, do at once: said before they are saved."""
+"""What other terms of a customer, a subscription or credit do at once: said before they are saved."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from billing.models import BillingAccount, CreditGrant, Invoice
+from billing.selling.change_previews import preview_of_beginning
 from billing.settling.credits import credit_available
 from metering.admin.cells import grouped
 from metering.admin.consequences import Consequence
+from metering.measuring.windows import zone_named
 from metering.texts.numbers import plain
 
 from .document_words import in_words
+from .subscription_words import LocalTimes, period_in_words
 
 _COMPUTED_FROM = ("tax_rates", "currency", "timezone", "payment_terms_days")
 
@@ -133,4 +136,45 @@ def of_credit(account: BillingAccount, amount: Decimal, *, kind: str, now: dt.da
     found = [Consequence("credit", words % facts)]
     if kind == CreditGrant.Kind.PAID:
         found.append(Consequence("credit-paid", _("Make sure that the money has been received.")))
+    return found
+
+
+def of_subscription(
+    account: BillingAccount, terms: Mapping[str, Any], *, now: dt.datetime
+) -> list[Consequence]:
+    """Of an account that is put on a plan: always said, because it is money. Raises what `subscribe` does."""
+    preview = preview_of_beginning(account, now=now, **terms)
+    times = LocalTimes(zone_named(account.timezone))
+    until = terms["effective_until"]
+    facts = {
+        "customer": account.legal_name,
+        "plan": f"{terms['plan'].name} ({terms['plan']})",
+        "since": times.short(preview.at),
+        "until": _("%s, not included") % times.short(until) if until else _("further notice"),
+    }
+    found = [
+        Consequence("subscription", _("%(customer)s is on %(plan)s from %(since)s until %(until)s.") % facts)
+    ]
+    if preview.first is not None:
+        words = _("The first billing period: %(period)s.") % {"period": period_in_words(preview.first)}
+        found.append(Consequence("subscription-period", words))
+    for line in preview.lines:
+        amounts = {
+            "name": line.name,
+            "amount": in_words(line.amount, preview.currency),
+            "days": grouped(line.days),
+            "all": grouped(line.of_days),
+        }
+        text = (
+            _("%(name)s in advance: %(amount)s for %(days)s of %(all)s days, on the next draft.")
+            if line.due == "now"
+            else _("%(name)s in arrears: %(amount)s for %(days)s of %(all)s days, when the period is over.")
+        )
+        found.append(Consequence(f"subscription-fee-{line.name}".replace(" ", "-"), text % amounts))
+    if preview.at < now and preview.first != preview.running:
+        words = _("It begins in the past: periods that are over come onto the next draft, usage included.")
+        found.append(Consequence("subscription-past", words))
+    elif preview.at < now:
+        words = _("It begins in the past: usage since then counts.")
+        found.append(Consequence("subscription-since", words))
     return found

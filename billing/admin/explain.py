@@ -4,16 +4,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import InvoiceLine
 from billing.proving.explaining import explained, lines_to_explain
 from billing.proving.line_events import line_events_csv
+from metering.admin import cells
 from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
 from metering.answering.answers import answer
 
@@ -22,6 +24,7 @@ from .document_words import money_cell
 from .explain_events import events_of, which_of
 from .explain_page import page_of
 from .explain_words import document_name
+from .list_sums import sums_of
 
 # What Home narrows the list down by, so that a number leads to the lines that it is made of.
 _LOOKUPS = frozenset(
@@ -36,6 +39,14 @@ _LOOKUPS = frozenset(
 )
 
 
+# Lines as revenue counts them.
+_SUMS = {
+    _("Amount"): F("amount"),
+    _("Discount"): F("discount_amount"),
+    _("Net"): F("amount") + F("discount_amount"),
+}
+
+
 @admin.register(InvoiceLine)
 class InvoiceLineAdmin(LargeTableAdmin):
     """Reached from documents; whoever may see those or their lines may see why."""
@@ -44,7 +55,8 @@ class InvoiceLineAdmin(LargeTableAdmin):
     empty_title = _("No lines yet")
     empty_text = _("Billing runs write them on drafts.")
     csv_columns = file_columns.LINES
-    list_display = ("name", "document", "customer", "amount_shown")
+    list_display = ("name", "document", "customer", "amount_shown", "discount_shown", "net_shown")
+    list_before_template = "admin/billing/invoiceline/before_list.html"
     list_select_related = ("invoice__account",)
     ordering = ("-id",)
 
@@ -71,6 +83,7 @@ class InvoiceLineAdmin(LargeTableAdmin):
 
     def page_at(self, changelist: PlaceChangeList, place: str | None) -> RowPage:
         rows: QuerySet[InvoiceLine] = changelist.queryset.select_related("invoice__account")
+        changelist.sums = sums_of(changelist, _SUMS, currency="invoice__currency")
         return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
 
     @admin.display(description=_("document"))
@@ -84,6 +97,16 @@ class InvoiceLineAdmin(LargeTableAdmin):
     @admin.display(description=_("amount"))
     def amount_shown(self, line: InvoiceLine) -> SafeString:
         return money_cell(line.amount, line.invoice.currency)
+
+    @admin.display(description=_("discount"))
+    def discount_shown(self, line: InvoiceLine) -> SafeString:
+        if not line.discount_amount:
+            return format_html('<span class="mb-number">{}</span>', cells.DASH)
+        return money_cell(line.discount_amount, line.invoice.currency)
+
+    @admin.display(description=_("net"))
+    def net_shown(self, line: InvoiceLine) -> SafeString:
+        return money_cell(line.net_amount, line.invoice.currency)
 
     # -- the page ----------------------------------------------------------------------------------------
 

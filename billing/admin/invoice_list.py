@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models import F, Max, Q, QuerySet, Sum
 from django.db.models.functions import Abs
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -34,6 +34,7 @@ from . import file_columns
 from .document_numbers import named_by_number
 from .document_pages import DocumentPages, today_of
 from .document_words import kind_in_words, lateness, money_cell, period_of, status_badge, title_of, zone_of
+from .list_sums import sums_of
 
 MOST_ACCOUNTS_FOUND = 500  # by name; whoever types less than that narrows it down
 TABS = (
@@ -47,6 +48,10 @@ TABS = (
     ("credit_notes", _("Credit notes")),
     ("unsent", _("Not sent")),
 )
+
+
+# Documents as revenue counts them, and as customers pay them.
+_SUMS = {_("Net"): F("subtotal") + F("discount_total"), _("Total, with tax"): F("total")}
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -96,7 +101,16 @@ class InvoiceList(DocumentPages):
     list_before_template = "admin/billing/invoice/tabs.html"
     csv_key = "number"
     csv_columns = file_columns.INVOICES
-    list_display = ("title", "customer_shown", "period", "total_shown", "open_shown", "due", "standing")
+    list_display = (
+        "title",
+        "customer_shown",
+        "period",
+        "net_shown",
+        "total_shown",
+        "open_shown",
+        "due",
+        "standing",
+    )
     list_display_links = ("title",)
     list_filter = (StandingFilter, ("account", AutocompleteSelectFilter), "origin")
     search_fields = ("number",)
@@ -130,6 +144,7 @@ class InvoiceList(DocumentPages):
             }
             for name, title in TABS
         ]
+        changelist.sums = sums_of(changelist, _SUMS, currency="currency")
         return page_by_id(changelist.queryset, place=Place.from_text(place), size=self.list_per_page)
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
@@ -155,6 +170,10 @@ class InvoiceList(DocumentPages):
     @admin.display(description=_("period"))
     def period(self, invoice: Invoice) -> str:
         return period_of(invoice) or cells.DASH
+
+    @admin.display(description=_("net"))
+    def net_shown(self, invoice: Invoice) -> SafeString:
+        return money_cell(EXACT.add(invoice.subtotal, invoice.discount_total), invoice.currency)
 
     @admin.display(description=_("total"))
     def total_shown(self, invoice: Invoice) -> SafeString:

@@ -16,7 +16,7 @@ from billing.models import Subscription
 from billing.selling.change_previews import ChangePreview, preview_of_cancellation, preview_of_change
 from billing.selling.subscriptions import cancel, change_plan, withdraw_cancellation, withdraw_change
 from metering.accountability import because
-from metering.admin.base import EditableAdmin
+from metering.admin.consequences import ConsequencesFirst
 from metering.admin.reason import ReasonForm
 from metering.admin.refusals import worded
 from metering.clock import database_now
@@ -30,7 +30,7 @@ from .subscription_words import LocalTimes, period_in_words
 CONFIRM = "_confirm"  # name of the button that carries it out; the other one only looks ahead
 
 
-class OrderPages(EditableAdmin):
+class OrderPages(ConsequencesFirst):
     """What the page of a subscription offers. Every order asks the verb again when it is confirmed."""
 
     # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.

@@ -18,10 +18,12 @@ from billing.periods import BillingPeriod
 from billing.selling.billing_cycles import period_at
 from billing.selling.subscriptions import subscribe, successor_of
 from metering.admin import cells
+from metering.admin.consequences import Consequence
 from metering.clock import database_now
 from metering.measuring.windows import zone_named
 
 from . import file_columns
+from .consequences import of_subscription
 from .order_pages import OrderPages
 from .price_words import price_in_words, usage_in_words
 from .subscription_forms import SubscriptionForm
@@ -135,18 +137,12 @@ class SubscriptionAdmin(OrderPages):
             form_class.account = accounts.filter(pk=account_id).first()
         return form_class
 
+    def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
+        now = database_now()
+        return of_subscription(form.cleaned_data["account"], _terms(form, now=now), now=now)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        given, instants = form.cleaned_data, form.instants
-        created = subscribe(
-            given["account"],
-            plan=given["plan"],
-            effective_from=instants.get("effective_from") or database_now(),
-            effective_until=instants.get("effective_until"),
-            trial_until=instants.get("trial_until"),
-            anchor=given["anchor"],
-            anchor_on=given["anchor_on"],
-        )
-        self.adopt(obj, created)
+        self.adopt(obj, subscribe(form.cleaned_data["account"], **_terms(form, now=database_now())))
 
     @admin.display(description=_("account"))
     def customer_fixed(self, subscription: Subscription) -> SafeString:
@@ -181,6 +177,19 @@ class SubscriptionAdmin(OrderPages):
             subscription = Subscription.objects.select_related("plan").filter(pk=object_id).first()
         names = _offered(subscription) if subscription is not None else ()
         return [one for one in actions if one.action_name.endswith(names)] if names else []
+
+
+def _terms(form: Any, *, now: dt.datetime) -> dict[str, Any]:
+    """As `subscribe` takes them."""
+    given, instants = form.cleaned_data, form.instants
+    return {
+        "plan": given["plan"],
+        "effective_from": instants.get("effective_from") or now,
+        "effective_until": instants.get("effective_until"),
+        "trial_until": instants.get("trial_until"),
+        "anchor": given["anchor"],
+        "anchor_on": given["anchor_on"],
+    }
 
 
 def _offered(subscription: Subscription) -> tuple[str, ...]:

@@ -237,11 +237,13 @@ def _add(
     if invoice.lines.filter(kind=InvoiceLine.Kind.MANUAL).count() >= MAX_MANUAL_LINES:
         raise Invalid("At most {most} lines by hand.", most=MAX_MANUAL_LINES, field="lines")
     last = invoice.lines.aggregate(last=Max("position"))["last"] or 0
-    taxes = taxes_of(account)
+    taxes, credited = taxes_of(account), {}
     if line.credits is not None:
         if line.credits.invoice_id != invoice.credits_id:
             raise NotFound("The invoice has no such line.")
         taxes = [{**tax, "amount": "0"} for tax in line.credits.taxes]
+        # What the metric brought in is so much less.
+        credited = {"metric_id": line.credits.metric_id, "metric_key": line.credits.metric_key}
     detail = []
     if line.unit_amount is not None:
         detail = [{"kind": "usage", "unit_amount": plain(line.unit_amount)}]
@@ -252,6 +254,7 @@ def _add(
         quantity=line.quantity,
         amount=EXACT.minus(amount) if is_credit else amount,
         taxes=taxes,
+        **credited,
         detail=detail,
         reason=line.reason.strip()[:TEXT_LENGTH],
         added_by=added_by,

@@ -1,4 +1,4 @@
-"""What a change of plan or a cancellation means for the bill, before it happens.
+"""What a subscription, a change of plan or a cancellation means for the bill, before it happens.
 
 The change is made in a transaction that is rolled back, so a preview refuses what the verb would refuse and
 sees the periods that there would be. Fees in advance are taken to have been billed and paid in full.
@@ -8,10 +8,11 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 
-from billing.models import Plan, Price, Subscription
+from billing.models import BillingAccount, Plan, Price, Subscription
 from billing.money import exact_text
 from billing.periods import BillingPeriod
 from billing.proration import Fee, credit_for, fee_for
@@ -19,7 +20,7 @@ from billing.rating.flat import Flat
 from metering.texts.numbers import EXACT
 
 from .billing_cycles import period_at
-from .subscriptions import cancel, change_plan, restarts_cycle
+from .subscriptions import cancel, change_plan, restarts_cycle, subscribe
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,36 @@ class ChangePreview:
             if line.due == "now":
                 total = EXACT.add(total, line.amount)
         return total
+
+
+@dataclass(frozen=True, slots=True)
+class BeginningPreview:
+    """A subscription as it would begin: its first period, the one that runs, and the fees of the first."""
+
+    at: dt.datetime
+    currency: str
+    first: BillingPeriod | None
+    running: BillingPeriod | None
+    lines: tuple[PreviewLine, ...]
+
+
+def preview_of_beginning(
+    account: BillingAccount, *, plan: Plan, effective_from: dt.datetime, now: dt.datetime, **terms: Any
+) -> BeginningPreview:
+    """What `subscribe` would begin with the same arguments. Raises what it raises; changes nothing."""
+    with transaction.atomic():
+        new = subscribe(account, plan=plan, effective_from=effective_from, **terms)
+        begun = _stored(new)
+        first = period_at(begun, begun.effective_from)
+        preview = BeginningPreview(
+            at=begun.effective_from,
+            currency=begun.currency,
+            first=first,
+            running=period_at(begun, now),
+            lines=tuple(_charges(begun, first)),
+        )
+        transaction.set_rollback(True)
+    return preview
 
 
 def preview_of_change(

@@ -22,6 +22,7 @@ from tests.billing.factories import (
     prices_of,
 )
 from tests.factories import a_metric, a_project, an_event, at, recorded
+from tests.metering.admin.confirming import confirmed
 
 A_WEEK_AGO = timezone.now() - dt.timedelta(days=7)
 
@@ -328,8 +329,18 @@ def test_subscription_is_begun_on_the_accounts_clocks(staff: Client) -> None:
 
     wrong = staff.post(url("subscription", "add"), {**sent, "effective_from": "March"})
     refused = staff.post(url("subscription", "add"), {**sent, "effective_until": "2026-03-01"})
-    staff.post(url("subscription", "add"), sent)
+    asked = staff.post(url("subscription", "add"), sent)
+    before = Subscription.objects.count()
+    confirmed(staff, url("subscription", "add"), sent)
 
+    assert before == 0
+    assert [str(one) for one in asked.context["sentences"]] == [
+        f"{account.legal_name} is on {plan.name} ({plan}) from 2026-03-01 until "
+        "2026-12-31 12:00, not included.",
+        "The first billing period: 2026-03-01 to 2026-03-31, 31 days.",
+        "Base fee in advance: 30.00 EUR for 31 of 31 days, on the next draft.",
+        "It begins in the past: periods that are over come onto the next draft, usage included.",
+    ]
     assert list(wrong.context["adminform"].form.errors) == ["effective_from"]
     assert list(refused.context["adminform"].form.errors) == ["effective_until"]
     subscription = Subscription.objects.get()
