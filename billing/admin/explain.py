@@ -23,18 +23,6 @@ from .explain_events import events_of, which_of
 from .explain_page import page_of
 from .explain_words import document_name
 
-# What Home narrows the list down by, so that a number leads to the lines that it is made of.
-_LOOKUPS = frozenset(
-    {
-        "invoice__currency__exact",
-        "invoice__issued_on__gte",
-        "invoice__issued_on__lt",
-        "invoice__number__isnull",
-        "metric__id__exact",
-        "metric__isnull",
-    }
-)
-
 
 @admin.register(InvoiceLine)
 class InvoiceLineAdmin(LargeTableAdmin):
@@ -47,9 +35,15 @@ class InvoiceLineAdmin(LargeTableAdmin):
     list_display = ("name", "document", "customer", "amount_shown")
     list_select_related = ("invoice__account",)
     ordering = ("-id",)
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup in _LOOKUPS or super().lookup_allowed(lookup, value, request)
+    # Numbers of Home lead to the lines that they are made of.
+    linked_lookups = (
+        "invoice__currency__exact",
+        "invoice__issued_on__gte",
+        "invoice__issued_on__lt",
+        "invoice__number__isnull",
+        "metric__id__exact",
+        "metric__isnull",
+    )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Lines are no list of their own in the menu."""

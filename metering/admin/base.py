@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import DecimalField, Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -24,6 +24,7 @@ from metering.errors import MeterbookError
 
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
+from .narrowing import NarrowChangeList
 from .number_fields import NumberField, NumberInput
 from .reason import CHANGE_REASON, asking_why
 from .refusals import worded
@@ -63,6 +64,7 @@ class HouseAdmin(ListDownload):
     empty_title: ClassVar[Any] = _("Nothing here yet")
     empty_text: ClassVar[Any] = ""  # what to do about it
     needs_reason: ClassVar[bool] = False  # changing a row of it takes one: money or limits hang on it
+    linked_lookups: ClassVar[tuple[str, ...]] = ()  # links narrow the list by them, and no filter does
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, DecimalField):
@@ -73,7 +75,19 @@ class HouseAdmin(ListDownload):
         return field
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup in self.linked_lookups or super().lookup_allowed(lookup, value, request)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return NarrowChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """None also for a NUL, which the database would refuse in a key that is a text."""
+        return None if "\x00" in object_id else super().get_object(request, object_id, from_field)
+
         title = capfirst(str(self.opts.verbose_name_plural))
+        if ERROR_FLAG in request.GET and request.method == "GET":
+            messages.error(request, gettext("This is the whole list: it can't be filtered like that."))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:

@@ -56,6 +56,7 @@ class UsageEventAdmin(CorrectableEvents):
         CancellationFilter,
     )
     search_fields = ("event_id",)
+    linked_lookups = ("billing_scope__id__exact",)
     search_help_text = _("Ledger id or event id, exactly")
     fieldsets = (
         (

@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from unfold.views import ChangeList
 
 from metering.health import RowCount, row_count_of
 
 from .base import ReadOnlyAdmin
+from .narrowing import NarrowChangeList
 
 PLACE_VAR = "place"
 PATIENCE = "3s"  # a page that takes longer is given up; staff narrow it down instead of queueing up
@@ -49,7 +49,7 @@ class UncountedPaginator(Paginator):
         return len(self.object_list)
 
 
-class PlaceChangeList(ChangeList):
+class PlaceChangeList(NarrowChangeList):
     """Asks its admin for the page at a place. Runs no COUNT, and no query longer than `PATIENCE`."""
 
     place: str | None = None

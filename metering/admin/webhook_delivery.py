@@ -67,6 +67,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     list_select_related = ("event", "endpoint")
     list_filter = ("status", DeliveryKindFilter)
     search_fields = ("event__public_id__exact",)
+    linked_lookups = ("endpoint__id__exact",)
     search_help_text = _("Id of the event (evt_…), whole")
     ordering = ("-id",)
     sortable_by = ()
@@ -76,9 +77,6 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         (_("What is sent"), {"fields": ("payload",)}),
     )
     actions_detail = ("send_again",)
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "endpoint__id__exact" or super().lookup_allowed(lookup, value, request)
 
     # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
     def has_resend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

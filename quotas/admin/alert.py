@@ -104,6 +104,7 @@ class AlertAdmin(ReadOnlyAdmin):
         ("crossing__threshold__action", ChoicesDropdownFilter),
     )
     search_fields = (
+    linked_lookups = ("crossing__threshold__id__exact",)
         "crossing__subject_id",
         "crossing__threshold__metric__key",
         "crossing__threshold__metric__display_name",
@@ -129,11 +130,6 @@ class AlertAdmin(ReadOnlyAdmin):
             alert.may_see_events = request.user.has_perm("metering.view_domainevent")
             alert.may_see_mails = request.user.has_perm("metering.view_outgoingmail")
         return alert
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        if lookup == "crossing__threshold__id__exact":
-            return True
-        return super().lookup_allowed(lookup, value, request)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         is_open = (
