@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import InvoiceLine
 from billing.proving.explaining import explained, lines_to_explain
 from billing.proving.line_events import line_events_csv
-from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
+from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
+from metering.admin.row_ids import id_from
 from metering.answering.answers import answer
 
 from . import file_columns

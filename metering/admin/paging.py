@@ -16,18 +16,11 @@ from metering.health import RowCount, row_count_of
 
 from .base import ReadOnlyAdmin
 from .narrowing import NarrowChangeList
+from .row_ids import id_from
 
 PLACE_VAR = "place"
 PATIENCE = "3s"  # a page that takes longer is given up; staff narrow it down instead of queueing up
-BIGINT_DIGITS = 18
 _QUERY_CANCELED = "57014"
-
-
-def id_from(text: str | None) -> int | None:
-    """A row id from a URL; None for what is none."""
-    if not text or not text.isascii() or not text.isdigit() or len(text) > BIGINT_DIGITS:
-        return None
-    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .filters import ProjectFilter
 from .refusals import worded
+from .row_ids import id_from
 
 Status = WebhookDelivery.Status
 STATUS_COLOURS = {Status.PENDING: "info", Status.DELIVERED: "success", Status.FAILED: "danger"}
@@ -66,8 +67,8 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     list_display_links = ("kind",)
     list_select_related = ("event", "endpoint")
     list_filter = ("status", DeliveryKindFilter)
-    search_fields = ("event__public_id__exact",)
     linked_lookups = ("endpoint__id__exact",)
+    search_fields = ("event__public_id__exact",)
     search_help_text = _("Id of the event (evt_…), whole")
     ordering = ("-id",)
     sortable_by = ()
@@ -89,7 +90,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        delivery = WebhookDelivery.objects.filter(pk=object_id if str(object_id).isdigit() else 0).first()
+        delivery = WebhookDelivery.objects.filter(pk=id_from(str(object_id)) or 0).first()
         is_near = (
             delivery is not None
             and delivery.status == Status.PENDING
