@@ -25,12 +25,16 @@ _COMMA_LAST = re.compile(rf"{_GROUPS}(?:\.[0-9]{{3}})+,[0-9]+", re.ASCII)  # 1.2
 _ONE_COMMA = re.compile(r"-?[0-9]+,[0-9]+", re.ASCII)
 _THOUSANDS_BY_COMMA = re.compile(rf"{_GROUPS}(?:,[0-9]{{3}}){{2,}}", re.ASCII)  # 1,234,567
 _THOUSANDS_BY_POINT = re.compile(rf"{_GROUPS}(?:\.[0-9]{{3}}){{2,}}", re.ASCII)  # 1.234.567
-_TWO_MEANINGS = {  # 1,234 and 1.234: a thousand and more, or a little over one
-    COMMA: re.compile(rf"{_GROUPS},[0-9]{{3}}", re.ASCII),
-    POINT: re.compile(rf"{_GROUPS}\.[0-9]{{3}}", re.ASCII),
+_TWO_MEANINGS = {  # 1,234 and 1.234: a thousand and more, or a little over one; 0,234 is less for everybody
+    COMMA: re.compile(r"-?(?!0,)[0-9]{1,3},[0-9]{3}", re.ASCII),
+    POINT: re.compile(r"-?(?!0\.)[0-9]{1,3}\.[0-9]{3}", re.ASCII),
 }
 _SPACED = re.compile(rf"{_GROUPS}(?: [0-9]{{3}})+(?:[.,][0-9]+)?", re.ASCII)  # 1 234,50
 _UNBREAKABLE = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]")
+
+
+class NoNumber(ValidationError):
+    """What was typed is no number, whatever its separators mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +101,29 @@ def as_typed(text: str) -> str:
 
 
 def plainly_written(text: str) -> str:
-    """`text` with a point before the decimals and nothing between thousands; other texts as they are.
+    """`text` with a point before the decimals and nothing between thousands; an empty one as it is.
 
     The language decides what a comma or point before three digits is. In English "1,234" is refused: it is
     a thousand and more to some and a little over one to others. Where decimals follow a comma it is the
     latter; there "1.234" is refused if points stand between thousands, as in German, and else read as it is.
 
-    Raises `ValidationError` for these, and for commas that separate neither thousands nor decimals.
+    Raises `ValidationError` for these, and for commas that separate neither thousands nor decimals; and
+    `NoNumber` for what has other signs than digits, such as a plus or another script's digits, which
+    Python's own reading takes and which would go past these rules.
     """
+    text = text.strip()
+    read = _without_separators(text)
+    if text and not _PLAIN.fullmatch(read):
+        raise NoNumber(
+            _("“%(text)s” is no number. Type digits alone, such as %(example)s.")
+            % {"text": text[:50], "example": as_typed("1234.50")}
+        )
+    return read
+
+
+def _without_separators(text: str) -> str:
     used = signs()
-    text = text.strip().replace("−", "-")
+    text = text.replace("−", "-")
     text = _UNBREAKABLE.sub(" ", text)
     if _SPACED.fullmatch(text):
         return text.replace(" ", "").replace(COMMA, POINT)

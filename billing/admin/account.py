@@ -31,6 +31,7 @@ from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.project_forms import time_zone_choices
+from metering.admin.row_ids import id_from
 from metering.catalogue import current
 from metering.clock import database_now
 from metering.measuring.windows import first_instant, zone_named
@@ -203,8 +204,8 @@ class BillingAccountAdmin(ConsequencesFirst):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """The project's own name and zone are a good beginning."""
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
-        project_id = str(initial.get("project", ""))
-        project = Project.objects.filter(pk=project_id).first() if project_id.isdigit() else None
+        project_id = id_from(str(initial.get("project", "")))
+        project = Project.objects.filter(pk=project_id).first() if project_id else None
         if project is not None:
             initial |= {"legal_name": project.name, "timezone": project.timezone}
         return initial

@@ -23,6 +23,7 @@ from metering import moments, numerals
 from metering.admin import cells
 from metering.admin.long_work import progress_bar, wake
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from metering.errors import MeterbookError
 
@@ -165,7 +166,7 @@ class BillingRunAdmin(OverviewPage, ReviewPage):
         """What came of it; how far it is while it runs."""
         if request.method != "GET" or not self.has_view_permission(request):
             raise PermissionDenied
-        run = get_object_or_404(BillingRun, pk=object_id if str(object_id).isdigit() else 0)
+        run = get_object_or_404(BillingRun, pk=id_from(str(object_id)) or 0)
         parked = run.parked_accounts.select_related("account__project").order_by("since", "id")
         waited = (database_now() - run.started_at).total_seconds()
         request.current_app = self.admin_site.name

@@ -20,8 +20,8 @@ from billing.errors import DocumentIsIssued
 from billing.invoicing.approvals import content_digest, digest_from
 from billing.invoicing.issuing import ensure_issuable, issue
 from billing.models import Invoice
-from metering.admin.paging import id_from
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.texts.numbers import EXACT

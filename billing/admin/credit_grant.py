@@ -24,6 +24,7 @@ from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -189,7 +190,7 @@ class CreditGrantAdmin(ConsequencesFirst):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Nothing can be done with a grant of which nothing is left."""
-        grant = CreditGrant.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        grant = CreditGrant.objects.filter(pk=id_from(str(object_id)) or 0).first()
         if grant is None or balance_of(grant) <= 0:
             return []
         return list(super().get_actions_detail(request, object_id))

@@ -5,7 +5,7 @@ import re
 from django.db.models import Q
 
 from billing.models import NumberSeries
-from metering.admin.paging import id_from
+from metering.admin.row_ids import id_from
 
 _LETTERS_AND_NUMBER = re.compile(r"(.*?)([0-9]{1,15})")
 

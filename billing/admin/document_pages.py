@@ -15,8 +15,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.errors import DocumentIsDraft, DocumentIsIssued
 from billing.models import Invoice
-from metering.admin.paging import LargeTableAdmin, id_from
+from metering.admin.paging import LargeTableAdmin
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.errors import MeterbookError
 
 from .document_words import title_of, zone_of

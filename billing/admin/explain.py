@@ -16,7 +16,8 @@ from billing.models import InvoiceLine
 from billing.proving.explaining import explained, lines_to_explain
 from billing.proving.line_events import line_events_csv
 from metering.admin import cells
-from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
+from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
+from metering.admin.row_ids import id_from
 from metering.answering.answers import answer
 
 from . import file_columns
@@ -25,18 +26,6 @@ from .explain_events import events_of, which_of
 from .explain_page import page_of
 from .explain_words import document_name
 from .list_sums import sums_of
-
-# What Home narrows the list down by, so that a number leads to the lines that it is made of.
-_LOOKUPS = frozenset(
-    {
-        "invoice__currency__exact",
-        "invoice__issued_on__gte",
-        "invoice__issued_on__lt",
-        "invoice__number__isnull",
-        "metric__id__exact",
-        "metric__isnull",
-    }
-)
 
 
 # Lines as revenue counts them.
@@ -59,9 +48,15 @@ class InvoiceLineAdmin(LargeTableAdmin):
     list_before_template = "admin/billing/invoiceline/before_list.html"
     list_select_related = ("invoice__account",)
     ordering = ("-id",)
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup in _LOOKUPS or super().lookup_allowed(lookup, value, request)
+    # Numbers of Home lead to the lines that they are made of.
+    linked_lookups = (
+        "invoice__currency__exact",
+        "invoice__issued_on__gte",
+        "invoice__issued_on__lt",
+        "invoice__number__isnull",
+        "metric__id__exact",
+        "metric__isnull",
+    )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Lines are no list of their own in the menu."""

@@ -15,7 +15,7 @@ from billing.invoicing.sellers import seller
 from billing.invoicing.standing import Status, status_of
 from billing.models import CreditEntry, CreditGrant, Invoice, InvoiceLine, Payment
 from metering.admin import cells
-from metering.admin.paging import id_from
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from metering.texts.numbers import EXACT
 

@@ -113,6 +113,14 @@ class InvoiceList(DocumentPages):
     )
     list_display_links = ("title",)
     list_filter = (StandingFilter, ("account", AutocompleteSelectFilter), "origin")
+    # Numbers of Home and of the overview lead to the documents that they are made of.
+    linked_lookups = (
+        "currency__exact",
+        "issued_on__gte",
+        "issued_on__lt",
+        "due_on__gte",
+        "due_on__lte",
+    )
     search_fields = ("number",)
     search_help_text = _("Number, customer or project")
 

@@ -36,6 +36,7 @@ class ParkedAccountAdmin(ReadOnlyAdmin):
     list_display_links = None
     list_select_related = ("account__project", "run")
     list_filter = ("code",)
+    linked_lookups = ("code__exact",)
     search_fields = ("account__legal_name", "account__project__key", "reason")
     search_help_text = _("Account, project or reason")
     ordering = ("since", "id")

@@ -18,6 +18,7 @@ from billing.models import PeriodCorrection
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
@@ -88,7 +89,7 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """What can still be decided."""
-        stored = PeriodCorrection.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        stored = PeriodCorrection.objects.filter(pk=id_from(str(object_id)) or 0).first()
         if stored is None or stored.state in DECIDED:
             return []
         offered = super().get_actions_detail(request, object_id)

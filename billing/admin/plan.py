@@ -72,6 +72,7 @@ class PlanAdmin(WhatIfPages, PlanActions):
     list_display_links = ("title",)
     list_select_related = ("project",)
     list_filter = (("state", ChoicesDropdownFilter), "currency", ("project", ProjectFilter))
+    linked_lookups = ("prices__metric__id__exact",)
     search_fields = ("key", "name")
     search_help_text = _("Key or name")
     sortable_by = ()
@@ -90,10 +91,6 @@ class PlanAdmin(WhatIfPages, PlanActions):
         (_("Terms"), {"fields": ("currency", "interval", "interval_count")}),
     )
     readonly_fields = ("identity", "owner")
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """With the plans that price a metric, as the metric's page asks for them."""
-        return lookup == "prices__metric__id__exact" or super().lookup_allowed(lookup, value, request)
 
     # -- list --------------------------------------------------------------------------------------------
 

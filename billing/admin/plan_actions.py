@@ -21,6 +21,7 @@ from billing.selling.plans import (
 from metering.accountability import because
 from metering.admin.reason import ReasonForm
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.errors import MeterbookError
 
 from .price_pages import PricePages
@@ -43,7 +44,7 @@ class PlanActions(PricePages):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         actions = list(super().get_actions_detail(request, object_id))
-        plan = Plan.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        plan = Plan.objects.filter(pk=id_from(str(object_id)) or 0).first()
         offered = {
             Plan.State.DRAFT: ("publish", "compare", "clone", "remove"),
             Plan.State.PUBLISHED: ("compare", "clone", "archive"),

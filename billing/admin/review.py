@@ -16,7 +16,7 @@ from billing.models import Invoice, InvoiceLine
 from billing.reporting.draft_review import Difference, QuantityChange, Review, review_queue
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
-from metering.admin.paging import id_from
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 
 from .billing_links import account_link, document_link, document_url

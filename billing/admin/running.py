@@ -18,6 +18,7 @@ from metering import numerals
 from metering.admin import cells
 from metering.admin.charts import Chart
 from metering.admin.refusals import worded
+from metering.admin.row_ids import id_from
 from metering.answering.answers import answer
 from metering.clock import database_now
 from metering.errors import Unavailable
@@ -36,11 +37,8 @@ def running_page(request: HttpRequest, object_id: str, *, context: dict[str, Any
     """What the account would be billed were its running periods over now."""
     if not request.user.has_perm("billing.view_billingaccount"):
         raise PermissionDenied
-    account = (
-        BillingAccount.objects.select_related("project").filter(pk=object_id).first()
-        if object_id.isdigit() and len(object_id) < 19
-        else None
-    )
+    accounts = BillingAccount.objects.select_related("project")
+    account = accounts.filter(pk=id_from(object_id) or 0).first()
     if account is None:
         raise Http404
     context = {

@@ -19,6 +19,7 @@ from billing.selling.billing_cycles import period_at
 from billing.selling.subscriptions import subscribe, successor_of
 from metering.admin import cells
 from metering.admin.consequences import Consequence
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from metering.measuring.windows import zone_named
 
@@ -131,8 +132,8 @@ class SubscriptionAdmin(OrderPages):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form_class = super().get_form(request, obj, change=change, **kwargs)
-        account_id = request.GET.get("account", "")
-        if obj is None and account_id.isascii() and account_id.isdigit() and len(account_id) < 19:
+        account_id = id_from(request.GET.get("account"))
+        if obj is None and account_id:
             accounts = BillingAccount.objects.select_related("project")
             form_class.account = accounts.filter(pk=account_id).first()
         return form_class
@@ -172,9 +173,8 @@ class SubscriptionAdmin(OrderPages):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Only what can be done with it now."""
         actions = list(super().get_actions_detail(request, object_id))
-        subscription = None
-        if str(object_id).isdigit():
-            subscription = Subscription.objects.select_related("plan").filter(pk=object_id).first()
+        stored = Subscription.objects.select_related("plan")
+        subscription = stored.filter(pk=id_from(str(object_id)) or 0).first()
         names = _offered(subscription) if subscription is not None else ()
         return [one for one in actions if one.action_name.endswith(names)] if names else []
 

@@ -26,6 +26,7 @@ from metering.models import ApiKey
 from . import cells, file_columns
 from .base import EditableAdmin, VerbForm
 from .filters import ProjectFilter
+from .row_ids import id_from
 
 STATE_COLOURS = {
     ApiKey.State.ACTIVE: "success",
@@ -179,9 +180,7 @@ class ApiKeyAdmin(EditableAdmin):
         return response
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        is_revoked = str(object_id).isdigit() and (
-            ApiKey.objects.filter(pk=object_id).exclude(revoked_at=None).exists()
-        )
+        is_revoked = ApiKey.objects.filter(pk=id_from(str(object_id)) or 0).exclude(revoked_at=None).exists()
         return [] if is_revoked else list(super().get_actions_detail(request, object_id))
 
     # -- columns -----------------------------------------------------------------------------------------

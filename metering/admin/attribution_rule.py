@@ -32,6 +32,7 @@ from .consequences import Consequence, ConsequencesFirst
 from .filters import ProjectFilter
 from .payer_tree import payer_tree_page
 from .refusals import worded
+from .row_ids import id_from
 
 IN_FORCE, ENDED, AHEAD = "in force", "ended", "ahead"
 _BADGES = {IN_FORCE: (_("In force"), "success"), ENDED: (_("Ended"), ""), AHEAD: (_("From later on"), "info")}
@@ -209,7 +210,7 @@ class AttributionRuleAdmin(ConsequencesFirst):
             setattr(obj, name, getattr(created, name))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        rule = AttributionRule.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        rule = AttributionRule.objects.filter(pk=id_from(str(object_id)) or 0).first()
         if rule is None or state_of(rule, at=database_now()) == ENDED:
             return []
         return list(super().get_actions_detail(request, object_id))

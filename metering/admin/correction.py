@@ -15,7 +15,8 @@ from metering.models import Correction, UsageEvent
 
 from . import cells
 from .filters import ProjectFilter
-from .paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, id_from, page_by_id
+from .paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
+from .row_ids import id_from
 
 KIND_COLOURS = {
     Correction.Kind.VOID: "danger",

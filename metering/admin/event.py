@@ -27,7 +27,8 @@ from .event_corrections import CorrectableEvents
 from .event_search import ids_of_events_called
 from .event_voids import CancellationFilter, voids_of
 from .filters import EventNameFilter, InstantRangeFilter, ProjectFilter
-from .paging import Place, PlaceChangeList, RowPage, id_from, page_by_id
+from .paging import Place, PlaceChangeList, RowPage, page_by_id
+from .row_ids import id_from
 
 SHOWN_LABELS = 8  # enough to recognise an event; all of them are on its page
 
@@ -55,6 +56,7 @@ class UsageEventAdmin(CorrectableEvents):
         ("occurred_at", InstantRangeFilter),
         CancellationFilter,
     )
+    linked_lookups = ("billing_scope__id__exact",)
     search_fields = ("event_id",)
     search_help_text = _("Ledger id or event id, exactly")
     fieldsets = (

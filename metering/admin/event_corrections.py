@@ -25,8 +25,9 @@ from metering.models import MetricDefinition, Project, UsageEvent
 from . import cells
 from .event_correction_forms import AmendForm, ReasonForm
 from .event_voids import voids_of
-from .paging import LargeTableAdmin, id_from
+from .paging import LargeTableAdmin
 from .refusals import worded
+from .row_ids import id_from
 
 MOST_AT_ONCE = 200  # by hand: their consequences are to be read, and stay within an address
 OFFERED_PROJECTS = 200

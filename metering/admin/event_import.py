@@ -40,6 +40,7 @@ from .base import ReadOnlyAdmin
 from .event_import_forms import SAMPLE_ROWS, MeaningForm, UploadForm
 from .long_work import file_size, progress_bar, wake
 from .refusals import worded
+from .row_ids import id_from
 
 State = EventImport.State
 STATE_COLOURS = {
@@ -189,7 +190,7 @@ class EventImportAdmin(ReadOnlyAdmin):
         """How far it is, and what came of it."""
         if request.method != "GET" or not self.has_view_permission(request):
             raise PermissionDenied
-        job = get_object_or_404(EventImport, pk=object_id if str(object_id).isdigit() else 0)
+        job = get_object_or_404(EventImport, pk=id_from(str(object_id)) or 0)
         may_import = self.has_import_events_permission(request)
         if job.state == State.DRAFT and may_import:
             return HttpResponseRedirect(self.page_url("columns", job.pk))

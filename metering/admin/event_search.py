@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from .paging import id_from
+from .row_ids import id_from
 
 MOST_FOUND = 50
 

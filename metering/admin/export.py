@@ -38,6 +38,7 @@ from .export_forms import ExportForm
 from .list_exports import file_name_of, list_exports_seen_by, list_of, narrowing_in_words, title_of
 from .long_work import csv_attachment, file_size, progress_bar, wake
 from .refusals import worded
+from .row_ids import id_from
 
 State = Export.State
 STATE_COLOURS = {
@@ -102,7 +103,7 @@ class ExportAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if to_change and not self.has_export_data_permission(request):
             raise PermissionDenied
-        return get_object_or_404(self.get_queryset(request), pk=object_id if str(object_id).isdigit() else 0)
+        return get_object_or_404(self.get_queryset(request), pk=id_from(str(object_id)) or 0)
 
     # -- pages -------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     )
     empty_title = _("No job has finished yet")
     empty_text = _("Start a worker and beat, or run manage.py roll_up.")
+    linked_lookups = ("job__exact",)
     list_display = ("job", "age", "finished", "what")
     ordering = ("job",)
     sortable_by = ()

@@ -27,7 +27,8 @@ from metering.history_names import names_of
 
 from .history_links import PAGE
 from .history_words import page_url, shown
-from .paging import PATIENCE, id_from
+from .paging import PATIENCE
+from .row_ids import id_from
 from .undoing import undoable
 
 MAX_PEOPLE = 200

@@ -177,7 +177,7 @@ def _choice_in_words(spec: Any, value: str) -> str:
     """What the filter calls the value; a row that it names, by its own name."""
     field = getattr(spec, "field", None)
     related = getattr(field, "related_model", None)
-    if related is not None and value.isdigit():
+    if related is not None and value.isdecimal():
         return str(related._default_manager.filter(pk=value).first() or value)
     choices = getattr(spec, "lookup_choices", None) or getattr(field, "flatchoices", None) or ()
     return str({str(choice[0]): choice[1] for choice in choices}.get(value, value))

@@ -39,6 +39,7 @@ from .metric_ready_made import ReadyMadePages
 from .metric_words import meaning_in_words
 from .rebuild import RebuildPages
 from .refusals import worded
+from .row_ids import id_from
 
 
 def following_key(key: str) -> str:
@@ -199,10 +200,8 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, MetricAct
     @staticmethod
     def _original(request: HttpRequest) -> MetricDefinition | None:
         """The metric that the add form clones."""
-        text = request.GET.get(CLONE_OF, "")
-        if not text.isascii() or not text.isdigit() or len(text) > 18:
-            return None
-        return MetricDefinition.objects.select_related("project").filter(pk=text).first()
+        stored = MetricDefinition.objects.select_related("project")
+        return stored.filter(pk=id_from(request.GET.get(CLONE_OF)) or 0).first()
 
     def _archives(self, request: HttpRequest, original: MetricDefinition) -> bool:
         """Whether this person may archive the original, and there is something to archive."""

@@ -18,6 +18,7 @@ from .base import EditableAdmin
 from .links import listed
 from .metric_words import meaning_in_words
 from .refusals import worded
+from .row_ids import id_from
 
 CLONE_OF = "clone_of"  # parameter of the add form
 
@@ -27,8 +28,10 @@ class MetricActions(EditableAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         actions = list(super().get_actions_detail(request, object_id))
-        is_archived = str(object_id).isdigit() and (
-            MetricDefinition.objects.filter(pk=object_id).exclude(archived_from=None).exists()
+        is_archived = (
+            MetricDefinition.objects.filter(pk=id_from(str(object_id)) or 0)
+            .exclude(archived_from=None)
+            .exists()
         )
         return [one for one in actions if not (is_archived and one.action_name.endswith("_archive"))]
 

@@ -23,6 +23,7 @@ from metering.models import OutgoingMail
 from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .refusals import worded
+from .row_ids import id_from
 
 Status = OutgoingMail.Status
 STATUS_COLOURS = {Status.PENDING: "info", Status.SENT: "success", Status.FAILED: "danger"}
@@ -120,9 +121,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
         )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        is_sent = str(object_id).isdigit() and (
-            OutgoingMail.objects.filter(pk=object_id, status=Status.SENT).exists()
-        )
+        is_sent = OutgoingMail.objects.filter(pk=id_from(str(object_id)) or 0, status=Status.SENT).exists()
         return [] if is_sent else list(super().get_actions_detail(request, object_id))
 
     # -- columns -----------------------------------------------------------------------------------------

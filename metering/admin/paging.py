@@ -11,23 +11,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from unfold.views import ChangeList
 
 from metering.health import RowCount, row_count_of
 
 from .base import ReadOnlyAdmin
+from .narrowing import NarrowChangeList
+from .row_ids import id_from
 
 PLACE_VAR = "place"
 PATIENCE = "3s"  # a page that takes longer is given up; staff narrow it down instead of queueing up
-BIGINT_DIGITS = 18
 _QUERY_CANCELED = "57014"
-
-
-def id_from(text: str | None) -> int | None:
-    """A row id from a URL; None for what is none."""
-    if not text or not text.isascii() or not text.isdigit() or len(text) > BIGINT_DIGITS:
-        return None
-    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class UncountedPaginator(Paginator):
         return len(self.object_list)
 
 
-class PlaceChangeList(ChangeList):
+class PlaceChangeList(NarrowChangeList):
     """Asks its admin for the page at a place. Runs no COUNT, and no query longer than `PATIENCE`."""
 
     place: str | None = None

@@ -29,6 +29,7 @@ from metering.measuring.meaning import Meaning
 from metering.models import AttributionRule, MetricDefinition, Project
 
 from . import cells
+from .row_ids import id_from
 
 MAX_TOPS = 500
 COLOURS = 8  # mb-payer-1 … in the style sheet; the ninth payer of a page looks like the first
@@ -118,9 +119,9 @@ def _with_usage(
 
 def _top(request: HttpRequest, tops: Sequence[Project]) -> Project | None:
     """The project asked for, else the first tenant."""
-    wanted = request.GET.get("tree", "")
-    if wanted.isascii() and wanted.isdigit() and len(wanted) <= 18:
-        found = Project.objects.filter(pk=int(wanted)).first()
+    wanted = id_from(request.GET.get("tree"))
+    if wanted is not None:
+        found = Project.objects.filter(pk=wanted).first()
         if found is not None:
             return found
     return tops[0] if tops else None

@@ -63,6 +63,7 @@ class ProjectAdmin(ProjectActions):
     list_display = ("tree", "kind_badge", "payer_now", "key_count", "metric_count", "zone")
     list_display_links = ("tree",)
     list_filter = ("kind",)
+    linked_lookups = ("parent__id__exact",)
     search_fields = ("key", "name")
     search_help_text = _("Key or name")
     list_select_related = ("parent",)

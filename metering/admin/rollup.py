@@ -29,7 +29,8 @@ from metering.models import MetricDefinition, UsageMeterRollup
 
 from . import cells, file_columns
 from .filters import BucketRangeFilter, ProjectFilter
-from .paging import Place, PlaceChangeList, RowPage, cut, id_from
+from .paging import Place, PlaceChangeList, RowPage, cut
+from .row_ids import id_from
 from .usage_page import UsagePage
 
 

@@ -30,6 +30,7 @@ from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .long_work import progress_bar, wake
 from .refusals import worded
+from .row_ids import id_from
 
 State = VerificationRun.State
 STATE_COLOURS = {
@@ -146,7 +147,7 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         """What was found; how far it is while it runs."""
         if request.method != "GET" or not self.has_view_permission(request):
             raise PermissionDenied
-        run = get_object_or_404(VerificationRun, pk=object_id if str(object_id).isdigit() else 0)
+        run = get_object_or_404(VerificationRun, pk=id_from(str(object_id)) or 0)
         waited = (database_now() - run.requested_at).total_seconds()
         return self._page(
             request,

@@ -27,6 +27,7 @@ from . import cells, file_columns
 from .base import ReadOnlyAdmin
 from .filters import ProjectFilter
 from .refusals import worded
+from .row_ids import id_from
 
 Status = WebhookDelivery.Status
 STATUS_COLOURS = {Status.PENDING: "info", Status.DELIVERED: "success", Status.FAILED: "danger"}
@@ -66,6 +67,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     list_display_links = ("kind",)
     list_select_related = ("event", "endpoint")
     list_filter = ("status", DeliveryKindFilter)
+    linked_lookups = ("endpoint__id__exact",)
     search_fields = ("event__public_id__exact",)
     search_help_text = _("Id of the event (evt_…), whole")
     ordering = ("-id",)
@@ -76,9 +78,6 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         (_("What is sent"), {"fields": ("payload",)}),
     )
     actions_detail = ("send_again",)
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        return lookup == "endpoint__id__exact" or super().lookup_allowed(lookup, value, request)
 
     # By method, not by name of a right: names are looked up in tables that a first migrate has yet to make.
     def has_resend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -91,7 +90,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        delivery = WebhookDelivery.objects.filter(pk=object_id if str(object_id).isdigit() else 0).first()
+        delivery = WebhookDelivery.objects.filter(pk=id_from(str(object_id)) or 0).first()
         is_near = (
             delivery is not None
             and delivery.status == Status.PENDING

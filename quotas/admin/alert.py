@@ -21,6 +21,7 @@ from metering import numerals
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
 from metering.admin.filters import ProjectFilter
+from metering.admin.row_ids import id_from
 from metering.measuring.windows import zone_named
 from metering.models import OutgoingMail, WebhookDelivery
 from quotas.alert_words import period_words, subject_words
@@ -103,6 +104,7 @@ class AlertAdmin(ReadOnlyAdmin):
         ("crossing__threshold__project", ProjectFilter),
         ("crossing__threshold__action", ChoicesDropdownFilter),
     )
+    linked_lookups = ("crossing__threshold__id__exact",)
     search_fields = (
         "crossing__subject_id",
         "crossing__threshold__metric__key",
@@ -130,15 +132,8 @@ class AlertAdmin(ReadOnlyAdmin):
             alert.may_see_mails = request.user.has_perm("metering.view_outgoingmail")
         return alert
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        if lookup == "crossing__threshold__id__exact":
-            return True
-        return super().lookup_allowed(lookup, value, request)
-
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        is_open = (
-            str(object_id).isdigit() and Alert.objects.filter(pk=object_id, acknowledged_at=None).exists()
-        )
+        is_open = Alert.objects.filter(pk=id_from(str(object_id)) or 0, acknowledged_at=None).exists()
         return list(super().get_actions_detail(request, object_id)) if is_open else []
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:

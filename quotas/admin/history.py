@@ -14,14 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from metering.admin import cells
 from metering.admin.history_links import put_back_url
-from metering.admin.paging import (
-    LargeTableAdmin,
-    Place,
-    PlaceChangeList,
-    RowPage,
-    id_from,
-    page_by_id,
-)
+from metering.admin.paging import LargeTableAdmin, Place, PlaceChangeList, RowPage, page_by_id
+from metering.admin.row_ids import id_from
 from metering.admin.undoing import undoable
 from metering.histories import changes_by_id, histories
 

@@ -22,6 +22,7 @@ from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
 from metering.admin.reason import ReasonForm
+from metering.admin.row_ids import id_from
 from metering.clock import database_now
 from quotas.models import QuotaOverride
 from quotas.overrides import end_override, override_quota
@@ -122,7 +123,7 @@ class QuotaOverrideAdmin(ConsequencesFirst):
         self.adopt(obj, created)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        override = QuotaOverride.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        override = QuotaOverride.objects.filter(pk=id_from(str(object_id)) or 0).first()
         if override is None or state_of(override, at=database_now()) == OVER:
             return []
         return list(super().get_actions_detail(request, object_id))

@@ -87,6 +87,7 @@ class ProjectQuotaAdmin(ConsequencesFirst):
         ("mode", ChoicesDropdownFilter),
         ("period", ChoicesDropdownFilter),
     )
+    linked_lookups = ("metric__id__exact",)
     search_fields = ("project__key", "project__name", "metric__key", "metric__display_name")
     search_help_text = _("Project or metric")
     sortable_by = ()

@@ -74,6 +74,7 @@ class UsageThresholdAdmin(ConsequencesFirst):
         ("period", ChoicesDropdownFilter),
         ("is_enabled", BooleanRadioFilter),
     )
+    linked_lookups = ("metric__id__exact",)
     search_fields = ("project__key", "project__name", "metric__key", "metric__display_name", "subject_id")
     search_help_text = _("Project, metric or subject")
     sortable_by = ()

@@ -29,7 +29,7 @@ def percent_from(text: str) -> Decimal:
     """A percentage as a fraction: "80" or "80 %" is 0.8. Raises `ValidationError`."""
     try:
         return decimal_from(numerals.plainly_written(text.strip().removesuffix("%"))).scaleb(-2)
-    except NotANumber:
+    except (NotANumber, numerals.NoNumber):
         raise ValidationError(gettext("“%s” is no percentage; 80 is 80 %%.") % text[:50]) from None
 
 

@@ -5,6 +5,7 @@ The list of pages is the router's own, so that a new page is walked from its fir
 """
 
 import difflib
+import html
 import logging
 import re
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib import admin
@@ -66,6 +68,7 @@ class Walk:
     posted: dict[str, int] = field(default_factory=dict)
     written: dict[str, list[str]] = field(default_factory=dict)
     offered: dict[str, set[str]] = field(default_factory=dict)
+    narrowed: set[str] = field(default_factory=set)  # links to lists that narrow them down
 
 
 @dataclass
@@ -133,6 +136,7 @@ def _walked(name: str, every: list[Page]) -> Walk:
             answers[page.name] = response.status_code
             if method == "get":
                 walk.offered[page.name] = _offers_of(response)
+                walk.narrowed |= _narrowed_lists(response, page.url)
             if changed:
                 walk.written[f"{method} {page.name}"] = changed
     return walk
@@ -159,6 +163,22 @@ def _offers_of(response: Any) -> set[str]:
         except Resolver404:
             found.add(address)
     return found
+
+
+def _narrowed_lists(response: Any, at: str) -> set[str]:
+    """The links of a page that lead to lists and narrow them down."""
+    if response.streaming or "html" not in response.headers.get("Content-Type", ""):
+        return set()
+    links = re.findall(r'\bhref="((?:/admin/|\?)[^"#]*)', response.content.decode())
+    addresses = {urljoin(at, html.unescape(link)) for link in links if "?" in link}
+    return {one for one in addresses if _is_list(one.partition("?")[0])}
+
+
+def _is_list(address: str) -> bool:
+    try:
+        return (resolve(address).url_name or "").endswith("_changelist")
+    except Resolver404:
+        return False
 
 
 @pytest.mark.parametrize("name", [*ROLES, NOBODY, ROOT])
@@ -252,3 +272,13 @@ def test_no_page_offers_what_would_be_refused(house: House, name: str) -> None:
         for page, offers in walk.offered.items()
     }
     assert {page: offers for page, offers in vain.items() if offers} == {}
+
+
+def test_every_link_that_narrows_a_list_is_understood_by_it(house: House) -> None:
+    client = Client()
+    client.force_login(User.objects.get(username=ROOT))
+
+    links = house.walk(ROOT).narrowed
+
+    assert len(links) > 100
+    assert [link for link in sorted(links) if client.get(link).status_code != 200] == []

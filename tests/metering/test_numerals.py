@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import translation
 
 from metering import numerals
-from metering.numerals import plainly_written
+from metering.numerals import NoNumber, plainly_written
 
 NNBSP, NBSP = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
 
@@ -77,6 +77,46 @@ def test_what_could_mean_two_numbers_is_refused_with_both(
     assert readings[1] in sentence.replace(typed, "", 1)
 
 
-@pytest.mark.parametrize("text", ["twelve", "1e5", "", "-", "1 2"])
-def test_what_is_no_number_is_left_to_who_refuses_it(text: str) -> None:
-    assert plainly_written(text) == text
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "twelve",
+        "1e5",
+        "-",
+        "1 2",
+        "+1.234",
+        "+12",
+        "1_000",
+        "１.２３４",
+        "١٢٣",
+        "1’234",
+        ".5",
+        "5.",
+        "NaN",
+        "--1",
+    ],
+)
+def test_what_is_no_number_is_refused_with_an_example(language: str, text: str) -> None:
+    with translation.override(language), pytest.raises(NoNumber) as refused:
+        plainly_written(text)
+
+    (sentence,) = refused.value.messages
+    assert f"{text}" in sentence
+    assert ("1234.50" if language == "en" else "1234,50") in sentence
+
+
+def test_nothing_typed_is_nothing() -> None:
+    assert plainly_written(" ") == ""
+
+
+@pytest.mark.parametrize(("language", "text"), [("de", "01.234"), ("de", "-00.234"), ("en", "01,234")])
+def test_a_zero_in_front_does_not_make_it_one_number(language: str, text: str) -> None:
+    with translation.override(language), pytest.raises(ValidationError, match=r"two numbers|zwei Zahlen"):
+        plainly_written(text)
+
+
+@pytest.mark.parametrize(("language", "text"), [("de", "0.234"), ("en", "0,234"), ("de", "-0,5")])
+def test_less_than_one_is_read_with_either_sign(language: str, text: str) -> None:
+    with translation.override(language):
+        assert plainly_written(text) == text.replace(",", ".")

@@ -20,7 +20,6 @@ from metering.numerals import plainly_written
         ("1,234,567.8", "1234567.8"),
         ("1\u202f234,50", "1234.50"),
         (" 12 ", "12"),
-        ("twelve", "twelve"),
     ],
 )
 def test_a_number_is_read_as_it_was_meant(typed: str, plain: str) -> None:
