@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.contrib.postgres.expressions import ArraySubquery
@@ -80,11 +80,13 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
         "date_joined",
         "last_login",
     )
+    add_fieldsets = (*DjangoUserAdmin.add_fieldsets, (None, {"fields": ("is_staff",)}))
     list_display = (
         "username",
         "email",
         "full_name",
         "roles",
+        "may_sign_in",
         "is_superuser",
         "is_active",
         "two_steps",
@@ -97,6 +99,20 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         apps = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
         return super().get_queryset(request).annotate(asks_for_code=Exists(apps))
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Accounts here are people of this back office; nobody else has one."""
+        return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    def save_model(self, request: HttpRequest, user: User, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, user, form, change)
+        if not user.is_staff and user.is_active:
+            text = gettext("%s can't sign in: “Staff status” is off.")
+            messages.warning(request, text % user)
+
+    @admin.display(description=_("may sign in"), boolean=True)
+    def may_sign_in(self, user: User) -> bool:
+        return user.is_staff and user.is_active
 
     @admin.display(description=_("name"))
     def full_name(self, user: User) -> str:

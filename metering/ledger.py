@@ -36,6 +36,7 @@ from .recording.writing import Page, recording
 from .texts.numbers import EXACT
 
 RECORDED_ONCE = "usage_event_recorded_once"
+CONFLICT = "the ledger holds this id with other content"
 
 
 class Outcome(msgspec.Struct, omit_defaults=True):
@@ -317,10 +318,9 @@ class _Batch:
                     continue
                 row_id, digest = drawn, first.digest
             if candidate.digest != digest:
-                detail = "the ledger holds this id with other content"
-                self._conflicts.append(EventError(candidate.index, "conflict", "id", detail))
+                self._conflicts.append(EventError(candidate.index, "conflict", "id", CONFLICT))
                 self._outcomes[candidate.index] = Outcome(
-                    row_id, candidate.event_id, "conflict", code="conflict", field="id", detail=detail
+                    row_id, candidate.event_id, "conflict", code="conflict", field="id", detail=CONFLICT
                 )
             elif found is None and candidate is first:
                 self._outcomes[candidate.index] = Outcome(

@@ -323,6 +323,11 @@ def _counts(job: EventImport) -> Sequence[tuple[Any, str, Any]]:
         (_("Existed"), cells.grouped(job.existing_count), _("the ledger held the same event")),
         (_("Conflicts"), cells.grouped(job.conflict_count), _("the ledger holds the id with other content")),
         (_("Rejected"), cells.grouped(job.rejected_count), _("couldn't be recorded as it is")),
+        *(
+            [(_("Voided"), cells.grouped(job.cancelled_count), _("voided events and their voids, skipped"))]
+            if job.cancelled_count
+            else []
+        ),
     )
 
 

@@ -116,6 +116,7 @@ IMPORTS: FileColumns = (
     "existing_count",
     "conflict_count",
     "rejected_count",
+    "cancelled_count",
     "requested_at",
     "started_at",
     "finished_at",

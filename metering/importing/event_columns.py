@@ -2,7 +2,8 @@
 
 A column goes to a member of an event (`occurred_at`), to a label (`labels.region`, nested by dots) or
 nowhere. Cells are text; a label may be told to be a `number`, a `boolean` or `json`. An empty cell is absent.
-The apostrophe that our own exports put before risky text is taken away again.
+The apostrophe that our own exports put before risky text is taken away again, and what counts for nothing in
+them any more, events that are voided and their voids, is no event here.
 """
 
 import csv
@@ -21,21 +22,28 @@ from metering.answering.exports import EVENT_COLUMNS
 from metering.errors import EventError, Invalid
 from metering.measuring.windows import UnknownTimeZone, zone_named
 from metering.recording.intake import ALIASES, EventInput, label_number
-from metering.recording.resolving import Misfit
+from metering.recording.resolving import RESERVED, Misfit
 from metering.texts.csv_cells import original
 from metering.texts.numbers import NotANumber, decimal_from
 from metering.texts.timestamps import iso
+
+from .carried import IMPORT_SOURCE, carried_id
 
 MEMBERS = EventInput.__struct_fields__
 LABEL = "labels."
 LABEL_TYPES = ("text", "number", "boolean", "json")
 # What the ledger itself says of a row of our own export; an import finds it anew.
-LEDGER_COLUMNS = frozenset({"id", "billing_scope", "recorded_at", "kind", "voids"})
+LEDGER_COLUMNS = frozenset({"id", "billing_scope", "recorded_at", "kind", "voids", "voided_by"})
 MAX_COLUMNS = 1000
 
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,30})?)?", re.ASCII)
 _decode_json = msgspec.json.Decoder(float_hook=label_number).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A row of our own export that counts for nothing: an event that a void cancels, or such a void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,8 @@ class Rows:
             raise Invalid("A file has at most {most} columns.", most=MAX_COLUMNS, field="file")
         self._width = len(header)
         self.is_own_export = set(EVENT_COLUMNS) <= set(header)
-        self._kind_at = header.index("kind") if self.is_own_export else None
+        own_names = ("kind", "voided_by", "recorded_at") if self.is_own_export else ()
+        self._own_at = {name: header.index(name) for name in own_names}
         self._zone = _zone(options.timezone)
         self.column_of: dict[str, str] = {}
         self._cells: list[tuple[int, Target]] = []
@@ -141,15 +150,15 @@ class Rows:
     def member_names(self) -> list[str]:
         return sorted({name.partition(".")[0] for name in self.column_of})
 
-    def event(self, cells: Sequence[str]) -> Mapping[str, Any] | EventError | None:
+    def event(self, cells: Sequence[str]) -> Mapping[str, Any] | EventError | Cancelled | None:
         """The members of the row's event; None for an empty row."""
         if not any(cells):
             return None
         if len(cells) != self._width and (len(cells) < self._width or any(cells[self._width :])):
             detail = f"the row has {len(cells)} cells, the header has {self._width}"
             return EventError(0, "invalid_field", None, detail)
-        if self._kind_at is not None and cells[self._kind_at] == "void":
-            return EventError(0, "invalid_field", "kind", "a void isn't imported: void the event itself")
+        if self.is_own_export and (cells[self._own_at["kind"]] == "void" or cells[self._own_at["voided_by"]]):
+            return Cancelled()
         members: dict[str, Any] = {}
         try:
             for target, text in self._constants:
@@ -160,8 +169,14 @@ class Rows:
                     self._put(members, target, cell)
         except Misfit as misfit:
             return EventError(0, misfit.code, misfit.field, misfit.detail)
-        if self.is_own_export and not members.get("labels"):
-            members.pop("labels", None)  # an event without labels is exported with none
+        if self.is_own_export:
+            if not members.get("labels"):
+                members.pop("labels", None)  # an event without labels is exported with none
+            source = str(members.get("source", ""))
+            if source.startswith(RESERVED) and source != IMPORT_SOURCE:
+                recorded_at = cells[self._own_at["recorded_at"]]
+                members["id"] = carried_id(source, str(members.get("id", "")), recorded_at=recorded_at)
+                members["source"] = IMPORT_SOURCE
         return members
 
     def _put(self, members: dict[str, Any], target: Target, text: str) -> None:

@@ -6,7 +6,7 @@ the same import one is overtaken: its chunk is rolled back, and it goes on where
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,15 +15,18 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from metering.errors import Conflict
-from metering.ledger import Outcome, record_items
+from metering.errors import Conflict, EventError
+from metering.ledger import CONFLICT, Outcome, record_items
 from metering.models import EventImport, EventImportReject
 from metering.principal import EVERYBODY_INSIDE
 from metering.recording.intake import EventInput, Item
+from metering.recording.resolving import RESERVED
 
+from .carried import IMPORT_SOURCE
+from .event_columns import Cancelled
 from .event_files import Content, Record
 from .event_records import Entry, EventFile, ImportOptions, fingerprint_of
-from .event_repeats import repeats
+from .event_repeats import repeats, rows_carried
 
 # The lock that recorders share is held for a chunk; definitions can change between two.
 CHUNK_EVENTS = 1_000
@@ -48,6 +51,7 @@ class Chunk:
 
     created_count: int
     existing_count: int
+    cancelled_count: int
     rejects: Sequence[Reject]
     last: Record
 
@@ -57,6 +61,7 @@ class Chunk:
 
     @property
     def event_count(self) -> int:
+        """Those that can count: what is cancelled within the file aside."""
         return self.created_count + self.existing_count + len(self.rejects)
 
 
@@ -201,30 +206,50 @@ def _source(job: EventImport) -> str:
 
 
 def _recorded(entries: Sequence[Entry], last: Record, file: EventFile, *, source: str) -> Chunk:
-    items = [entry.item for entry in entries]
-    outcomes = record_items(
-        items,
+    counting = [(entry.record, entry.item) for entry in entries if not isinstance(entry.item, Cancelled)]
+    items = [item for _, item in counting]
+    at_home = _at_home(items) if file.is_own_export else {}
+    recorded = record_items(
+        [
+            replace(item, index=index) if isinstance(item, EventError) else item
+            for index, item in enumerate(item for place, item in enumerate(items) if place not in at_home)
+        ],
         principal=EVERYBODY_INSIDE,
         source=source,
         on_error="skip",
         enforce=False,
-        may_contain_nul=any(b"\\u0000" in entry.record.raw for entry in entries),
+        may_contain_nul=any(b"\\u0000" in record.raw for record, _ in counting),
+        may_reserve=file.is_own_export and not source.startswith(RESERVED),
     )
+    others = iter(recorded)
+    outcomes = [at_home.get(place) or next(others) for place in range(len(items))]
     if file.is_own_export:
         outcomes = _settled(items, outcomes)
     rejects = [
         Reject(
-            entry.record.line,
+            record.line,
             outcome.code or outcome.outcome,
             _storable(_field(outcome.field, file)),
             _storable(outcome.detail or ""),
-            entry.record.raw.decode(errors="replace"),
+            record.raw.decode(errors="replace"),
         )
-        for entry, outcome in zip(entries, outcomes, strict=True)
+        for (record, _), outcome in zip(counting, outcomes, strict=True)
         if outcome.outcome in {"rejected", "conflict"}
     ]
     kinds = [outcome.outcome for outcome in outcomes]
-    return Chunk(kinds.count("created"), kinds.count("exists"), rejects, last)
+    return Chunk(kinds.count("created"), kinds.count("exists"), len(entries) - len(counting), rejects, last)
+
+
+def _at_home(items: Sequence[Item]) -> dict[int, Outcome]:
+    """Outcomes, by place, of what this very ledger recorded itself and now meets again in an export of it."""
+    met = rows_carried(
+        (place, item)
+        for place, item in enumerate(items)
+        if isinstance(item, EventInput) and item.source == IMPORT_SOURCE
+    )
+    return {
+        place: Outcome(row_id, None, "conflict", "conflict", "id", CONFLICT) for place, row_id in met.items()
+    }
 
 
 def _settled(items: Sequence[Item], outcomes: list[Outcome]) -> list[Outcome]:
@@ -264,6 +289,7 @@ def _move_on(job: EventImport, chunk: Chunk, *, leased_until: Any) -> None:
         existing_count=F("existing_count") + chunk.existing_count,
         conflict_count=F("conflict_count") + chunk.conflict_count,
         rejected_count=F("rejected_count") + len(chunk.rejects) - chunk.conflict_count,
+        cancelled_count=F("cancelled_count") + chunk.cancelled_count,
         leased_until=leased_until,
         attempt_count=0,
     )

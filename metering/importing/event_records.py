@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ from metering.recording.intake import (
     parse_native,
 )
 
-from .event_columns import RowOptions, Rows, cells_of, header_of
+from .event_columns import Cancelled, RowOptions, Rows, cells_of, header_of
 from .event_files import Content, Format, Record, Records, UnreadableFile, delimiter_of, format_of
 
 HEAD_BYTES = 64 * 1024
@@ -45,7 +45,7 @@ class Entry:
     """A record that holds something, and the item that it is."""
 
     record: Record
-    item: Item
+    item: Item | Cancelled
 
 
 def completed(
@@ -139,26 +139,27 @@ class EventFile:
         return list(self._entries(records)), last
 
     def _entries(self, records: list[Record]) -> Iterator[Entry]:
+        items: list[Item | Cancelled | None]
         items = self._of_rows(records) if self.rows is not None else [_of_line(record) for record in records]
         entries = [(record, item) for record, item in zip(records, items, strict=True) if item is not None]
-        for index, (record, item) in enumerate(entries):
-            if isinstance(item, EventError):
-                yield Entry(record, replace(item, index=index))
+        for record, item in entries:
+            if isinstance(item, EventError | Cancelled):
+                yield Entry(record, item)
                 continue
             if item.id is None:
                 item.id = f"{self._facts.sha256[:ID_HASH_LENGTH]}:{record.line}"
             if item.project is None:
                 item.project = self._options.project
-            yield Entry(record, _timed(index, item))
+            yield Entry(record, _timed(item))
 
-    def _of_rows(self, records: list[Record]) -> list[Item | None]:
+    def _of_rows(self, records: list[Record]) -> list[Item | Cancelled | None]:
         """Rows are read on their own, then as events all at once."""
         read = [self._of_row(record) for record in records]
         events = [each for each in read if isinstance(each, Mapping)]
         items = iter(events_from(events))
         return [next(items) if isinstance(each, Mapping) else each for each in read]
 
-    def _of_row(self, record: Record) -> Mapping[str, Any] | EventError | None:
+    def _of_row(self, record: Record) -> Mapping[str, Any] | EventError | Cancelled | None:
         assert self.rows is not None
         if record.problem:
             return _too_long(record)
@@ -184,12 +185,10 @@ def _of_line(record: Record) -> Item:
         return EventError(0, "invalid_field", None, f"the line isn't valid JSON: {detail}")
 
 
-def _timed(index: int, item: EventInput) -> Item:
+def _timed(item: EventInput) -> Item:
     """Without a time an event would be recorded as used now, and again at another time after a crash."""
     if item.occurred_at is None:
-        return EventError(
-            index, "missing_field", "occurred_at", "an imported event must say when it happened"
-        )
+        return EventError(0, "missing_field", "occurred_at", "an imported event must say when it happened")
     return item
 
 

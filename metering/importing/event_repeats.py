@@ -4,6 +4,7 @@ An export shows a time where the producer sent none, and no difference between n
 have other digests than what was sent, and are compared by their columns.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,8 @@ from metering.recording.resolving import Misfit, canonical_labels
 from metering.texts.numbers import NotANumber, decimal_from
 from metering.texts.timestamps import NotAnInstant, instant_from
 
+from .carried import origin_of, stamp
+
 _COLUMNS = (
     "event_name",
     "subject_type",
@@ -28,6 +31,28 @@ _COLUMNS = (
     "occurred_at",
 )
 _decode_labels = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+def rows_carried(sought: Iterable[tuple[int, EventInput]]) -> dict[int, int]:
+    """Of (place, an event carried under another id), the ledger ids of those that this ledger itself holds
+    under the id they had. Index: usage_event_recorded_once."""
+    places: dict[tuple[str, str, str], list[tuple[int, str]]] = defaultdict(list)
+    for place, event in sought:
+        origin = origin_of(event.id or "")
+        places[event.project or "", origin.source, origin.event_id].append((place, origin.recorded_at))
+    if not places:
+        return {}
+    rows = UsageEvent.objects.filter(
+        project__key__in={project for project, _, _ in places},
+        source__in={source for _, source, _ in places},
+        event_id__in={event_id for _, _, event_id in places},
+    ).values_list("project__key", "source", "event_id", "id", "recorded_at")
+    return {
+        place: row_id
+        for project, source, event_id, row_id, recorded_at in rows
+        for place, said_at in places.get((project, source, event_id), ())
+        if said_at == stamp(recorded_at)
+    }
 
 
 def repeats(met: Iterable[tuple[int, int, EventInput]]) -> set[int]:

@@ -145,6 +145,7 @@ class Trial:
 
     checked_count: int
     fine_count: int
+    cancelled_count: int
     problems: list[tuple[int, Reject]]
 
     @property
@@ -154,14 +155,15 @@ class Trial:
 
 def try_upload(job: EventImport, options: ImportOptions) -> Trial:
     """Check the first events, record nothing. Raises `Invalid`."""
-    fine = checked = 0
+    fine = checked = cancelled = 0
     problems: dict[tuple[str, str, str], list[Reject]] = {}
     for chunk in try_chunks(file_of(job, options), source=options.source, max_events=TRIED_EVENTS):
         checked += chunk.event_count
         fine += chunk.created_count + chunk.existing_count
+        cancelled += chunk.cancelled_count
         for reject in chunk.rejects:
             problems.setdefault((reject.code, reject.field, reject.detail), []).append(reject)
-    return Trial(checked, fine, [(len(alike), alike[0]) for alike in problems.values()])
+    return Trial(checked, fine, cancelled, [(len(alike), alike[0]) for alike in problems.values()])
 
 
 def start_upload(job: EventImport, options: ImportOptions) -> EventImport:

@@ -50,6 +50,11 @@ class EventImport(models.Model):
     existing_count = models.BigIntegerField(_("existed already"), default=0)
     conflict_count = models.BigIntegerField(_("conflicts"), default=0)
     rejected_count = models.BigIntegerField(_("rejected"), default=0)
+    cancelled_count = models.BigIntegerField(
+        _("voided"),
+        default=0,
+        help_text=_("Rows of an export that are voided, or void: they count for nothing."),
+    )
     requested_at = models.DateTimeField(_("requested at"), db_default=Now())
     started_at = models.DateTimeField(_("started at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
@@ -82,7 +87,13 @@ class EventImport(models.Model):
     @property
     def done_count(self) -> int:
         """Events dealt with, whatever became of them."""
-        return self.created_count + self.existing_count + self.conflict_count + self.rejected_count
+        return (
+            self.created_count
+            + self.existing_count
+            + self.conflict_count
+            + self.rejected_count
+            + self.cancelled_count
+        )
 
     @property
     def left_out_count(self) -> int:

@@ -1,10 +1,12 @@
 """Groups and people in the admin: rights in plain words, the table of roles, who may give what."""
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from tests.billing.admin.reading import text_of
 
@@ -171,3 +173,28 @@ def test_people_are_listed_without_a_query_for_each(root: Client) -> None:
         root.get(USERS)
 
     assert len(few) == len(many)
+
+
+def test_who_is_added_may_sign_in_unless_told_otherwise(root: Client) -> None:
+    url = reverse("admin:auth_user_add")
+    form = root.get(url).context["adminform"].form
+    given = {
+        "username": "kim",
+        "usable_password": "true",
+        "password1": "correct horse",
+        "password2": "correct horse",
+    }
+
+    assert form.initial["is_staff"] is True
+    root.post(url, given | {"is_staff": "on"})
+    without = root.post(url, given | {"username": "lou"}, follow=True)
+
+    kim, lou = (User.objects.get(username=name) for name in ("kim", "lou"))
+    assert (kim.is_staff, lou.is_staff) == (True, False)
+    assert "lou can't sign in: “Staff status” is off." in [
+        str(message) for message in without.context["messages"]
+    ]
+    listed = root.get(reverse("admin:auth_user_changelist"))
+    assert "May sign in" in text_of(listed)
+    admin = site.get_model_admin(User)
+    assert [admin.may_sign_in(user) for user in (kim, lou)] == [True, False]

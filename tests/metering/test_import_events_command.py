@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from metering.answering.event_listing import EventFilter
+from metering.answering.exports import events_csv
 from metering.importing import event_imports
 from metering.models import EventImport, UsageEvent
-from tests.factories import NOON, a_metric, a_project, an_event, at, ledger_rows, recorded
+from tests.factories import NOON, a_metric, a_project, a_void_of, an_event, at, ledger_rows, recorded
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +131,25 @@ def test_dry_run_records_nothing_and_says_what_would_be() -> None:
     assert "Nothing was recorded. Checked: 1 new, 0 there already, 1 rejected or in conflict." in said
     assert UsageEvent.objects.count() == EventImport.objects.count() == 0
     assert len(Path("usage.ndjson.rejects.ndjson").read_text().splitlines()) == 1
+
+
+def test_what_is_voided_in_an_export_is_skipped_and_nothing_is_wrong() -> None:
+    results = recorded(an_event(id="stays", quantity=10), an_event(id="goes", quantity=7))
+    a_void_of(results[1].id)
+    a_project("moved")
+    export = b"".join(events_csv(EventFilter())).replace(b",acme,", b",moved,")
+    Path("moved.csv").write_bytes(export)
+
+    tried, would = run("moved.csv", "--dry-run")
+    status, said = run("moved.csv")
+
+    assert (tried, status) == (0, 0)
+    assert "Checked: 1 new, 0 there already, 0 rejected or in conflict, 2 skipped (voided" in would
+    assert (
+        "1 recorded, 0 were there, 0 in conflict, 0 rejected, 2 skipped (voided events and their voids)"
+        in said
+    )
+    assert [path.name for path in Path().iterdir()] == ["moved.csv"]
 
 
 def test_limit_stops_and_the_next_run_goes_on() -> None:

@@ -44,8 +44,9 @@ examples:
 
 A file is UTF-8 text, gzip or not: one event a line (native or CloudEvents, told apart line by line), or CSV
 with a header. Columns that are named like members of an event (event_name, quantity, labels.region, ...)
-need no --map; the CSV export of this product needs none at all. A label from CSV is a text unless its name
-says otherwise: labels.size:number, :boolean or :json. An empty cell is absent.
+need no --map; the CSV export of this product needs none at all. In such an export voided events and their
+voids are skipped, and what took an event's place is recorded: usage is what it was. A label from CSV is a
+text unless its name says otherwise: labels.size:number, :boolean or :json. An empty cell is absent.
 
 What has happened is recorded whatever limits say. Every event must say when it happened. One without an id
 gets one made of the file's content and its line, so the same file records nothing twice; a changed file is
@@ -192,17 +193,20 @@ class Command(BaseCommand):
         limit: int | None,
     ) -> int:
         counts = {"new": 0, "there already": 0, "rejected or in conflict": 0}
+        cancelled = 0
         done = 0
         with Progress(self.stdout, "Checking", total=None) as progress, _asked_to_stop() as signals:
             for chunk in try_chunks(events, source=told.source, max_events=limit):
                 rejects.add(chunk.rejects)
                 _add(counts, chunk)
+                cancelled += chunk.cancelled_count
                 done = chunk.last.end
                 progress.at(sum(counts.values()), note=f", {done * 100 // facts.size} %")
                 if signals:
                     break
         self.stdout.write(
-            f"Nothing was recorded. Checked: {', '.join(f'{n:,} {what}' for what, n in counts.items())}."
+            f"Nothing was recorded. Checked: {', '.join(f'{n:,} {what}' for what, n in counts.items())}"
+            f"{_skipped(cancelled)}."
         )
         if rejects.count:
             self.stdout.write(f"What would be left out, and why: {rejects.path}")
@@ -234,8 +238,12 @@ def _add(counts: dict[str, int], chunk: Chunk) -> None:
 def _counted(job: EventImport) -> str:
     return (
         f"{job.created_count:,} recorded, {job.existing_count:,} were there,"
-        f" {job.conflict_count:,} in conflict, {job.rejected_count:,} rejected"
+        f" {job.conflict_count:,} in conflict, {job.rejected_count:,} rejected{_skipped(job.cancelled_count)}"
     )
+
+
+def _skipped(cancelled: int) -> str:
+    return f", {cancelled:,} skipped (voided events and their voids)" if cancelled else ""
 
 
 def _told_options(options: dict[str, Any]) -> ImportOptions:

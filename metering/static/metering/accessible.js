@@ -69,7 +69,18 @@
 
   // Until the theme has begun, its pages are hidden, and what is hidden can't get the focus.
   const giveFocus = () => {
-    if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
+    const wrong = firstWrong();
+    if (wrong) wrong.focus();
+    else if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
+  };
+
+  // The first field of a refused form that can get the focus; of a select that is dressed up, its dress.
+  const firstWrong = () => {
+    const fields = [...document.querySelectorAll("#content :is(input, select, textarea)[aria-invalid=true]")];
+    const focusable = fields.map((field) => (
+      field.matches(".select2-hidden-accessible") ? field.nextElementSibling?.querySelector(".select2-selection") : field
+    ));
+    return focusable.find((field) => field?.offsetParent);
   };
   document.addEventListener("alpine:initialized", () => requestAnimationFrame(giveFocus));
 })();

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from metering.admin import event_import as pages
+from metering.answering.exports import EVENT_COLUMNS
 from metering.importing import event_uploads
 from metering.importing.event_uploads import import_due_files
 from metering.models import EventImport, EventImportPiece, UsageEvent
@@ -327,3 +328,33 @@ def test_missing_import_is_not_found(staff: Client, world: World) -> None:
     job = EventImport(pk=77)
 
     assert [staff.get(url(job, page)).status_code for page in ("change", "columns", "cancel")] == [404] * 3
+
+
+def test_what_is_voided_in_an_export_is_named_and_not_left_out(staff: Client, world: World) -> None:
+    cells = dict.fromkeys(EVENT_COLUMNS, "") | {
+        "project": "shop",
+        "source": "api",
+        "event_id": "gone",
+        "event_name": "tokens",
+        "quantity": "7",
+        "labels": "{}",
+        "occurred_at": NOON,
+        "kind": "usage",
+        "voided_by": "9",
+    }
+    rows = [cells, cells | {"event_id": "stays", "voided_by": ""}]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, EVENT_COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    uploaded(staff, text.getvalue().encode())
+    job = EventImport.objects.get()
+
+    checked = staff.post(url(job, "columns"), asked(staff, job) | {"check": "1"})
+    staff.post(url(job, "columns"), asked(staff, job) | {"start": "1"})
+    import_due_files()
+
+    job.refresh_from_db()
+    assert "1 row is a voided event or a void; such rows are skipped." in checked.content.decode()
+    assert (job.created_count, job.cancelled_count, job.left_out_count) == (1, 1, 0)
+    assert "voided events and their voids, skipped" in staff.get(url(job, "change")).content.decode()

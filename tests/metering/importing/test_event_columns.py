@@ -6,7 +6,15 @@ import pytest
 
 from metering.answering.exports import EVENT_COLUMNS
 from metering.errors import EventError, Invalid
-from metering.importing.event_columns import RowOptions, Rows, cells_of, header_of, parsed_pairs
+from metering.importing.carried import Origin, origin_of
+from metering.importing.event_columns import (
+    Cancelled,
+    RowOptions,
+    Rows,
+    cells_of,
+    header_of,
+    parsed_pairs,
+)
 
 
 def event(header: str, row: str, **options: object) -> object:
@@ -182,9 +190,34 @@ def test_own_export_needs_nothing_told() -> None:
         "occurred_at": "2024-05-15T12:00:00.000000Z",
     }
     assert "labels" not in (rows.event(list((cells | {"labels": "{}"}).values())) or {})
-    void = rows.event(list((cells | {"kind": "void", "voids": "7"}).values()))
-    assert isinstance(void, EventError)
-    assert (void.code, void.field) == ("invalid_field", "kind")
+
+
+@pytest.mark.parametrize("what", [{"kind": "void", "voids": "7"}, {"kind": "usage", "voided_by": "78"}])
+def test_what_is_voided_in_an_export_counts_for_nothing(what: dict[str, str]) -> None:
+    rows = Rows(list(EVENT_COLUMNS), RowOptions())
+
+    assert rows.event([what.get(name, "") for name in EVENT_COLUMNS]) == Cancelled()
+
+
+@pytest.mark.parametrize(
+    ("source", "event_id", "carried"),
+    [
+        ("meterbook:amend", "17", "amend:17@2024-05-15T12:00:00.000001Z"),
+        ("meterbook:hold", "hold:hold_1f", "hold:hold:hold_1f@2024-05-15T12:00:00.000001Z"),
+        ("meterbook:import", "amend:3@2024-01-01T00:00:00.000000Z", "amend:3@2024-01-01T00:00:00.000000Z"),
+    ],
+)
+def test_ids_that_a_ledger_gave_itself_are_carried_with_source_and_time(
+    source: str, event_id: str, carried: str
+) -> None:
+    rows = Rows(list(EVENT_COLUMNS), RowOptions())
+    cells = {"source": source, "event_id": event_id, "recorded_at": "2024-05-15T12:00:00.000001Z"}
+
+    members = rows.event([cells.get(name, "") for name in EVENT_COLUMNS])
+
+    assert members == {"source": "meterbook:import", "id": carried}
+    if carried != event_id:
+        assert origin_of(carried) == Origin(source, event_id, "2024-05-15T12:00:00.000001Z")
 
 
 def test_header_must_name_columns() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from metering.answering.event_listing import EventFilter
 from metering.answering.exports import events_csv
+from metering.answering.usage import Scope, Slice
 from metering.attributing.scope_tree import install_surface
+from metering.correcting.corrections import amend_event
 from metering.importing import event_imports
 from metering.importing.event_columns import RowOptions
 from metering.importing.event_files import inspect, opened
@@ -36,7 +39,18 @@ from metering.models import (
     UsageEvent,
 )
 from quotas.enforcement import set_quota
-from tests.factories import NOON, a_metric, a_project, an_event, ledger_rows, outcomes, recorded, total_of
+from quotas.holds import commit, reserve
+from tests.factories import (
+    NOON,
+    a_metric,
+    a_project,
+    a_void_of,
+    an_event,
+    ledger_rows,
+    outcomes,
+    recorded,
+    total_of,
+)
 from tests.metering.api.test_export import NASTY
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +86,10 @@ def counts(job: EventImport) -> tuple[int, int, int, int]:
 
 def rejects(job: EventImport) -> list[tuple[int, str, str]]:
     return [(reject.line, reject.code, reject.field) for reject in rejects_of(job)]
+
+
+def of(key: str) -> Slice:
+    return Slice(Scope([Project.objects.get(key=key).pk]))
 
 
 @pytest.fixture
@@ -329,6 +347,74 @@ def test_export_that_was_edited_conflicts(acme: None) -> None:
     for old, new in ((b",5,", b",6,"), (b"x", b"y"), (b"T12:", b"T13:")):
         job = imported(export.replace(old, new), CSV)
         assert counts(job) == (0, 0, 1, 0)
+
+
+def a_corrected_ledger() -> bytes:
+    """10 stays, 7 is voided, 40 is amended to 20, 5 of a hold are used: 35. Its export."""
+    acme = Project.objects.get(key="acme")
+    _, seven, forty = recorded(
+        an_event(id="ten", quantity=10), an_event(id="seven", quantity=7), an_event(id="forty", quantity=40)
+    )
+    a_void_of(seven.id)
+    amend_event(forty.id, {"quantity": "20"}, reason="counted twice", actor="kim")
+    set_quota(acme, metric=MetricDefinition.objects.get(), limit=100)
+    commit(reserve(acme, metric_key="tokens", quantity="25", expires_in=60).hold, quantity="5")
+    return b"".join(events_csv(EventFilter()))
+
+
+TWIN = ImportOptions(format="csv", rows=RowOptions(constants={"project": "twin"}))
+
+
+def test_what_was_voided_or_amended_stays_so_where_an_export_goes(acme: None) -> None:
+    export = a_corrected_ledger()
+    a_project("twin")
+
+    job, again = imported(export, TWIN), imported(export, TWIN)
+
+    assert total_of("tokens", slice=of("twin")) == total_of("tokens", slice=of("acme")) == 35
+    assert (counts(job), job.cancelled_count, job.left_out_count) == ((3, 0, 0, 0), 4, 0)
+    assert (counts(again), again.cancelled_count) == ((0, 3, 0, 0), 4)
+    sources = UsageEvent.objects.filter(project__key="twin").order_by("id").values_list("source", flat=True)
+    assert list(sources) == ["api", "meterbook:import", "meterbook:import"]
+
+
+def test_an_export_of_an_import_is_the_same_events_again(acme: None) -> None:
+    export = a_corrected_ledger()
+    a_project("twin")
+    a_project("third")
+    third = ImportOptions(format="csv", rows=RowOptions(constants={"project": "third"}))
+    imported(export, TWIN)
+    copied = b"".join(events_csv(EventFilter(project_ids=[Project.objects.get(key="twin").pk])))
+
+    job, by_way_of_the_twin = imported(export, third), imported(copied, third)
+
+    assert (counts(job), counts(by_way_of_the_twin)) == ((3, 0, 0, 0), (0, 3, 0, 0))
+    assert total_of("tokens", slice=of("third")) == 35
+
+
+def test_an_export_adds_nothing_to_the_ledger_that_it_is_of(acme: None) -> None:
+    export = a_corrected_ledger()
+
+    job = imported(export, CSV)
+    edited = imported(export.replace(b",20,", b",21,"), CSV)
+
+    assert (counts(job), job.cancelled_count) == ((0, 3, 0, 0), 4)
+    assert counts(edited) == (0, 2, 1, 0)
+    assert total_of("tokens") == 35
+
+
+def test_a_number_of_another_ledger_is_not_taken_for_one_of_this(acme: None) -> None:
+    """Both amended an event 17; what stands in its place there isn't what stands in its place here."""
+    export = a_corrected_ledger()
+    elsewhere = re.sub(
+        rb"(meterbook:(?:amend|hold),.*?,\d{4}-.*?,)\d{4}-[^,]*", rb"\g<1>2020-01-01T00:00:00.000000Z", export
+    )
+    assert elsewhere != export
+
+    job = imported(elsewhere, CSV)
+
+    assert counts(job) == (2, 1, 0, 0)
+    assert total_of("tokens") == 60
 
 
 EVENTS = [
