@@ -16,6 +16,7 @@ from billing.models import BillingAccount, CreditEntry, CreditGrant, Invoice
 from billing.money import amount_text, rounded
 from billing.selling.accounts import held_account
 from metering.errors import Conflict, Invalid
+from metering.house_language import in_house_language
 from metering.texts.numbers import EXACT
 
 ZERO = Decimal(0)
@@ -81,7 +82,7 @@ def grant_credit(
         grant = CreditGrant.objects.create(
             account=held,
             kind=kind,
-            name=name.strip() or str(CreditGrant.Kind(kind).label),
+            name=name.strip() or _named_by_kind(kind),
             amount=amount,
             currency=held.currency,
             priority=priority,
@@ -95,6 +96,12 @@ def grant_credit(
             grant=grant, account=held, kind=Kind.GRANTED, amount=amount, entered_by=granted_by
         )
         return Granted(grant, is_new=True)
+
+
+def _named_by_kind(kind: str) -> str:
+    """What the customer reads of credit that nobody gave a name."""
+    with in_house_language():
+        return str(CreditGrant.Kind(kind).label)
 
 
 def withdraw_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> Decimal:
