@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from metering.texts.numbers import plain
 
 DASH = "–"  # where there is no number
+MINUS = "−"  # as wide as a plus
 POINT, COMMA = ".", ","
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _GROUPS = r"-?[1-9][0-9]{0,2}"
@@ -55,9 +56,9 @@ def signs() -> Signs:
 
 
 def written(text: str) -> str:
-    """A plain number, exactly as it is, with the separators of the language: "-1234.50" as "-1.234,50"."""
+    """A plain number, exactly as it is, with the separators of the language: "-1234.50" as "−1.234,50"."""
     used = signs()
-    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    sign, digits = (MINUS, text[1:]) if text.startswith("-") else ("", text)
     whole, point, fraction = digits.partition(".")
     grouped = f"{int(whole):,}".replace(COMMA, used.thousands)
     return f"{sign}{grouped}{used.decimals if point else ''}{fraction}"
@@ -106,7 +107,7 @@ def plainly_written(text: str) -> str:
     Raises `ValidationError` for these, and for commas that separate neither thousands nor decimals.
     """
     used = signs()
-    text = text.strip().replace("−", "-")
+    text = text.strip().replace(MINUS, "-")
     text = _UNBREAKABLE.sub(" ", text)
     if _SPACED.fullmatch(text):
         return text.replace(" ", "").replace(COMMA, POINT)
