@@ -11,9 +11,9 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 
-from billing.errors import TooMuch
+from billing.errors import TooMuch, money
 from billing.models import BillingAccount, CreditEntry, CreditGrant, Invoice
-from billing.money import amount_text, rounded
+from billing.money import rounded
 from billing.selling.accounts import held_account
 from metering.errors import Conflict, Invalid
 from metering.house_language import in_house_language
@@ -219,4 +219,4 @@ def ensure_positive(amount: Decimal, *, at_most: Decimal, currency: str, field: 
     if amount <= 0 or amount != rounded(amount, currency):
         raise Invalid("Must be a positive amount in {currency}.", currency=currency, field=field)
     if amount > at_most:
-        raise TooMuch(f"At most {amount_text(at_most, currency)} {currency}.", field=field)
+        raise TooMuch("At most {amount}.", amount=money(at_most, currency), field=field)
