@@ -1,11 +1,18 @@
 """What billing can answer instead of doing as asked."""
 
 import datetime as dt
+from decimal import Decimal
 
-from metering.errors import Conflict, Invalid
+from metering.errors import Conflict, Figure, Invalid
 from metering.texts.timestamps import iso
 
 from .models import PeriodCorrection, Plan, Subscription
+from .money import amount_text
+
+
+def money(amount: Decimal, currency: str) -> Figure:
+    """An amount within a message: "1234.50 EUR", and to people as their language writes it."""
+    return Figure(amount_text(amount, currency), currency)
 
 
 class PlanIsFixed(Conflict):
@@ -146,11 +153,11 @@ class ApprovalMissing(Conflict):
 
     code = "approval_missing"
 
-    def __init__(self, limit_text: str) -> None:
+    def __init__(self, *, limit: Decimal, currency: str) -> None:
         super().__init__(
             "What was added by hand, or the credit note, comes to more than {limit}; a second person"
             " has to approve the document as it is now.",
-            limit=limit_text,
+            limit=money(limit, currency),
         )
 
 

@@ -138,7 +138,7 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
         if request.method == "POST":
             if not reset(user):
                 return self.done(request, gettext("There was nothing to reset."), url=back_url)
-            self.log_change(request, user, gettext("Reset two-step sign-in."))
+            self.log_change(request, user, _("Reset two-step sign-in."))
             message = gettext("%s signs in by password alone until they set it up again.") % user
             return self.done(request, message, url=back_url)
         return self.confirmation(

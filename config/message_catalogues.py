@@ -43,7 +43,10 @@ KEYWORDS: Mapping[str, Any] = {
 }
 # The kinds of metering.errors and what derives from them: `Invalid("At most {most} steps.", most=20)`.
 REFUSALS: Mapping[str, Any] = dict.fromkeys(
-    ("Invalid", "Conflict", "NotFound", "Refused", "Unavailable", "InvalidFilter", "NotANumber", "__init__")
+    (
+        *("Invalid", "Conflict", "NotFound", "Refused", "Unavailable"),
+        *("InvalidFilter", "NotANumber", "TooMuch", "__init__"),
+    )
 )
 _JOINT = "; "  # between the messages of an error that has several
 # Their refusals answer programs, which read English.

@@ -4,6 +4,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number within a message: as it is to programs; people read it as their language writes numbers.
+
+    `number` is a plain decimal, with as many decimals as are to be shown.
+    """
+
+    number: str
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.unit}" if self.unit else self.number
+
+
 class Worded(Exception):
     """Something to tell people. The message is a template that names its values,
     `Invalid("At most {most} steps.", most=20)`: its text is English, and an edge that speaks other languages

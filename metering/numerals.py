@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from metering.texts.numbers import plain
 
 DASH = "–"  # where there is no number
+MINUS = "−"  # as wide as a plus
 POINT, COMMA = ".", ","
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _GROUPS = r"-?[1-9][0-9]{0,2}"
@@ -59,9 +60,9 @@ def signs() -> Signs:
 
 
 def written(text: str) -> str:
-    """A plain number, exactly as it is, with the separators of the language: "-1234.50" as "-1.234,50"."""
+    """A plain number, exactly as it is, with the separators of the language: "-1234.50" as "−1.234,50"."""
     used = signs()
-    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    sign, digits = (MINUS, text[1:]) if text.startswith("-") else ("", text)
     whole, point, fraction = digits.partition(".")
     grouped = f"{int(whole):,}".replace(COMMA, used.thousands)
     return f"{sign}{grouped}{used.decimals if point else ''}{fraction}"
@@ -123,7 +124,7 @@ def plainly_written(text: str) -> str:
 
 def _without_separators(text: str) -> str:
     used = signs()
-    text = text.replace("−", "-")
+    text = text.replace(MINUS, "-")
     text = _UNBREAKABLE.sub(" ", text)
     if _SPACED.fullmatch(text):
         return text.replace(" ", "").replace(COMMA, POINT)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from billing.documents.document_words import days_words
 from billing.invoicing.draft_edits import NAME_LENGTH, ManualLine, begin_credit_note
 from billing.models import MAX_MANUAL_LINES, Invoice, InvoiceLine
 from billing.money import amount_text
@@ -63,7 +64,7 @@ class CreditNoteForm(RefusableForm):
             ManualLine(
                 name=_named(line),
                 amount=self.cleaned_data[f"amount_{line.pk}"],
-                reason=gettext("Line %d of the invoice.") % line.position,
+                reason=f"Line {line.position} of the invoice.",
                 credits=line,
             )
             for line in self.lines
@@ -143,8 +144,8 @@ class CreditNotePages(DocumentPages):
 
 
 def _named(line: InvoiceLine) -> str:
-    """The line's name with its days, so that the customer finds it on the invoice."""
-    days = days_in_words(line.service_start_on, line.service_end_on)
+    """The line's name with its days as documents write them, so that the customer finds it on the invoice."""
+    days = days_words(line.service_start_on, line.service_end_on)
     return (f"{line.name}, {days}" if days else line.name)[:NAME_LENGTH]
 
 

@@ -12,9 +12,10 @@ from django.utils.translation import ngettext
 from billing.documents.tier_views import rate_of, tiers_of
 from billing.invoicing.totals import total
 from billing.models import Invoice, InvoiceLine
+from metering import numerals
 from metering.admin import cells
 
-from .document_words import bare, days_in_words, on_page
+from .document_words import bare, days_in_words
 
 Kind = InvoiceLine.Kind
 OPEN_PARTS = 6  # more parts of one price than these are folded
@@ -115,7 +116,7 @@ def _price_row(
 
 def _row(line: InvoiceLine, currency: str, remove_url: Callable[[InvoiceLine], str]) -> dict[str, Any]:
     # As the customer reads it: beside the quantity stands a rate only where the two make the amount.
-    rate = rate_of(line, currency, written=on_page)
+    rate = rate_of(line, currency, written=numerals.written)
     return {
         "name": line.name,
         "kind": _kind_words(line),
@@ -132,7 +133,7 @@ def _row(line: InvoiceLine, currency: str, remove_url: Callable[[InvoiceLine], s
         "quantity": cells.readable(line.quantity) if line.quantity is not None else "",
         "unit": line.unit,
         "rate": rate,
-        "detail": tiers_of(line, currency, written=on_page),
+        "detail": tiers_of(line, currency, written=numerals.written),
         "amount": bare(line.amount, currency),
         "is_negative": line.amount < 0,
         "reason": line.reason,

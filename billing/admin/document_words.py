@@ -10,10 +10,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing.documents.document_words import MINUS
 from billing.invoicing.standing import Status
 from billing.models import Invoice
-from metering import numerals
 from metering.admin import cells
 from metering.measuring.windows import zone_named
 
@@ -51,11 +49,6 @@ def title_of(invoice: Invoice) -> str:
 
 def status_badge(status: Status) -> SafeString:
     return cells.badge(status.label, COLOURS[status])
-
-
-def on_page(text: str) -> str:
-    """A plain number as documents write it, with a minus as wide as a plus, in the language of the page."""
-    return f"{MINUS}{numerals.written(text[1:])}" if text.startswith("-") else numerals.written(text)
 
 
 def bare(amount: Decimal, currency: str) -> str:

@@ -27,7 +27,6 @@ from .explain_page import page_of
 from .explain_words import document_name
 from .list_sums import sums_of
 
-
 # Lines as revenue counts them.
 _SUMS = {
     _("Amount"): F("amount"),

@@ -13,13 +13,12 @@ from metering.admin import cells
 
 from .document_words import in_words
 
-MINUS = "−"
 WHOLE = Decimal(1)
 
 
 def signed(amount: Decimal, currency: str) -> str:
     """“+12.00 EUR”, “−3.00 EUR”."""
-    sign = MINUS if amount < 0 else "+" if amount else ""
+    sign = numerals.MINUS if amount < 0 else "+" if amount else ""
     return f"{sign}{in_words(abs(amount), currency)}"
 
 
@@ -32,7 +31,7 @@ def percent(fraction: Decimal | None) -> str:
     if fraction is None:
         return ""
     whole = abs(fraction * 100).quantize(WHOLE, rounding=ROUND_HALF_UP)
-    sign = MINUS if fraction < 0 else "+" if fraction else ""
+    sign = numerals.MINUS if fraction < 0 else "+" if fraction else ""
     return sign + numerals.with_unit(numerals.exact(whole), "%")
 
 

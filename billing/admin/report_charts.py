@@ -177,7 +177,7 @@ def bucket_in_words(bucket: Bucket) -> str:
 
 
 def _percent(fraction: Fraction) -> str:
-    return grouped(fraction * 100).replace("-", "−")
+    return grouped(fraction * 100)
 
 
 def _colour(bucket: Bucket) -> str:

@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from billing.models import Invoice, InvoiceLine
 from billing.reporting.draft_review import Difference, QuantityChange, Review, review_queue
+from metering import numerals
 from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
 from metering.admin.row_ids import id_from
@@ -21,7 +22,7 @@ from metering.clock import database_now
 
 from .billing_links import account_link, document_link, document_url
 from .document_words import bare, in_words, kind_in_words, period_of
-from .money_words import MINUS, percent, signed
+from .money_words import percent, signed
 
 PAGE_SIZE = 25
 
@@ -140,7 +141,7 @@ def _difference(difference: Difference, currency: str) -> dict[str, Any]:
 
 
 def _quantity(change: QuantityChange) -> dict[str, str]:
-    sign = MINUS if change.change < 0 else "+"
+    sign = numerals.MINUS if change.change < 0 else "+"
     fraction = change.change / change.previous_quantity if change.previous_quantity else None
     return {
         "metric": change.metric_name,

@@ -270,12 +270,12 @@ def _row(one: Comparison, words: Words) -> dict[str, Any]:
 
 def _signed(words: Words, amounts: Amounts) -> str:
     """“+12.00”, “−3.50”, “0.00”."""
-    text = words.bare(Fraction(amounts.difference)).replace("-", "−")
+    text = words.bare(Fraction(amounts.difference))
     return f"+{text}" if amounts.difference > 0 else text
 
 
 def _percent(amounts: Amounts) -> str:
     """“+12.5 %”; "" where nothing was paid."""
-    text = percent_text(amounts.fraction).replace("-", "−")
+    text = percent_text(amounts.fraction).replace("-", numerals.MINUS)
     sign = "+" if text and amounts.difference > 0 else ""
     return f"{sign}{text} %" if text else ""

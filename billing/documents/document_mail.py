@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from billing.models import Invoice
 from metering.announcing.letters import Letter, letter
 from metering.announcing.mail import Attachment, one_line
+from metering.house_language import in_house_language
 
 from .document_view import DocumentView, document_view
 from .document_words import MINUS, file_name
@@ -24,8 +25,9 @@ class DocumentMail:
     attachments: tuple[Attachment, ...]
 
 
+@in_house_language()
 def mail_about(invoice: Invoice) -> DocumentMail:
-    """The mail about an issued document, from its own copies."""
+    """The mail about an issued document, from its own copies, in the house's language."""
     view = document_view(invoice)
     template = "credit_note_issued" if view.is_credit_note else "invoice_issued"
     number = invoice.number

@@ -17,6 +17,7 @@ from billing.invoicing.sellers import seller as current_seller
 from billing.invoicing.totals import total
 from billing.models import BillingAccount, Invoice, InvoiceDiscount, Payment
 from billing.money import rounded
+from metering.house_language import in_house_language
 from metering.measuring.windows import zone_named
 from metering.texts.numbers import EXACT
 
@@ -91,8 +92,10 @@ class DocumentView:
         return f"{self.title} {self.number}" if self.number else f"{self.title} ({_('draft')})"
 
 
+@in_house_language()
 def document_view(invoice: Invoice) -> DocumentView:
-    """What the document shows. `invoice` is as stored; its lines and discounts are read."""
+    """What the document shows, in the house's language. `invoice` is as stored; its lines and discounts are
+    read."""
     account = invoice.account
     seller, customer = _seller(invoice), _customer(invoice, account)
     zone = zone_named(customer["timezone"])

@@ -13,6 +13,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph
 
 from billing.models import Invoice
+from metering.house_language import in_house_language
 
 from . import paper
 from .document_view import DocumentView, document_view
@@ -31,6 +32,7 @@ def pdf_of(invoice: Invoice) -> bytes:
     return pdf_from(document_view(invoice))
 
 
+@in_house_language()
 def pdf_from(view: DocumentView, *, is_compressed: bool = True) -> bytes:
     """The same from a view."""
     fonts()

@@ -11,7 +11,7 @@ from fractions import Fraction
 from django.db import transaction
 from django.db.models import Max, Sum
 
-from billing.errors import DocumentIsDraft, TooMuch, VoidNotEdited
+from billing.errors import DocumentIsDraft, TooMuch, VoidNotEdited, money
 from billing.models import (
     MAX_DISCOUNTS,
     MAX_MANUAL_LINES,
@@ -20,7 +20,7 @@ from billing.models import (
     InvoiceDiscount,
     InvoiceLine,
 )
-from billing.money import amount_text, rounded
+from billing.money import rounded
 from billing.selling.accounts import held_account
 from billing.settling.credits import credit_available
 from metering.clock import database_now
@@ -297,9 +297,10 @@ def _ensure_within(note: Invoice, invoice: Invoice) -> None:
     notes = Invoice.objects.filter(credits=invoice).aggregate(total=Sum("total"))["total"] or Decimal(0)
     if EXACT.add(invoice.total, notes) < 0:
         left = EXACT.add(invoice.total, EXACT.subtract(notes, note.total))
-        text = amount_text(max(left, Decimal(0)), invoice.currency)
         raise TooMuch(
-            f"At most {text} {invoice.currency}, tax included, is left to credit of {invoice.number}.",
+            "At most {amount}, tax included, is left to credit of {number}.",
+            amount=money(max(left, Decimal(0)), invoice.currency),
+            number=invoice.number,
             field="lines",
         )
 

@@ -12,6 +12,7 @@ from billing.errors import (
     NothingToIssue,
     SellerUnknown,
     TooMuch,
+    money,
 )
 from billing.models import (
     BillingAccount,
@@ -20,7 +21,6 @@ from billing.models import (
     PeriodCorrection,
     Seller,
 )
-from billing.money import amount_text
 from billing.selling.accounts import held_account
 from billing.settling.credits import draw_credit
 from metering.keys import persons_of
@@ -91,9 +91,7 @@ def ensure_issuable(
     if needs_approval(invoice, account):
         approval = approval_of(invoice)
         if approval is None or (not invoice.edited_by and _is_same(approval.approved_by, issued_by)):
-            raise ApprovalMissing(
-                f"{amount_text(account.approval_above or Decimal(0), account.currency)} {account.currency}"
-            )
+            raise ApprovalMissing(limit=account.approval_above or Decimal(0), currency=account.currency)
     if invoice.credits is not None:
         _ensure_creditable(invoice, invoice.credits)
     seller = Seller.objects.filter(pk=1).first()
@@ -111,7 +109,8 @@ def _ensure_creditable(note: Invoice, invoice: Invoice) -> None:
     credited = total(invoice.credit_notes.issued().values_list("total", flat=True))
     left = EXACT.add(invoice.total, credited)
     if EXACT.add(left, note.total) < 0:
-        text = amount_text(left, invoice.currency)
         raise TooMuch(
-            f"At most {text} {invoice.currency}, tax included, is left to credit of {invoice.number}."
+            "At most {amount}, tax included, is left to credit of {number}.",
+            amount=money(left, invoice.currency),
+            number=invoice.number,
         )

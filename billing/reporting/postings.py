@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from metering.errors import Conflict
-from metering.texts.numbers import EXACT
+from metering.errors import Conflict, Figure
+from metering.texts.numbers import EXACT, plain
 
 ZERO = Decimal(0)
 REVENUE_OF = {
@@ -45,7 +45,7 @@ class EntryUnbalanced(Conflict):
         super().__init__(
             "{entry} doesn't balance: debits exceed credits by {difference}.",
             entry=entry,
-            difference=difference,
+            difference=Figure(plain(difference)),
         )
 
 

@@ -11,11 +11,12 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 
-from billing.errors import TooMuch
+from billing.errors import TooMuch, money
 from billing.models import BillingAccount, CreditEntry, CreditGrant, Invoice
-from billing.money import amount_text, rounded
+from billing.money import rounded
 from billing.selling.accounts import held_account
 from metering.errors import Conflict, Invalid
+from metering.house_language import in_house_language
 from metering.texts.numbers import EXACT
 
 ZERO = Decimal(0)
@@ -81,7 +82,7 @@ def grant_credit(
         grant = CreditGrant.objects.create(
             account=held,
             kind=kind,
-            name=name.strip() or str(CreditGrant.Kind(kind).label),
+            name=name.strip() or _named_by_kind(kind),
             amount=amount,
             currency=held.currency,
             priority=priority,
@@ -95,6 +96,12 @@ def grant_credit(
             grant=grant, account=held, kind=Kind.GRANTED, amount=amount, entered_by=granted_by
         )
         return Granted(grant, is_new=True)
+
+
+def _named_by_kind(kind: str) -> str:
+    """What the customer reads of credit that nobody gave a name."""
+    with in_house_language():
+        return str(CreditGrant.Kind(kind).label)
 
 
 def withdraw_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> Decimal:
@@ -212,4 +219,4 @@ def ensure_positive(amount: Decimal, *, at_most: Decimal, currency: str, field: 
     if amount <= 0 or amount != rounded(amount, currency):
         raise Invalid("Must be a positive amount in {currency}.", currency=currency, field=field)
     if amount > at_most:
-        raise TooMuch(f"At most {amount_text(at_most, currency)} {currency}.", field=field)
+        raise TooMuch("At most {amount}.", amount=money(at_most, currency), field=field)

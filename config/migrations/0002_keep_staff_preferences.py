@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                     "language",
                     models.CharField(
                         blank=True,
-                        help_text="Of pages. Letters to customers keep the language of their account.",
+                        help_text="Of pages. Letters and invoices are in English, whatever is chosen here.",
                         max_length=10,
                         verbose_name="language",
                     ),

@@ -25,7 +25,7 @@ class StaffPreferences(models.Model):
         _("language"),
         max_length=10,
         blank=True,
-        help_text=_("Of pages. Letters to customers keep the language of their account."),
+        help_text=_("Of pages. Letters and invoices are in English, whatever is chosen here."),
     )
 
     class Meta:

@@ -27,7 +27,7 @@ class PreferencesForm(forms.Form):
         label=_("Language"),
         required=False,
         widget=UnfoldAdminSelectWidget(),
-        help_text=_("Of these pages. Letters and invoices keep the language of the customer."),
+        help_text=_("Of these pages. Letters and invoices are in English, whatever is chosen here."),
     )
 
     def __init__(self, *args: Any, stored: Wishes, **kwargs: Any) -> None:

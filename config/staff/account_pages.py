@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -39,7 +39,7 @@ def _person(request: HttpRequest) -> User:
     return user
 
 
-def _note(request: HttpRequest, user: User, words: str) -> None:
+def _note(request: HttpRequest, user: User, words: Any) -> None:
     """Into the history of the account, where those who look after users read it."""
     admin.site.get_model_admin(User).log_change(request, user, words)
 
@@ -140,7 +140,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
             form.add_error("code", worded(refusal))
         else:
             django_otp.login(request, app)  # this session has shown a code now
-            _note(request, user, gettext("Set up two-step sign-in."))
+            _note(request, user, gettext_lazy("Set up two-step sign-in."))
             return _codes_page(request, codes, is_new=True)
     app = one_time_passwords.app_being_set_up(user)
     if app is None:
@@ -171,7 +171,7 @@ def renew(request: HttpRequest) -> HttpResponse:
         except WrongCode as refusal:
             form.add_error("code", worded(refusal))
         else:
-            _note(request, user, gettext("Made new backup codes."))
+            _note(request, user, gettext_lazy("Made new backup codes."))
             return _codes_page(request, codes, is_new=False)
     sentences = [gettext("Ten new codes are made and shown once. The old ones stop working at once.")]
     return _asking(request, form, gettext("New backup codes"), sentences, gettext("Make new codes"))
@@ -189,7 +189,7 @@ def switch_off(request: HttpRequest) -> HttpResponse:
         except WrongCode as refusal:
             form.add_error("code", worded(refusal))
         else:
-            _note(request, user, gettext("Switched two-step sign-in off."))
+            _note(request, user, gettext_lazy("Switched two-step sign-in off."))
             messages.success(request, gettext("Two-step sign-in is off. Your password alone signs you in."))
             return HttpResponseRedirect(reverse("two_steps"))
     sentences = [

@@ -18,6 +18,7 @@ from metering.admin import cells
 from metering.admin.base import ReadOnlyAdmin
 from metering.admin.filters import InstantRangeFilter
 from metering.clock import database_now
+from metering.house_language import in_house_language
 
 from .lockout import ends_at, lift_lock, locked_among
 
@@ -134,7 +135,9 @@ class LockAdmin(AttemptAdmin):
         who = {"name": row.username or cells.DASH, "address": row.ip_address or cells.DASH}
         if request.method == "POST":
             lift_lock(row.username, row.ip_address, at=database_now())
-            self.log_change(request, row, gettext("Lifted the lock of %(name)s from %(address)s.") % who)
+            with in_house_language():
+                lifted = gettext("Lifted the lock of %(name)s from %(address)s.") % who
+            self.log_change(request, row, lifted)
             message = gettext("%(name)s may try again from %(address)s.") % who
             return self.done(request, message, url=back_url)
         return self.confirmation(

@@ -21,6 +21,7 @@ from django.views.decorators.csrf import csrf_protect
 from metering import moments
 from metering.accountability import because
 from metering.errors import MeterbookError
+from metering.house_language import in_house_language
 
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
@@ -172,11 +173,22 @@ class HouseAdmin(ListDownload):
         if not self.has_view_permission(request):
             raise PermissionDenied
         kept = self.kept_history(object_id)
-        return kept or super().history_view(request, object_id, extra_context)
+        if kept is not None:
+            return kept
+        page = super().history_view(request, object_id, extra_context)
+        for entry in getattr(page, "context_data", {}).get("action_list", ()):
+            if entry.change_message and not entry.change_message.startswith("["):
+                entry.change_message = gettext(entry.change_message)
+        return page
 
     def kept_history(self, object_id: str) -> HttpResponse | None:
         """The way to the changes of a row; None where none are kept."""
         return history_of(self.model, object_id)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """A text is kept in the house's language; the history of the row says it in that of the page."""
+        with in_house_language():
+            return super().log_change(request, obj, message if isinstance(message, list) else str(message))
 
     def log_removal(self, request: HttpRequest, row: Model) -> None:
         """Note who removed what a verb has just removed."""

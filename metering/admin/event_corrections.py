@@ -216,7 +216,7 @@ def _line(effect: Effect, names: dict[int, str]) -> dict[str, Any]:
             "end": date_format(effect.end, "F Y"),
         }
     sign = "+" if effect.difference > 0 else ""
-    difference = cells.readable(effect.difference).replace("-", "−")
+    difference = cells.readable(effect.difference)
     return {
         "metric": names.get(effect.meaning.metric_id, effect.meaning.key),
         "unit": effect.meaning.unit,

@@ -161,7 +161,7 @@ class EventImportAdmin(ReadOnlyAdmin):
                     form.add_error(None, gettext("Nothing was started: see what is wrong below."))
                 elif "start" in request.POST:
                     start_upload(job, told)
-                    self.log_change(request, job, gettext("Import started."))
+                    self.log_change(request, job, _("Import started."))
                     wake(import_files)
                     return HttpResponseRedirect(self.page_url("change", job.pk))
             except (MeterbookError, forms.ValidationError) as refusal:
@@ -224,7 +224,7 @@ class EventImportAdmin(ReadOnlyAdmin):
             except MeterbookError as refusal:
                 messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
-            self.log_change(request, job, gettext("Cancelled."))
+            self.log_change(request, job, _("Cancelled."))
             url = back_url if job.done_count else self.page_url("changelist")
             return self.done(request, gettext("The import of “%s” is cancelled.") % job.file_name, url=url)
         return self.confirmation(
@@ -247,7 +247,7 @@ class EventImportAdmin(ReadOnlyAdmin):
         except MeterbookError as refusal:
             messages.error(request, worded(refusal))
         else:
-            self.log_change(request, job, gettext("Tried again."))
+            self.log_change(request, job, _("Tried again."))
             wake(import_files)
         return HttpResponseRedirect(self.page_url("change", job.pk))
 

@@ -188,7 +188,7 @@ class ExportAdmin(ReadOnlyAdmin):
             except MeterbookError as refusal:
                 messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
-            self.log_change(request, export, gettext("Cancelled."))
+            self.log_change(request, export, _("Cancelled."))
             return self.done(request, gettext("The export is cancelled."), url=back_url)
         return self.confirmation(
             request,

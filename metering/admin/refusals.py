@@ -2,7 +2,8 @@
 
 from django.utils.translation import gettext
 
-from metering.errors import Worded
+from metering import numerals
+from metering.errors import Figure, Worded
 
 
 def worded(refusal: Exception) -> str:
@@ -15,4 +16,6 @@ def worded(refusal: Exception) -> str:
 
 
 def _worded_value(value: object) -> object:
+    if isinstance(value, Figure):
+        return numerals.with_unit(numerals.written(value.number), value.unit)
     return worded(value) if isinstance(value, Worded) else value

@@ -290,9 +290,9 @@ class UsageMeterRollupAdmin(UsagePage):
 
 
 def _signed(change: Decimal | None) -> str:
-    """A change of a level: "+5", "-2.5", "+0"."""
+    """A change of a level: "+5", "−2.5", "+0"."""
     text = cells.grouped(change or Decimal(0))
-    return text if text.startswith("-") else f"+{text}"
+    return text if text.startswith(numerals.MINUS) else f"+{text}"
 
 
 def _in_bucket(rollup: UsageMeterRollup) -> Decimal | None:

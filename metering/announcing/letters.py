@@ -11,6 +11,8 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
 
+from metering.house_language import in_house_language
+
 from .mail import post_mail
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
@@ -25,8 +27,11 @@ class Letter:
     html: str
 
 
+@in_house_language()
 def letter(name: str, *, subject: str, context: Mapping[str, Any]) -> Letter:
     """Render `mail/<name>.html` and `mail/<name>.txt`, which extend mail/frame.html and mail/frame.txt.
+
+    In the house's language.
 
     Templates find their `context`, and `letter` with subject, url and host.
     """
@@ -40,6 +45,7 @@ def letter(name: str, *, subject: str, context: Mapping[str, Any]) -> Letter:
     )
 
 
+@in_house_language()
 def post_trial(*, recipient: str, requested_by: str) -> int:
     """Post a mail that says nothing but that mails arrive. Returns the id of the `OutgoingMail`."""
     trial = letter(

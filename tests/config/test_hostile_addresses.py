@@ -14,7 +14,7 @@ from billing.models import Seller
 from config import error_pages
 from metering.admin.base import HouseAdmin
 from metering.keys import create_api_key
-from metering.models import ApiKey, Project
+from metering.models import ApiKey
 from tests.factories import a_project
 
 pytestmark = pytest.mark.django_db

@@ -9,10 +9,12 @@ from django.test import Client
 from django.utils import translation
 from django.utils.translation import trans_real
 
+from billing.errors import ApprovalMissing
 from billing.models import CreditGrant
 from config.message_catalogues import compiled
 from metering.admin.refusals import worded
-from metering.errors import Conflict, Invalid
+from metering.errors import Conflict, Figure, Invalid
+from tests.billing.documents.documents import a_simple_invoice
 from tests.billing.factories import an_account
 from tests.factories import a_project
 
@@ -55,6 +57,33 @@ def test_braces_in_what_people_sent_are_no_values() -> None:
 def test_words_of_others_stay_as_they_are() -> None:
     with translation.override("de"):
         assert worded(ValueError("no digit")) == "no digit"
+
+
+def test_number_in_a_refusal_is_written_as_the_language_does() -> None:
+    refusal = Conflict("At most {amount}.", amount=Figure("1234.50", "EUR"))
+
+    with translation.override("de"):
+        assert str(refusal) == "At most 1234.50 EUR."
+        assert worded(refusal) == "Höchstens 1.234,50\N{NO-BREAK SPACE}EUR."
+    assert worded(refusal) == "At most 1,234.50 EUR."
+
+
+def test_german_payment_form_says_in_german_how_much_is_open(clerk: Client) -> None:
+    invoice = a_simple_invoice()
+    payment = {"amount": "20000,00", "received_on": "2026-04-09", "method": "bank_transfer"}
+
+    answer = clerk.post(f"/admin/billing/invoice/{invoice.pk}/pay/", payment)
+
+    assert answer.context["form"].errors == {"amount": ["Höchstens 14.758,80\N{NO-BREAK SPACE}EUR."]}
+    assert not invoice.payments.exists()
+
+
+def test_german_refusal_of_what_needs_approval_names_the_limit() -> None:
+    refusal = ApprovalMissing(limit=Decimal(1000), currency="EUR")
+
+    with translation.override("de"):
+        assert "1.000,00\N{NO-BREAK SPACE}EUR" in worded(refusal)
+        assert "comes to more than 1000.00 EUR;" in str(refusal)
 
 
 def test_german_form_shows_a_german_refusal_beside_its_field(clerk: Client) -> None:

@@ -15,9 +15,9 @@ NNBSP, NBSP = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
 @pytest.mark.parametrize(
     ("language", "amount", "count", "percentage"),
     [
-        ("en", "-1,234,567.5 EUR", "45,764", "12.5%"),
-        ("de", f"-1.234.567,5{NBSP}EUR", "45.764", f"12,5{NBSP}%"),
-        ("fr", f"-1{NNBSP}234{NNBSP}567,5{NBSP}EUR", f"45{NNBSP}764", f"12,5{NNBSP}%"),
+        ("en", "−1,234,567.5 EUR", "45,764", "12.5%"),
+        ("de", f"−1.234.567,5{NBSP}EUR", "45.764", f"12,5{NBSP}%"),
+        ("fr", f"−1{NNBSP}234{NNBSP}567,5{NBSP}EUR", f"45{NNBSP}764", f"12,5{NNBSP}%"),
     ],
 )
 def test_each_language_has_its_separators(language: str, amount: str, count: str, percentage: str) -> None:
@@ -25,6 +25,14 @@ def test_each_language_has_its_separators(language: str, amount: str, count: str
         assert numerals.with_unit(numerals.exact(Decimal("-1234567.50")), "EUR") == amount
         assert numerals.count(45764) == count
         assert numerals.percent(Decimal("0.125"), decimals=1) == percentage
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+def test_a_minus_is_as_wide_as_a_plus_and_is_read_back(language: str) -> None:
+    with translation.override(language):
+        assert numerals.fixed(Decimal(-5), decimals=1).startswith("−5")
+        assert numerals.percent(Decimal("-0.07")).startswith("−7")
+        assert plainly_written(numerals.exact(Decimal("-75.5"))) == "-75.5"
 
 
 def test_nothing_is_lost_of_a_long_number() -> None:

@@ -7,6 +7,7 @@ from django.conf import settings as project_settings
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from metering.announcing.kinds import THRESHOLD_EXCEEDED
 from metering.announcing.mail import message_id_of
@@ -256,6 +257,17 @@ def test_test_is_mailed_and_announced_and_marked_as_one(acme, tokens):
     event = announced()[0]
     assert (event.kind, event.data["is_test"], event.data["value"]) == (THRESHOLD_EXCEEDED, True, None)
     assert not ThresholdCrossing.objects.exists()
+
+
+def test_test_is_in_the_language_of_the_house(acme, tokens):
+    threshold = a_threshold(acme, tokens, notify_emails=[OPS])
+
+    with translation.override("de"):
+        send_test(threshold, actor="ada")
+
+    mail = OutgoingMail.objects.get()
+    assert "Sent by Meterbook at" in mail.html
+    assert "Answers to this address aren't read." in mail.html
 
 
 def test_test_that_would_reach_nobody_is_refused(acme, tokens):

@@ -48,7 +48,7 @@ def test_line_of_an_amount_is_added(editor: Client, account: BillingAccount) -> 
     )
     draft.refresh_from_db()
     assert (draft.total, draft.edited_by) == (Decimal("79.55"), "kim")  # 86.10 - 5.50 - 1.05
-    assert "Support Ticket 88 · kim Explain Remove -5.50" in read(editor, url("change", draft.pk))
+    assert "Support Ticket 88 · kim Explain Remove −5.50" in read(editor, url("change", draft.pk))
 
 
 def test_line_of_a_quantity_is_added(editor: Client, account: BillingAccount) -> None:
@@ -111,7 +111,7 @@ def test_discount_is_added_and_taken_off(editor: Client, account: BillingAccount
     added = editor.post(
         url("add_discount", draft.pk), {"name": "Loyalty", "percent": "10", "reason": "Renewal"}
     )
-    assert told(added) == ["“Loyalty” comes to -7.24 EUR."]
+    assert told(added) == ["“Loyalty” comes to −7.24 EUR."]
     discount = draft.discounts.get()
     removed = editor.post(url("remove_discount", draft.pk, discount.pk))
 

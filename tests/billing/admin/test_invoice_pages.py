@@ -135,7 +135,7 @@ def test_page_reads_like_the_document(staff: Client, account: BillingAccount) ->
     assert "Pro 2026-03-01 to 2026-03-31" in page
     assert "Tokens tokens Explain 123.5 tokens 0.10 12.35" in page
     assert "Pro 2026-04-01 to 2026-04-30" in page
-    assert "Subtotal 72.35 Loyalty (10 %) Renewal. · ada · Remove -7.24" in page
+    assert "Subtotal 72.35 Loyalty (10 %) Renewal. · ada · Remove −7.24" in page
     assert "VAT 19 % of 65.11 12.37 Total 77.48 EUR" in page
 
 
@@ -157,7 +157,7 @@ def test_corrections_stand_in_a_section_of_their_own(staff: Client, account: Bil
     page = read(staff, url("change", draft_of(account).pk))
 
     assert "Corrections of periods invoiced before 5.00 Pro 2026-03-01 to 2026-03-31" in page
-    assert "Tokens tokens · takes back what was billed Explain -123.5 tokens -12.35" in page
+    assert "Tokens tokens · takes back what was billed Explain −123.5 tokens −12.35" in page
     assert "Tokens tokens · as it is known now Explain 173.5 tokens 0.10 17.35" in page
 
 
@@ -195,7 +195,7 @@ def test_page_tells_what_became_of_an_invoice(staff: Client, account: BillingAcc
 
     page = read(staff, url("change", invoice.pk))
 
-    assert "Total 86.10 EUR Paid by credit -20.00 To be paid 66.10 EUR" in page
+    assert "Total 86.10 EUR Paid by credit −20.00 To be paid 66.10 EUR" in page
     assert "16.10 EUR open" in page
     assert "Deposit Credit, drawn 20.00 EUR" in page
     assert "Bank transfer 2026-04-09 · SEPA 8812 · Take back 50.00" in page
@@ -409,6 +409,6 @@ def test_credit_note_page_says_where_its_amount_went(staff: Client, account: Bil
 
     page, of_note = read(staff, url("change", invoice.pk)), read(staff, url("change", note.pk))
 
-    assert "Credit notes CN-000001 -11.90 EUR" in page
+    assert "Credit notes CN-000001 −11.90 EUR" in page
     assert "Credited by CN-000001 by ada" in page
     assert "Where it went credit of the account 11.90 EUR" in of_note

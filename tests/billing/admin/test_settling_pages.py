@@ -178,11 +178,32 @@ def test_credit_note_is_drafted_from_chosen_lines(editor: Client, invoice: Invoi
     assert told(response) == ["A draft of 11.90 EUR, tax included. Look at it and issue it."]
     line = note.lines.get()
     assert (line.name, line.amount, line.added_by) == (
-        "Tokens, 2026-03-01 to 2026-03-31",
+        "Tokens, 1–31 March 2026",
         Decimal("-10"),
         "eve",
     )
     assert (note.total, note.reason, note.is_draft) == (Decimal("-11.90"), "Outage.", True)
+
+
+def test_german_clerk_stores_no_german_on_documents(
+    cashier: Client, editor: Client, invoice: Invoice
+) -> None:
+    usage = invoice.lines.get(kind="usage")
+
+    editor.post(
+        url("begin_credit_note", invoice.pk),
+        {f"take_{usage.pk}": "on", f"amount_{usage.pk}": "10,00", "reason": "Outage."},
+        HTTP_ACCEPT_LANGUAGE="de",
+    )
+    cashier.post(
+        url("record_payment", invoice.pk),
+        payment(amount="100,00", excess_to_credit="on"),
+        HTTP_ACCEPT_LANGUAGE="de",
+    )
+
+    line = Invoice.objects.get(kind="credit_note").lines.get()
+    assert (line.name, line.reason) == ("Tokens, 1–31 March 2026", "Line 2 of the invoice.")
+    assert CreditGrant.objects.get().name == "Paid in advance"
 
 
 def test_credit_note_never_exceeds_its_invoice(editor: Client, invoice: Invoice) -> None:

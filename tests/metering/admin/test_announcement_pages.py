@@ -312,6 +312,15 @@ def test_test_mail_is_posted(staff: Client) -> None:
     assert mail.recipients == ["ada@example.org"]
 
 
+def test_test_mail_is_in_the_language_of_the_house(staff: Client) -> None:
+    staff.post(f"{MAILS}trial/", {"recipient": "ada@example.org"}, HTTP_ACCEPT_LANGUAGE="de")
+
+    mail = OutgoingMail.objects.get()
+    assert mail.subject == "A test of Meterbook's mails"
+    assert "Sent to: ada@example.org\n" in mail.text
+    assert "Answers to this address aren't read.\n" in mail.text
+
+
 def test_letters_escape_in_html_and_not_in_text() -> None:
     made = letter(
         "trial",

@@ -229,6 +229,17 @@ def test_waiting_import_is_cancelled(staff: Client, world: World) -> None:
     assert UsageEvent.objects.count() == 5
 
 
+def test_log_is_kept_in_english_and_read_in_the_language_of_the_page(staff: Client, world: World) -> None:
+    uploaded(staff, CSV)
+    job = EventImport.objects.get()
+
+    staff.post(url(job, "cancel"), HTTP_ACCEPT_LANGUAGE="de")
+
+    assert LogEntry.objects.latest("id").change_message == "Cancelled."
+    assert "Cancelled." in staff.get(url(job, "history")).content.decode()
+    assert "Abgebrochen." in staff.get(url(job, "history"), HTTP_ACCEPT_LANGUAGE="de").content.decode()
+
+
 def test_failed_import_is_tried_again_and_goes_on(
     staff: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
