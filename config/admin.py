@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -213,7 +213,9 @@ class PeriodicTaskAdmin(HouseAdmin):
     @admin.display(description=_("state"))
     def is_on(self, task: PeriodicTask) -> SafeString:
         return (
-            cells.badge(gettext("On"), "success") if task.enabled else cells.badge(gettext("Off"), "warning")
+            cells.badge(pgettext("state", "On"), "success")
+            if task.enabled
+            else cells.badge(pgettext("state", "Off"), "warning")
         )
 
     @admin.display(description=_("pace"))

@@ -11,7 +11,7 @@ from django.db.models.functions import Abs
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
@@ -43,7 +43,7 @@ TABS = (
     ("open", _("Open")),
     ("overdue", _("Overdue")),
     ("paid", _("Paid")),
-    ("void", _("Void")),
+    ("void", pgettext_lazy("state of invoices", "Void")),
     ("credit_notes", _("Credit notes")),
     ("unsent", _("Not sent")),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -62,7 +62,7 @@ class OrderPages(EditableAdmin):
         )
 
     @action(
-        description=_("Cancel"),
+        description=pgettext_lazy("a subscription", "Cancel"),
         url_path="cancel",
         icon="cancel",
         permissions=["order"],

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from .project import Project
 
@@ -15,7 +16,7 @@ class Correction(models.Model):
     """
 
     class Kind(models.TextChoices):
-        VOID = "void", _("Void")
+        VOID = "void", pgettext_lazy("of an event", "Void")
         AMENDMENT = "amendment", _("Amendment")
         REATTRIBUTION = "reattribution", _("Re-attribution")
 
