@@ -269,7 +269,9 @@ def test_account_is_opened_with_lines_and_rates(staff: Client) -> None:
     worse = staff.post(url("billingaccount", "add"), {**sent, "tax_rates": "19"})
     staff.post(url("billingaccount", "add"), sent)
 
-    assert list(wrong.context["adminform"].form.errors) == ["invoice_emails"]
+    assert wrong.context["adminform"].form.errors == {
+        "invoice_emails": ["“nobody” isn't a complete e-mail address, such as invoices@example.com."]
+    }
     assert list(worse.context["adminform"].form.errors) == ["tax_rates"]
     account = BillingAccount.objects.get()
     assert account.address_lines == ["Street 1", "10115 Berlin"]
