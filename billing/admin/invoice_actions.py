@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -106,7 +106,9 @@ class InvoiceActions(DocumentPages):
             return issue(invoice, now=now, issued_by=by, is_early=bool(form.cleaned_data.get("is_early")))
 
         def answer(issued: Invoice) -> HttpResponse:
-            return self.changed(request, issued, "issued", gettext("%s is issued.") % issued.number)
+            return self.changed(
+                request, issued, gettext_noop("issued"), gettext("%s is issued.") % issued.number
+            )
 
         return self.ask(
             request,
@@ -159,7 +161,9 @@ class InvoiceActions(DocumentPages):
             facts=[*by_hand, *discounts, *_totals(invoice)],
             form=form,
             verb=carry_out,
-            answer=lambda _approval: self.changed(request, invoice, "approvals", gettext("It is approved.")),
+            answer=lambda _approval: self.changed(
+                request, invoice, gettext_noop("approvals"), gettext("It is approved.")
+            ),
             is_harmless=True,
         )
 
@@ -182,7 +186,7 @@ class InvoiceActions(DocumentPages):
                 "invoice": invoice.number,
                 "note": note.number,
             }
-            return self.changed(request, invoice, "voided", text)
+            return self.changed(request, invoice, gettext_noop("voided"), text)
 
         return self.ask(
             request,

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext, gettext_noop, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -127,7 +127,9 @@ class OrderPages(EditableAdmin):
             try:
                 if CONFIRM in request.POST:
                     result = carry_out()
-                    self.log_change(request, subscription, [{"changed": {"fields": ["effective until"]}}])
+                    self.log_change(
+                        request, subscription, [{"changed": {"fields": [gettext_noop("effective until")]}}]
+                    )
                     return self.done(request, str(done), url=self.page_url("change", result.pk))
                 preview = look()
             except MeterbookError as refusal:
@@ -163,7 +165,9 @@ class OrderPages(EditableAdmin):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, subscription, [{"changed": {"fields": ["effective until"]}}])
+                self.log_change(
+                    request, subscription, [{"changed": {"fields": [gettext_noop("effective until")]}}]
+                )
                 return self.done(request, str(done), url=back_url)
         return self.confirmation(
             request,

@@ -152,7 +152,10 @@ class HouseAdmin(ListDownload):
         if not self.has_view_permission(request):
             raise PermissionDenied
         kept = self.kept_history(object_id)
-        return kept or super().history_view(request, object_id, extra_context)
+        if kept:
+            return kept
+        named = {"title": gettext("History"), "subtitle": str(self.get_object(request, object_id) or "")}
+        return super().history_view(request, object_id, named | (extra_context or {}))
 
     def kept_history(self, object_id: str) -> HttpResponse | None:
         """The way to the changes of a row; None where none are kept."""
