@@ -1,5 +1,6 @@
 """Changing the plan of a subscription and ending it: first what it means for the bill, then for good."""
 
+import datetime as dt
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -59,6 +60,7 @@ class OrderPages(EditableAdmin):
             title=_("Change the plan"),
             button=_("Change the plan"),
             done=_("The change of plan is settled."),
+            now=now,
         )
 
     @action(
@@ -80,6 +82,7 @@ class OrderPages(EditableAdmin):
             title=_("Cancel the subscription"),
             button=_("Cancel the subscription"),
             done=_("The subscription is cancelled."),
+            now=now,
             carries_off=True,
         )
 
@@ -116,6 +119,7 @@ class OrderPages(EditableAdmin):
         title: Any,
         button: Any,
         done: Any,
+        now: dt.datetime,
         carries_off: bool = False,
     ) -> HttpResponse:
         """Look ahead, or carry out. `carries_off`: it takes something away, and its button says so."""
@@ -146,7 +150,8 @@ class OrderPages(EditableAdmin):
             "back_url": back_url,
             "button": button,
             "variant": "danger" if carries_off else "primary",
-            "preview": order_card(preview, subscription) if preview is not None else None,
+            "preview": order_card(preview, subscription, now=now) if preview is not None else None,
+            "is_cancellation": carries_off,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/billing/subscription/order.html", context)
@@ -185,12 +190,15 @@ def _subscription(object_id: str) -> Subscription:
     return get_object_or_404(Subscription.objects.select_related("account__project", "plan"), pk=object_id)
 
 
-def order_card(preview: ChangePreview, subscription: Subscription) -> dict[str, Any]:
-    """What the order means, in words and amounts."""
+def order_card(preview: ChangePreview, subscription: Subscription, *, now: dt.datetime) -> dict[str, Any]:
+    """What the order means, in words and amounts. What is due at once is due when it takes effect."""
     words = Words(preview.currency)
     times = LocalTimes(zone_named(subscription.account.timezone))
+    at = times.short(preview.at)
+    is_later = preview.at > now
     return {
-        "at": times.short(preview.at),
+        "at": at,
+        "is_later": is_later,
         "zone": subscription.account.timezone,
         "currency": preview.currency,
         "ended": period_in_words(preview.cut) if preview.cut else "",
@@ -201,7 +209,7 @@ def order_card(preview: ChangePreview, subscription: Subscription) -> dict[str, 
                 "name": line.name,
                 "kind": gettext("Credit") if line.kind == "credit" else gettext("Charge"),
                 "days": gettext("%(days)d of %(all)d days") % {"days": line.days, "all": line.of_days},
-                "due": gettext("now") if line.due == "now" else gettext("when the period ends"),
+                "due": _due(line.due, at=at if is_later else ""),
                 "amount": words.bare(Fraction(line.amount)),
             }
             for line in preview.lines
@@ -211,3 +219,10 @@ def order_card(preview: ChangePreview, subscription: Subscription) -> dict[str, 
         "lost": ", ".join(preview.metrics_lost),
         "gained": ", ".join(preview.metrics_gained),
     }
+
+
+def _due(due: str, *, at: str) -> str:
+    """When a line is due; `at` is when the order takes effect, empty where that is now."""
+    if due != "now":
+        return gettext("when the period ends")
+    return gettext("on %s") % at if at else gettext("now")

@@ -369,6 +369,11 @@ def test_change_of_plan_is_previewed_then_confirmed_then_taken_back(staff: Clien
     assert "Credit: Base fee" in looked.content.decode()
     assert Subscription.objects.count() == 1
 
+    later = staff.post(order_url, {"plan": plan.pk, "when": "period_end", "at": "", "_preview": "1"})
+    at = later.context["preview"]["at"]
+    assert [line["due"] for line in later.context["preview"]["lines"]] == [f"on {at}"]
+    assert f"Charged on {at}, before tax" in later.content.decode()
+
     missing = staff.post(order_url, {"plan": plan.pk, "when": "at", "at": ""})
     assert list(missing.context["form"].errors) == ["at"]
 
@@ -399,7 +404,11 @@ def test_subscription_is_cancelled_and_kept(staff: Client) -> None:
     looked = staff.post(
         url("subscription", "cancel_subscription", subscription.pk), {"when": "period_end", "at": ""}
     )
-    assert "No fixed fees are credited or charged" in looked.content.decode()
+    page = looked.content.decode()
+    assert "No fixed fees are credited or charged" in page
+    assert "Usage until that instant is billed, later usage is not" in page
+    assert "Its last period" in page
+    assert "the old plan" not in page
     staff.post(
         url("subscription", "cancel_subscription", subscription.pk),
         {"when": "period_end", "at": "", "_confirm": "1", "reason": "asked for"},
