@@ -19,6 +19,7 @@ from billing.invoicing.number_series import next_number
 from billing.invoicing.voiding import ensure_voidable, void
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
+from metering import numerals
 from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import Conflict, MeterbookError
@@ -271,22 +272,29 @@ def _grace_words(invoice: Invoice, until: dt.datetime | None) -> list[str]:
     return [gettext("This is early: usage of its periods may still arrive until %s.") % moment]
 
 
+def _reopened_words(period_count: int, price_count: int) -> str:
+    """What is billed anew: each period with all of its prices that the document billed."""
+    prices = ngettext("%(count)s price", "%(count)s prices", price_count) % {
+        "count": numerals.count(price_count)
+    }
+    return ngettext(
+        "%(count)s billed period (%(prices)s) is open again; the next billing run bills it anew.",
+        "%(count)s billed periods (%(prices)s) are open again; the next billing run bills them anew.",
+        period_count,
+    ) % {"count": numerals.count(period_count), "prices": prices}
+
+
 def _void_words(invoice: Any) -> list[str]:
     """The credit note, the periods, the credit, and the draft that there may be."""
     words = [
         gettext("A credit note takes it back in full, with the next number, now %s. Both stay on record.")
         % next_number(Invoice.Kind.CREDIT_NOTE)
     ]
-    periods = BilledPeriod.objects.filter(lines__invoice=invoice).distinct().count()
-    if periods:
-        words.append(
-            ngettext(
-                "%d billed period is open again; the next billing run bills it anew.",
-                "%d billed periods are open again; the next billing run bills them anew.",
-                periods,
-            )
-            % periods
-        )
+    periods = BilledPeriod.objects.filter(lines__invoice=invoice).distinct()
+    price_count = periods.count()
+    if price_count:
+        days = periods.order_by().values("subscription", "period_start", "period_end").distinct().count()
+        words.append(_reopened_words(days, price_count))
     drawn = invoice.credit_entries.filter(kind=CreditEntry.Kind.DRAWN)
     amount = EXACT.minus(sum((entry.amount for entry in drawn), ZERO))
     if amount:
