@@ -60,6 +60,16 @@ def reading_in_words(metric: MetricDefinition) -> str:
     return " ".join(parts)
 
 
+def reach_in_words(aggregation: str) -> str:
+    """What one number over several projects stands for, where it isn't their sum; empty where it is."""
+    return {
+        "AVG": _("average over all projects"),
+        "MIN": _("smallest of any project"),
+        "MAX": _("largest of any project"),
+        "LATEST": _("latest reading of any project"),
+    }.get(aggregation, "")
+
+
 def _taken(metric: MetricDefinition, steps: Steps | None) -> str:
     of_label = {"label": metric.value_property}
     has_label = bool(metric.value_property)
