@@ -74,7 +74,12 @@ class HouseAdmin(ListDownload):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        words = {"title": title, "empty_text": self.empty_words(request)}
+        return super().changelist_view(request, words | (extra_context or {}))
+
+    def empty_words(self, request: HttpRequest) -> Any:
+        """What a list without rows says to whoever asks: what they can do about it."""
+        return self.empty_text
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
