@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext_lazy, pgettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -159,10 +159,37 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
         return cells.moment(user.last_login, empty=gettext("never"))
 
 
+# The package's own labels and explanations have no German, and speak to programmers.
+TASK_WORDS = {
+    "name": (_("Name"), _("What people call it.")),
+    "description": (_("Description"), _("What it is for.")),
+    "enabled": (_("Enabled"), _("Beat starts only what is on.")),
+    "interval": (_("Interval"), _("Again and again, so long after one another.")),
+    "crontab": (_("Calendar times"), _("At certain hours of certain days.")),
+    "one_off": (_("Only once"), _("It is switched off when it has run.")),
+}
+
+
 def task_choices() -> list[tuple[str, str]]:
     """The tasks that a worker of ours knows."""
     celery_app.loader.import_default_modules()
     return [(name, name) for name in sorted(celery_app.tasks) if not name.startswith("celery.")]
+
+
+PERIODS = {
+    IntervalSchedule.DAYS: ngettext_lazy("every day", "every %(count)d days", "count"),
+    IntervalSchedule.HOURS: ngettext_lazy("every hour", "every %(count)d hours", "count"),
+    IntervalSchedule.MINUTES: ngettext_lazy("every minute", "every %(count)d minutes", "count"),
+    IntervalSchedule.SECONDS: ngettext_lazy("every second", "every %(count)d seconds", "count"),
+    IntervalSchedule.MICROSECONDS: ngettext_lazy(
+        "every microsecond", "every %(count)d microseconds", "count"
+    ),
+}
+
+
+def interval_words(interval: IntervalSchedule) -> str:
+    """“every 5 minutes”."""
+    return str(PERIODS[interval.period] % {"count": interval.every})
 
 
 class PeriodicTaskForm(forms.ModelForm):
@@ -181,6 +208,11 @@ class PeriodicTaskForm(forms.ModelForm):
             choices.append((stored, gettext("%s (no worker knows it)") % stored))
         if "task" in self.fields:
             self.fields["task"].choices = choices  # type: ignore[attr-defined]
+        for name, (label, help_text) in TASK_WORDS.items():
+            if name in self.fields:
+                self.fields[name].label, self.fields[name].help_text = label, help_text
+        if "interval" in self.fields:
+            self.fields["interval"].label_from_instance = interval_words  # type: ignore[attr-defined]
 
 
 @admin.register(PeriodicTask)
@@ -207,7 +239,7 @@ class PeriodicTaskAdmin(HouseAdmin):
         "total_run_count",
         "description",
     )
-    list_display = ("name", "is_on", "pace", "task", "last_sent", "times_sent")
+    list_display = ("name", "is_on", "pace", "task_run", "last_sent", "times_sent")
     list_filter = ("enabled",)
     list_select_related = ("interval", "crontab", "solar", "clocked")
     search_fields = ("name", "task")
@@ -229,12 +261,20 @@ class PeriodicTaskAdmin(HouseAdmin):
     @admin.display(description=_("state"))
     def is_on(self, task: PeriodicTask) -> SafeString:
         return (
-            cells.badge(gettext("On"), "success") if task.enabled else cells.badge(gettext("Off"), "warning")
+            cells.badge(pgettext("state", "On"), "success")
+            if task.enabled
+            else cells.badge(pgettext("state", "Off"), "warning")
         )
 
     @admin.display(description=_("pace"))
     def pace(self, task: PeriodicTask) -> str:
-        return str(task.interval or task.crontab or task.solar or task.clocked or cells.DASH)
+        if task.interval:
+            return interval_words(task.interval)
+        return str(task.crontab or task.solar or task.clocked or cells.DASH)
+
+    @admin.display(description=_("Task"))
+    def task_run(self, task: PeriodicTask) -> str:
+        return task.task
 
     @admin.display(description=_("last sent at"))
     def last_sent(self, task: PeriodicTask) -> SafeString:

@@ -8,7 +8,6 @@ from psycopg import sql
 
 from .histories import ChangeRow, histories
 
-_SAYS_WHAT_IT_REFERS_TO = ("auth.permission",)
 _NAMES_OF_GONE = sql.SQL("""
     SELECT DISTINCT ON (pgh_obj_id) pgh_obj_id, concat_ws(' ', {names})
       FROM {table}
@@ -33,9 +32,8 @@ def names_of(rows: Sequence[ChangeRow]) -> dict[tuple[type[models.Model], int], 
     for model, ids in wanted.items():
         if not ids:
             continue
-        found = model._default_manager.filter(pk__in=ids)
-        if model._meta.label_lower in _SAYS_WHAT_IT_REFERS_TO:
-            found = found.select_related()
+        # With what they refer to: some are called by it.
+        found = model._default_manager.select_related().filter(pk__in=ids)
         names.update({(model, each.pk): str(each) for each in found})
         gone = sorted(pk for pk in ids if (model, pk) not in names)
         if gone:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -67,6 +68,19 @@ class LinesField(forms.CharField):
         return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+class AddressesField(LinesField):
+    """E-mail addresses, one per line."""
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        for line in value:
+            try:
+                validate_email(line)
+            except ValidationError:
+                words = gettext("“%s” isn't a complete e-mail address, such as invoices@example.com.")
+                raise ValidationError(words % line[:100]) from None
+
+
 class TaxRatesField(LinesField):
     """Named percentages, one per line: “VAT 19”."""
 
@@ -98,7 +112,7 @@ class BillingAccountForm(VerbForm):
             "another. Empty: no tax."
         ),
     )
-    invoice_emails = LinesField(
+    invoice_emails = AddressesField(
         label=_("Invoice e-mails"), help_text=_("Where invoices are sent, one address per line.")
     )
     currency = forms.ChoiceField(

@@ -86,7 +86,7 @@ def _document_line(invoice: Any, *, today: dt.date) -> dict[str, Any]:
         "link": document_link(invoice),
         "kind": invoice.get_kind_display(),
         "issued_on": invoice.issued_on or cells.DASH,
-        "due_on": (invoice.due_on if is_owed else None) or cells.DASH,
+        "due_on": cells.DASH if invoice.is_draft or invoice.is_credit_note else invoice.due_on,
         "total": money_cell(invoice.total, invoice.currency),
         "open": money_cell(invoice.open_amount, invoice.currency) if is_owed else cells.DASH,
         "badge": status_badge(status),

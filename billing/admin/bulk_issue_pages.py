@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.http import urlencode
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.errors import DocumentIsIssued
@@ -96,7 +96,7 @@ class BulkIssuePages(DocumentPages):
             except (MeterbookError, DatabaseError) as refusal:
                 refused.append(self._row(invoice) | {"why": worded(refusal)})
             else:
-                self.log_change(request, issued, [{"changed": {"fields": ["issued"]}}])
+                self.log_change(request, issued, [{"changed": {"fields": [gettext_noop("issued")]}}])
                 done.append(issued)
         return self._page(
             request,

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action
@@ -214,7 +214,7 @@ class CreditGrantAdmin(ConsequencesFirst):
                 field = getattr(refusal, "field", None)
                 form.add_error(field if field in form.fields else None, worded(refusal))
             else:
-                self.log_change(request, grant, [{"changed": {"fields": ["balance"]}}])
+                self.log_change(request, grant, [{"changed": {"fields": [gettext_noop("balance")]}}])
                 words = gettext("%s withdrawn.") % in_words(left, grant.currency)
                 return self.done(request, words, url=self.page_url("change", grant.pk))
         return self.confirmation(

@@ -1,7 +1,7 @@
 """A document as files, and sending it once more."""
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
@@ -38,7 +38,7 @@ class DocumentFiles(DocumentPages):
         def answer(_mail_id: int) -> HttpResponse:
             text = gettext("%(number)s is on its way to %(addresses)s.")
             message = text % {"number": invoice.number, "addresses": addresses}
-            return self.changed(request, invoice, "sent", message)
+            return self.changed(request, invoice, gettext_noop("sent"), message)
 
         return self.ask(
             request,

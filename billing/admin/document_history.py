@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -25,6 +27,9 @@ from billing.models import (
 from metering.admin.refusals import worded
 
 from .document_words import in_words, lateness, zone_of
+
+# What is edited on a draft, as the pages note it.
+EDITED = ("lines", "discounts", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def history_of(invoice: Any, *, payments: list[Payment], notes: list[Invoice]) -
             )
         )
     if invoice.edited_by:
-        found.append(Happening(None, _("Last edited"), invoice.edited_by))
+        found.append(Happening(_edited_at(invoice), _("Last edited"), invoice.edited_by))
     found += [
         Happening(one.approved_at, _("Approved"), one.approved_by, one.note)
         for one in InvoiceApproval.objects.filter(invoice=invoice)
@@ -76,6 +81,17 @@ def history_of(invoice: Any, *, payments: list[Payment], notes: list[Invoice]) -
     # What has no time comes behind the last time that the draft was computed.
     undated_at = invoice.computed_at or invoice.created_at
     return sorted(found, key=lambda one: one.at or undated_at)
+
+
+def _edited_at(invoice: Invoice) -> dt.datetime | None:
+    """When whoever edited it last did so on these pages; None where that was elsewhere."""
+    done = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(Invoice),
+        object_id=str(invoice.pk),
+        user__username=invoice.edited_by,
+        change_message__regex=f'"({"|".join(EDITED)})"',
+    )
+    return done.values_list("action_time", flat=True).order_by("-action_time").first()
 
 
 def _maker(invoice: Invoice) -> str:

@@ -39,12 +39,8 @@ def kind_in_words(invoice: Invoice) -> str:
 
 
 def title_of(invoice: Invoice) -> str:
-    """“INV-000042”, “Draft of an invoice (12)”: drafts have no number yet, so their id stands for it."""
-    if invoice.number:
-        return invoice.number
-    if invoice.is_credit_note:
-        return _("Draft credit note (%d)") % invoice.pk
-    return _("Draft (%d)") % invoice.pk
+    """“INV-000042”, “Draft (12)”, in the language of the page."""
+    return str(invoice)
 
 
 def status_badge(status: Status) -> SafeString:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -135,7 +135,7 @@ class DraftPages(DocumentPages):
         )
         if not stored.is_draft:
             text = gettext("Computed and issued: %s.") % stored.number
-        return self.changed(request, stored, "lines", text % words)
+        return self.changed(request, stored, gettext_noop("lines"), text % words)
 
     @action(description=_("Add a line"), url_path="add-line", icon="add", permissions=["edit"])
     def add_line(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -156,7 +156,7 @@ class DraftPages(DocumentPages):
             form=form,
             verb=lambda: add_line(invoice, form.line, added_by=request.user.get_username()),
             answer=lambda line: self.changed(
-                request, invoice, "lines", gettext("“%s” is on the draft.") % line.name
+                request, invoice, gettext_noop("lines"), gettext("“%s” is on the draft.") % line.name
             ),
             is_harmless=True,
             subtitle=f"{title_of(invoice)}, {invoice.currency}",
@@ -176,7 +176,7 @@ class DraftPages(DocumentPages):
             facts=[(line.name, in_words(line.amount, invoice.currency))],
             verb=lambda: remove_line(invoice, line_id, removed_by=request.user.get_username()),
             answer=lambda _none: self.changed(
-                request, invoice, "lines", gettext("“%s” is off the draft.") % line.name
+                request, invoice, gettext_noop("lines"), gettext("“%s” is off the draft.") % line.name
             ),
         )
 
@@ -223,7 +223,7 @@ class DraftPages(DocumentPages):
             facts=[(discount.name, in_words(discount.amount, invoice.currency))],
             verb=lambda: remove_discount(invoice, discount_id, removed_by=request.user.get_username()),
             answer=lambda _none: self.changed(
-                request, invoice, "discounts", gettext("“%s” is off the draft.") % discount.name
+                request, invoice, gettext_noop("discounts"), gettext("“%s” is off the draft.") % discount.name
             ),
         )
 
@@ -245,7 +245,9 @@ class DraftPages(DocumentPages):
             verb=lambda: set_notes(
                 invoice, form.cleaned_data["notes"], edited_by=request.user.get_username()
             ),
-            answer=lambda _none: self.changed(request, invoice, "notes", gettext("The note is saved.")),
+            answer=lambda _none: self.changed(
+                request, invoice, gettext_noop("notes"), gettext("The note is saved.")
+            ),
             is_harmless=True,
         )
 

@@ -95,7 +95,7 @@ class InvoiceAdmin(
     ) -> Any:
         invoice = kwargs.get("obj")
         if invoice is not None:
-            context["title"] = title_of(invoice)
+            context |= {"title": title_of(invoice), "subtitle": ""}  # its name is the title
             context["document"] = document_card(invoice, request, now=database_now(), pages=self)
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -25,6 +25,7 @@ from billing.invoicing.number_series import next_number
 from billing.invoicing.voiding import ensure_voidable, void
 from billing.models import BilledPeriod, CreditEntry, Invoice, Payment
 from billing.settling.credits import draws_for
+from metering import numerals
 from metering.admin.refusals import worded
 from metering.clock import database_now
 from metering.errors import MeterbookError
@@ -103,7 +104,9 @@ class InvoiceActions(DocumentPages):
             return issue(invoice, now=now, issued_by=by, is_early=is_meant, seen=form.digest)
 
         def answer(issued: Invoice) -> HttpResponse:
-            return self.changed(request, issued, "issued", gettext("%s is issued.") % issued.number)
+            return self.changed(
+                request, issued, gettext_noop("issued"), gettext("%s is issued.") % issued.number
+            )
 
         return self.ask(
             request,
@@ -155,7 +158,9 @@ class InvoiceActions(DocumentPages):
             facts=[*by_hand, *discounts, *_totals(invoice)],
             form=form,
             verb=carry_out,
-            answer=lambda _approval: self.changed(request, invoice, "approvals", gettext("It is approved.")),
+            answer=lambda _approval: self.changed(
+                request, invoice, gettext_noop("approvals"), gettext("It is approved.")
+            ),
             is_harmless=True,
         )
 
@@ -181,7 +186,7 @@ class InvoiceActions(DocumentPages):
                 "invoice": invoice.number,
                 "note": note.number,
             }
-            return self.changed(request, invoice, "voided", text)
+            return self.changed(request, invoice, gettext_noop("voided"), text)
 
         return self.ask(
             request,
@@ -266,6 +271,18 @@ def _grace_words(invoice: Invoice, until: dt.datetime | None) -> list[str]:
     return [gettext("This is early: usage of its periods may still arrive until %s.") % moment]
 
 
+def _reopened_words(period_count: int, price_count: int) -> str:
+    """What is billed anew: each period with all of its prices that the document billed."""
+    prices = ngettext("%(count)s price", "%(count)s prices", price_count) % {
+        "count": numerals.count(price_count)
+    }
+    return ngettext(
+        "%(count)s billed period (%(prices)s) is open again; the next billing run bills it anew.",
+        "%(count)s billed periods (%(prices)s) are open again; the next billing run bills them anew.",
+        period_count,
+    ) % {"count": numerals.count(period_count), "prices": prices}
+
+
 def _void_words(invoice: Any) -> list[str]:
     """The credit note, the periods, the credit, and the draft that there may be."""
     words = [
@@ -281,16 +298,11 @@ def _void_words(invoice: Any) -> list[str]:
             )
             % limit
         )
-    periods = BilledPeriod.objects.filter(lines__invoice=invoice).distinct().count()
-    if periods:
-        words.append(
-            ngettext(
-                "%d billed period is open again; the next billing run bills it anew.",
-                "%d billed periods are open again; the next billing run bills them anew.",
-                periods,
-            )
-            % periods
-        )
+    periods = BilledPeriod.objects.filter(lines__invoice=invoice).distinct()
+    price_count = periods.count()
+    if price_count:
+        days = periods.order_by().values("subscription", "period_start", "period_end").distinct().count()
+        words.append(_reopened_words(days, price_count))
     drawn = invoice.credit_entries.filter(kind=CreditEntry.Kind.DRAWN)
     amount = EXACT.minus(sum((entry.amount for entry in drawn), ZERO))
     if amount:

@@ -11,7 +11,7 @@ from django.db.models.functions import Abs
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
@@ -24,7 +24,8 @@ from billing.models import (
     InvoiceDispatch,
     InvoiceLine,
 )
-from billing.reporting.approvals_waiting import drafts_to_approve
+from billing.reporting.approvals_waiting import drafts_to_approve, own_drafts_to_approve
+from metering import numerals
 from metering.admin import cells
 from metering.admin.paging import Place, PlaceChangeList, RowPage, page_by_id
 from metering.clock import database_now
@@ -44,7 +45,7 @@ TABS = (
     ("open", _("Open")),
     ("overdue", _("Overdue")),
     ("paid", _("Paid")),
-    ("void", _("Void")),
+    ("void", pgettext_lazy("state of invoices", "Void")),
     ("credit_notes", _("Credit notes")),
     ("unsent", _("Not sent")),
 )
@@ -60,6 +61,7 @@ class StandingFilter(admin.SimpleListFilter):
     title = _("standing")
     parameter_name = "standing"
     template = "admin/billing/invoice/no_filter.html"
+    own_count = 0  # drafts that wait for an agreement which isn't for whoever looks to give
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [tab for tab in TABS if tab[0]]
@@ -70,7 +72,9 @@ class StandingFilter(admin.SimpleListFilter):
             case "drafts":
                 return queryset.drafts()
             case "to_approve":
-                found = drafts_to_approve(by=request.user.get_username())
+                by = request.user.get_username()
+                found = drafts_to_approve(by=by)
+                self.own_count = len(own_drafts_to_approve(by=by))
                 return queryset.filter(pk__in=[draft.invoice_id for draft in found])
             case "unsent":
                 return queryset.filter(dispatch__state=InvoiceDispatch.State.FAILED)
@@ -153,6 +157,7 @@ class InvoiceList(DocumentPages):
             for name, title in TABS
         ]
         changelist.sums = sums_of(changelist, _SUMS, currency="currency")
+        changelist.tab_note = _left_out(chosen.own_count)
         return page_by_id(changelist.queryset, place=Place.from_text(place), size=self.list_per_page)
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
@@ -205,6 +210,17 @@ class InvoiceList(DocumentPages):
     def standing(self, invoice: Any) -> SafeString:
         badge = status_badge(invoice.status)
         return cells.two_lines(badge, invoice.review) if invoice.review else badge
+
+
+def _left_out(count: int) -> str:
+    """That drafts one worked on wait for somebody else; empty where none do."""
+    if not count:
+        return ""
+    return ngettext(
+        "%(count)s more draft waits for approval that you worked on yourself: somebody else approves it.",
+        "%(count)s more drafts wait for approval that you worked on yourself: somebody else approves them.",
+        count,
+    ) % {"count": numerals.count(count)}
 
 
 def review_notes(drafts: Sequence[Invoice], *, now: dt.datetime) -> dict[int, str]:

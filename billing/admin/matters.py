@@ -31,6 +31,10 @@ def billing_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matte
         yield from _matter(
             waiting.parked,
             title=_("Parked accounts"),
+            acting=(
+                "billing.start_billingrun",
+                "billing.change_billingaccount",
+            ),
             sentence=_("The last run couldn't bill them. Each says what to put right; then try it again."),
             url=listed("parkedaccount"),
             is_urgent=True,
@@ -39,6 +43,7 @@ def billing_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matte
         yield from _matter(
             waiting.unsent,
             title=_("Documents that couldn't be sent"),
+            acting=("billing.issue_invoice",),
             sentence=_("They are issued, and their customers have no mail. Each can be sent again."),
             url=documents_url(standing="unsent"),
             is_urgent=True,
@@ -46,6 +51,7 @@ def billing_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matte
         yield from _matter(
             waiting.overdue,
             title=_("Overdue invoices"),
+            acting=("billing.add_payment",),
             sentence=_("Their due day is over and something is still owed."),
             url=documents_url(standing="overdue"),
             is_urgent=True,
@@ -55,6 +61,10 @@ def billing_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matte
         yield from _matter(
             waiting.drafts,
             title=_("Drafts to review"),
+            acting=(
+                "billing.issue_invoice",
+                "billing.change_invoice",
+            ),
             sentence=_("Nothing goes out before somebody issues it."),
             url=reverse("admin:billing_review"),
         )
@@ -62,6 +72,7 @@ def billing_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matte
         yield from _matter(
             waiting.corrections,
             title=_("Corrections to decide"),
+            acting=("billing.decide_periodcorrection",),
             sentence=_(
                 "Invoiced periods are worth something else by now: approve the difference or write it off."
             ),

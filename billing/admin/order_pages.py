@@ -1,5 +1,6 @@
 """Changing the plan of a subscription and ending it: first what it means for the bill, then for good."""
 
+import datetime as dt
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -59,10 +60,11 @@ class OrderPages(ConsequencesFirst):
             title=_("Change the plan"),
             button=_("Change the plan"),
             done=_("The change of plan is settled."),
+            now=now,
         )
 
     @action(
-        description=_("Cancel"),
+        description=pgettext_lazy("a subscription", "Cancel"),
         url_path="cancel",
         icon="cancel",
         permissions=["order"],
@@ -80,6 +82,7 @@ class OrderPages(ConsequencesFirst):
             title=_("Cancel the subscription"),
             button=_("Cancel the subscription"),
             done=_("The subscription is cancelled."),
+            now=now,
             carries_off=True,
         )
 
@@ -116,6 +119,7 @@ class OrderPages(ConsequencesFirst):
         title: Any,
         button: Any,
         done: Any,
+        now: dt.datetime,
         carries_off: bool = False,
     ) -> HttpResponse:
         """Look ahead, or carry out. `carries_off`: it takes something away, and its button says so."""
@@ -127,7 +131,9 @@ class OrderPages(ConsequencesFirst):
             try:
                 if CONFIRM in request.POST:
                     result = carry_out()
-                    self.log_change(request, subscription, [{"changed": {"fields": ["effective until"]}}])
+                    self.log_change(
+                        request, subscription, [{"changed": {"fields": [gettext_noop("effective until")]}}]
+                    )
                     return self.done(request, str(done), url=self.page_url("change", result.pk))
                 preview = look()
             except MeterbookError as refusal:
@@ -144,7 +150,8 @@ class OrderPages(ConsequencesFirst):
             "back_url": back_url,
             "button": button,
             "variant": "danger" if carries_off else "primary",
-            "preview": order_card(preview, subscription) if preview is not None else None,
+            "preview": order_card(preview, subscription, now=now) if preview is not None else None,
+            "is_cancellation": carries_off,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/billing/subscription/order.html", context)
@@ -163,7 +170,9 @@ class OrderPages(ConsequencesFirst):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, subscription, [{"changed": {"fields": ["effective until"]}}])
+                self.log_change(
+                    request, subscription, [{"changed": {"fields": [gettext_noop("effective until")]}}]
+                )
                 return self.done(request, str(done), url=back_url)
         return self.confirmation(
             request,
@@ -181,12 +190,15 @@ def _subscription(object_id: str) -> Subscription:
     return get_object_or_404(Subscription.objects.select_related("account__project", "plan"), pk=object_id)
 
 
-def order_card(preview: ChangePreview, subscription: Subscription) -> dict[str, Any]:
-    """What the order means, in words and amounts."""
+def order_card(preview: ChangePreview, subscription: Subscription, *, now: dt.datetime) -> dict[str, Any]:
+    """What the order means, in words and amounts. What is due at once is due when it takes effect."""
     words = Words(preview.currency)
     times = LocalTimes(zone_named(subscription.account.timezone))
+    at = times.short(preview.at)
+    is_later = preview.at > now
     return {
-        "at": times.short(preview.at),
+        "at": at,
+        "is_later": is_later,
         "zone": subscription.account.timezone,
         "currency": preview.currency,
         "ended": period_in_words(preview.cut) if preview.cut else "",
@@ -197,7 +209,7 @@ def order_card(preview: ChangePreview, subscription: Subscription) -> dict[str, 
                 "name": line.name,
                 "kind": gettext("Credit") if line.kind == "credit" else gettext("Charge"),
                 "days": gettext("%(days)d of %(all)d days") % {"days": line.days, "all": line.of_days},
-                "due": gettext("now") if line.due == "now" else gettext("when the period ends"),
+                "due": _due(line.due, at=at if is_later else ""),
                 "amount": words.bare(Fraction(line.amount)),
             }
             for line in preview.lines
@@ -207,3 +219,10 @@ def order_card(preview: ChangePreview, subscription: Subscription) -> dict[str, 
         "lost": ", ".join(preview.metrics_lost),
         "gained": ", ".join(preview.metrics_gained),
     }
+
+
+def _due(due: str, *, at: str) -> str:
+    """When a line is due; `at` is when the order takes effect, empty where that is now."""
+    if due != "now":
+        return gettext("when the period ends")
+    return gettext("on %s") % at if at else gettext("now")

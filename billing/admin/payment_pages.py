@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import (
@@ -97,7 +97,7 @@ class PaymentPages(DocumentPages):
                 text += " " + gettext("%s became credit of the account.") % in_words(
                     recorded.to_credit, invoice.currency
                 )
-            return self.changed(request, invoice, "payments", text)
+            return self.changed(request, invoice, gettext_noop("payments"), text)
 
         return self.ask(
             request,
@@ -145,7 +145,10 @@ class PaymentPages(DocumentPages):
                 payment, **form.cleaned_data, recorded_by=request.user.get_username()
             ),
             answer=lambda _taken: self.changed(
-                request, invoice, "payments", gettext("The payment of %s is taken back.") % amount
+                request,
+                invoice,
+                gettext_noop("payments"),
+                gettext("The payment of %s is taken back.") % amount,
             ),
         )
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import action
@@ -164,7 +164,7 @@ class PeriodCorrectionAdmin(ReadOnlyAdmin):
                 field = getattr(refusal, "field", None)
                 form.add_error(field if field in form.fields else None, worded(refusal))
             else:
-                self.log_change(request, correction, [{"changed": {"fields": ["state"]}}])
+                self.log_change(request, correction, [{"changed": {"fields": [gettext_noop("state")]}}])
                 return self.done(request, done, url=self.page_url("change", correction.pk))
         currency = correction.account.currency
         return self.confirmation(

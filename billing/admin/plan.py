@@ -32,7 +32,7 @@ from metering.clock import database_now
 from . import file_columns
 from .plan_actions import PlanActions
 from .price_words import interval_in_words, price_in_words, usage_in_words
-from .what_if import WhatIfPages
+from .what_if import WhatIfPages, state_words
 
 STATE_COLOURS = {
     Plan.State.DRAFT: "warning",
@@ -171,7 +171,7 @@ class PlanAdmin(WhatIfPages, PlanActions):
     def identity(self, plan: Plan) -> SafeString:
         words = gettext("Version %(version)d, %(state)s") % {
             "version": plan.version,
-            "state": plan.get_state_display().lower(),
+            "state": state_words(plan),
         }
         return cells.two_lines(cells.code(plan.key), words)
 

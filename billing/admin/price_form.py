@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminSelect2Widget,
@@ -41,7 +41,11 @@ ROUNDINGS = (
     ("up", _("Up: a package that was begun is paid")),
     ("down", _("Down: only full packages are paid")),
 )
-CONVERSION_ROUNDINGS = (("", _("Exact")), ("up", _("Up")), ("down", _("Down")))
+CONVERSION_ROUNDINGS = (
+    ("", _("Exact")),
+    ("up", pgettext_lazy("rounding", "Up")),
+    ("down", pgettext_lazy("rounding", "Down")),
+)
 SPARE_ROWS = 2
 
 # The fields of each model, by their names in the JSON.

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Plan, Price
@@ -73,7 +73,7 @@ class PricePages(EditableAdmin):
             except MeterbookError as refusal:
                 form.add_error(None, worded(refusal))
             else:
-                self.log_change(request, plan, [{"changed": {"fields": ["prices"]}}])
+                self.log_change(request, plan, [{"changed": {"fields": [gettext_noop("prices")]}}])
                 return self.done(
                     request, gettext("The price “%s” is saved.") % draft.shown_name, url=back_url
                 )
@@ -131,7 +131,7 @@ class PricePages(EditableAdmin):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, plan, [{"changed": {"fields": ["prices"]}}])
+                self.log_change(request, plan, [{"changed": {"fields": [gettext_noop("prices")]}}])
                 return self.done(request, gettext("The price “%s” is removed.") % price.name, url=back_url)
         return self.confirmation(
             request,

@@ -14,7 +14,7 @@ from billing.rating.flat import Flat
 from billing.rating.package import Package
 from metering import numerals
 
-from .price_words import Words, grouped
+from .price_words import Words, grouped, in_units
 
 WIDTH, HEIGHT = 560, 150  # of the drawing, in its own units
 SAMPLES = 120
@@ -104,13 +104,13 @@ def _tier_rows(price: Price, words: Words) -> Iterator[tuple[str, str, str]]:
     lower = Fraction(0)
     for tier in getattr(price.model, "tiers", ()):
         if tier.up_to is None:
-            bounds = _("above %s") % grouped(lower) if lower else _("any quantity")
+            bounds = _("above %s") % in_units(price, lower) if lower else _("any quantity")
         else:
-            bounds = _("up to %s") % grouped(tier.up_to)
+            bounds = _("up to %s") % in_units(price, tier.up_to)
             if lower:
                 bounds = _("above %(lower)s, up to %(upper)s") % {
-                    "lower": grouped(lower),
-                    "upper": grouped(tier.up_to),
+                    "lower": in_units(price, lower),
+                    "upper": in_units(price, tier.up_to),
                 }
             lower = tier.up_to
         rate = (

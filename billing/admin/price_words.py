@@ -108,13 +108,13 @@ class Words:
                 text = _("%(rate)s of the amount") % {"rate": self._rate(tier)}
             else:
                 text = self._per_unit(price, self._rate(tier))
-            yield self._bounded(text, tier)
+            yield self._bounded(price, text, tier)
 
     def _volume(self, price: RatingPrice, tiers: tuple[Any, ...]) -> Iterator[str]:
         for number, tier in enumerate(tiers):
             if not tier.unit_amount and tier.flat_amount:
                 text = self.amount(tier.flat_amount) if not number else self.bare(tier.flat_amount)
-                bound = "" if tier.up_to is None else _(" up to %(bound)s") % {"bound": grouped(tier.up_to)}
+                bound = "" if tier.up_to is None else _up_to(price, tier.up_to)
                 yield text + (bound or _(" above"))
                 continue
             rate = self._rate(tier, bare=bool(number))
@@ -123,11 +123,11 @@ class Words:
                 if number
                 else _("all units at %(rate)s") % {"rate": self._per_unit(price, rate)}
             )
-            yield self._bounded(text, tier) + (_(" above") if tier.up_to is None and number else "")
+            yield self._bounded(price, text, tier) + (_(" above") if tier.up_to is None and number else "")
 
-    def _bounded(self, text: str, tier: AnyTier) -> str:
+    def _bounded(self, price: RatingPrice, text: str, tier: AnyTier) -> str:
         if tier.up_to is not None:
-            text += _(" up to %(bound)s") % {"bound": grouped(tier.up_to)}
+            text += _up_to(price, tier.up_to)
         if tier.flat_amount:
             text += _(" plus %(amount)s") % {"amount": self.amount(tier.flat_amount)}
         return text
@@ -141,7 +141,7 @@ class Words:
             else _("%(amount)s per full %(size)s units")
         ) % {"amount": self.amount(model.package_amount), "size": grouped(size)}
         if model.free_units:
-            text += ", " + _("the first %(count)s free") % {"count": grouped(model.free_units)}
+            text += ", " + _("the first %(count)s free") % {"count": in_units(price, model.free_units)}
         return text
 
     def _percentage(self, model: Percentage) -> Iterator[str]:
@@ -163,13 +163,27 @@ class Words:
         if conversion is not None and conversion.round:
             yield _("rounded up") if conversion.round == "up" else _("rounded down")
         if price.usage_discount:
-            yield _("%(count)s included") % {"count": grouped(price.usage_discount)}
+            yield _("%(count)s included") % {"count": in_units(price, price.usage_discount)}
         if price.discount_percent:
             yield _("less %(percent)s %%") % {"percent": grouped(price.discount_percent)}
         if price.min_amount is not None:
             yield _("at least %(amount)s") % {"amount": self.amount(price.min_amount)}
         if price.max_amount is not None:
             yield _("at most %(amount)s") % {"amount": self.amount(price.max_amount)}
+
+
+def in_units(price: RatingPrice, quantity: Fraction) -> str:
+    """A quantity of a price, bound or free, in the metric's own units: those that the price converts from.
+
+    Tiers count what comes out of the conversion: 5,000 at a rate per 1,000 units are 5,000,000 units.
+    """
+    conversion = price.unit_conversion
+    return grouped(quantity * conversion.divide_by) if conversion else grouped(quantity)
+
+
+def _up_to(price: RatingPrice, bound: Fraction) -> str:
+    words = {"bound": in_units(price, bound)}
+    return _(" up to %(bound)s units") % words if price.unit_conversion else _(" up to %(bound)s") % words
 
 
 def price_in_words(price: Price, plan: Plan) -> str:

@@ -49,7 +49,7 @@ def amounts_chart(preview: Preview) -> Chart:
     return Chart(
         kind="bar",
         data=json.dumps({"labels": [charge.priced.price.name for charge in charges], "datasets": datasets}),
-        options=json.dumps(_lying(len(datasets) > 1)),
+        options=json.dumps(_lying(len(datasets) > 1, unit=preview.account.currency)),
         description=_("Amounts of the running period by price, so far and at its end"),
         headers=[_("Price"), _("So far"), _("At the end")],
         rows=[
@@ -75,7 +75,7 @@ def usage_over_time_chart(charge: Charge, points: Sequence[Point], *, zone: Zone
     return Chart(
         kind="bar",
         data=json.dumps({"labels": labels, "datasets": [dataset]}),
-        options=json.dumps(chart_options()),
+        options=json.dumps(chart_options(y_title=metric.unit or metric.display_name)),
         description=_("%(metric)s over the running period") % {"metric": metric.display_name},
         headers=[_("From (%s)") % zone.key, metric.unit or _("Used")],
         rows=[
@@ -137,7 +137,7 @@ def subjects_chart(found: WhatIf, names: Mapping[str, str]) -> Chart:
     return Chart(
         kind="bar",
         data=json.dumps({"labels": labels, "datasets": datasets}),
-        options=json.dumps(_lying(True)),
+        options=json.dumps(_lying(True, unit=found.plan.currency)),
         description=_("Amounts by metric and fee, under both plans"),
         headers=["", _("As it was"), str(found.plan), _("Difference")],
         rows=[
@@ -186,9 +186,9 @@ def _colour(bucket: Bucket) -> str:
     return GREY if bucket.above == bucket.below else GREEN
 
 
-def _lying(has_legend: bool) -> dict[str, Any]:
-    """Horizontal bars."""
-    options = chart_options()
+def _lying(has_legend: bool, *, unit: str) -> dict[str, Any]:
+    """Horizontal bars of amounts."""
+    options = chart_options(y_title=unit)
     options["indexAxis"] = "y"
     options["scales"]["x"], options["scales"]["y"] = options["scales"]["y"], options["scales"]["x"]
     options["scales"]["y"]["ticks"]["autoSkip"] = False

@@ -64,7 +64,6 @@ class SubscriptionAdmin(OrderPages):
     csv_columns = file_columns.SUBSCRIPTIONS
     list_display = ("customer", "plan_shown", "state_shown", "period_shown", "since", "until")
     list_display_links = ("customer",)
-    list_select_related = ("account", "plan")
     list_filter = (StateFilter, ("account", AutocompleteSelectFilter), ("plan", AutocompleteSelectFilter))
     search_fields = ("account__legal_name", "account__project__key", "plan__key", "plan__name")
     search_help_text = _("Account, project or plan")
@@ -85,7 +84,7 @@ class SubscriptionAdmin(OrderPages):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
         subscriptions: QuerySet[Subscription] = super().get_queryset(request)
-        return subscriptions.prefetch_related("cycles")
+        return subscriptions.select_related("account", "plan").prefetch_related("cycles")
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         now = database_now()

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSingleDateWidget
 
@@ -97,9 +97,18 @@ class WhatIfForm(forms.Form):
         return Days(self.cleaned_data["first_on"], min(last_on, dt.date.max - ONE_DAY) + ONE_DAY)
 
 
+def state_words(plan: Plan) -> str:
+    """How a plan stands, as it is said behind its version."""
+    return {
+        Plan.State.DRAFT: pgettext("of a plan", "draft"),
+        Plan.State.PUBLISHED: pgettext("of a plan", "published"),
+        Plan.State.ARCHIVED: pgettext("of a plan", "archived"),
+    }[Plan.State(plan.state)]
+
+
 def plan_in_words(plan: Plan) -> str:
     """“Pro, version 2 (draft), EUR”."""
-    state = "" if plan.is_published else f" ({plan.get_state_display().lower()})"
+    state = "" if plan.is_published else f" ({state_words(plan)})"
     version = gettext("%(name)s, version %(version)d") % {"name": plan.name, "version": plan.version}
     return f"{version}{state}, {plan.currency}"
 

@@ -70,7 +70,16 @@ def _included(line: InvoiceLine, written: Written) -> tuple[TierView, ...]:
     taken = min(units, Fraction(free))
     if not taken:
         return ()
-    return (TierView(name=_("Included"), quantity=written(exact_text(taken)), rate="", amount=""),)
+    name = _sized(_("Included"), line.price, written)
+    return (TierView(name=name, quantity=written(exact_text(taken)), rate="", amount=""),)
+
+
+def _sized(name: str, price: Mapping[str, Any], written: Written) -> str:
+    """The name with the size of what the price counts, where that isn't the metric's own unit."""
+    if not price.get("unit_conversion"):
+        return name
+    size = written(price["unit_conversion"]["divide_by"])
+    return _("%(name)s, in units of %(size)s") % {"name": name, "size": size}
 
 
 def _is_plain(line: InvoiceLine, part: Mapping[str, Any]) -> bool:
@@ -111,7 +120,7 @@ def _name(line: InvoiceLine, part: Mapping[str, Any], currency: str, written: Wr
 def _usage_name(line: InvoiceLine, part: Mapping[str, Any], written: Written) -> str:
     price = line.price or {}
     if part.get("tier") is not None:
-        return _("Tier %(number)d") % {"number": part["tier"]}
+        return _sized(_("Tier %(number)d") % {"number": part["tier"]}, price, written)
     if price.get("model") == "package":
         return _("Packages of %(size)s") % {"size": written(price["package_size"])}
     if price.get("unit_conversion"):

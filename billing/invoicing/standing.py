@@ -12,6 +12,7 @@ from django.db.models import Case, DateField, F, Q, TextChoices, TextField, Valu
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from billing.models import Invoice
 from billing.models.invoice import InvoiceQuerySet
@@ -25,7 +26,7 @@ class Status(TextChoices):
     PARTLY_PAID = "partly_paid", _("Partly paid")
     PAID = "paid", _("Paid")
     OVERDUE = "overdue", _("Overdue")
-    VOID = "void", _("Void")
+    VOID = "void", pgettext_lazy("state of an invoice", "Void")
 
 
 def status_of(invoice: Invoice, *, on: dt.date) -> Status:

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .account import BillingAccount
@@ -66,7 +67,7 @@ class BilledPeriod(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"billed period {self.pk}"
+        return gettext("Billed period %s") % self.pk
 
 
 class PeriodCorrection(models.Model):
@@ -126,7 +127,7 @@ class PeriodCorrection(models.Model):
         indexes = [models.Index(fields=["account", "state"], name="correction_by_account")]
 
     def __str__(self) -> str:
-        return f"correction {self.pk}"
+        return gettext("Correction %s") % self.pk
 
 
 class LateUsageWatch(models.Model):
@@ -192,7 +193,7 @@ class BillingRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk}"
+        return gettext("Run %s") % self.pk
 
 
 class ParkedAccount(models.Model):
@@ -219,4 +220,4 @@ class ParkedAccount(models.Model):
         verbose_name_plural = _("parked accounts")
 
     def __str__(self) -> str:
-        return f"parked account {self.account_id}"
+        return gettext("Parked account %s") % self.account_id

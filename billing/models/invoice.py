@@ -7,6 +7,7 @@ from django.apps import apps
 from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import MetricDefinition, Project
@@ -178,7 +179,12 @@ class Invoice(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.number or f"draft {self.pk}"
+        """“INV-000042”, “Draft (12)”: drafts have no number yet, so their id stands for it."""
+        if self.number:
+            return self.number
+        if self.is_credit_note:
+            return gettext("Draft credit note (%s)") % self.pk
+        return gettext("Draft (%s)") % self.pk
 
     @property
     def is_draft(self) -> bool:

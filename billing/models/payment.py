@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .account import BillingAccount
@@ -73,7 +74,7 @@ class Payment(models.Model):
         indexes = [models.Index(fields=["invoice", "id"], name="payment_by_invoice")]
 
     def __str__(self) -> str:
-        return f"payment {self.pk}"
+        return gettext("Payment %s") % self.pk
 
 
 class CreditGrant(models.Model):
@@ -189,4 +190,4 @@ class CreditEntry(models.Model):
         indexes = [models.Index(fields=["account", "id"], name="credit_entry_by_account")]
 
     def __str__(self) -> str:
-        return f"credit entry {self.pk}"
+        return gettext("Credit entry %s") % self.pk

@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import IdRange, MetricDefinition
@@ -103,7 +104,10 @@ class Subscription(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"subscription {self.pk}"
+        """By customer and plan, where they were loaded along: never by a query."""
+        if self._state.fields_cache.keys() >= {"account", "plan"}:
+            return f"{self.account.legal_name} · {self.plan.name}"
+        return gettext("Subscription %s") % self.pk
 
     @property
     def billable_from(self) -> dt.datetime:

@@ -9,7 +9,7 @@ from django.db import connection
 
 from billing.invoicing.approvals import approved_as_they_are
 
-# Drafts above the limit of their account which one person neither edited nor added to.
+# Drafts above the limit of their account, and whether one person edited or added to them.
 # Reads: drafts by the unique index of numbers, which drafts lack; of each, its lines by
 # line_position_within_invoice. Locks nothing.
 _ABOVE_LIMIT = """
@@ -17,6 +17,7 @@ _ABOVE_LIMIT = """
            d.currency,
            d.total,
            d.created_at,
+           d.edited_by = %(by)s OR lines.has_own OR discounts.has_own,
            EXISTS (SELECT FROM billing_invoiceapproval a WHERE a.invoice_id = d.id)
       FROM billing_invoice d
       JOIN billing_billingaccount a ON a.id = d.account_id
@@ -36,9 +37,6 @@ _ABOVE_LIMIT = """
        AND a.approval_above < CASE WHEN d.kind = 'credit_note' THEN abs(d.total)
                                    ELSE lines.amount + discounts.amount
                               END
-       AND d.edited_by <> %(by)s
-       AND NOT lines.has_own
-       AND NOT discounts.has_own
      ORDER BY d.id
 """
 
@@ -58,12 +56,21 @@ def drafts_to_approve(*, by: str) -> Sequence[ToApprove]:
 
     One statement, and three more where some of them have approvals, which may be of what they were before.
     """
+    return _waiting(by=by, is_own=False)
+
+
+def own_drafts_to_approve(*, by: str) -> Sequence[ToApprove]:
+    """Those that `by` worked on, and that therefore wait for somebody else. Statements as above."""
+    return _waiting(by=by, is_own=True)
+
+
+def _waiting(*, by: str, is_own: bool) -> Sequence[ToApprove]:
     with connection.cursor() as cursor:
         cursor.execute(_ABOVE_LIMIT, {"by": by})
-        rows = cursor.fetchall()
+        rows = [row for row in cursor.fetchall() if row[4] == is_own]
     approved = approved_as_they_are([row[0] for row in rows if row[-1]])
     return [
         ToApprove(invoice_id, currency, total, created_at)
-        for invoice_id, currency, total, created_at, _has_approvals in rows
+        for invoice_id, currency, total, created_at, _is_own, _has_approvals in rows
         if invoice_id not in approved
     ]

@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import DateField, DateTimeField, F, Func, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from billing.models import CreditEntry, Invoice, Payment, PeriodCorrection, Price
 from metering.answering.answers import one_snapshot
@@ -276,7 +277,7 @@ JOURNAL = ExportKind(
             choices=[
                 ("document", _("Invoices and credit notes")),
                 ("payment", _("Payments")),
-                ("credit", _("Credit")),
+                ("credit", pgettext_lazy("balance", "Credit")),
                 ("write_off", _("Write-offs")),
             ],
         ),

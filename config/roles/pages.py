@@ -160,9 +160,9 @@ class GroupAdmin(DjangoGroupAdmin, HouseAdmin):
             "areas": [
                 {
                     "title": area.title,
-                    "cells": [_cell(area, held[role]) for role in Role],
+                    "cells": [{"role": role.label, **_cell(area, held[role])} for role in Role],
                     "rights": [
-                        {"right": right, "ticks": [right.name in held[role] for role in Role]}
+                        {"right": right, "ticks": [(role.label, right.name in held[role]) for role in Role]}
                         for right in rights_in(area)
                     ],
                 }

@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from config.roles.pages import name_of
 from metering.admin import cells
 from metering.admin.refusals import worded
 
@@ -70,7 +71,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
         now=cells.moment(timezone.now()),
         has_app=one_time_passwords.has_app(user),
         codes_left=one_time_passwords.backup_codes_left(user),
-        roles=list(user.groups.order_by("name").values_list("name", flat=True)),
+        roles=[name_of(group) for group in user.groups.order_by("name")],
         sign_ins=_sign_ins(user),
         failures=_failures(user),
     )

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action
@@ -236,7 +236,7 @@ class ApiKeyAdmin(EditableAdmin):
         back_url = self.page_url("change", key.pk)
         if request.method == "POST":
             revoke_api_key(key, revoked_at=database_now())
-            self.log_change(request, key, [{"changed": {"fields": ["revoked at"]}}])
+            self.log_change(request, key, [{"changed": {"fields": [gettext_noop("revoked at")]}}])
             return self.done(request, gettext("“%s” is revoked.") % key.name, url=back_url)
         return self.confirmation(
             request,

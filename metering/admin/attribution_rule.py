@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -270,7 +270,7 @@ class AttributionRuleAdmin(ConsequencesFirst):
             except MeterbookError as refusal:
                 form.add_error("effective_until", worded(refusal))
             else:
-                self.log_change(request, rule, [{"changed": {"fields": ["effective until"]}}])
+                self.log_change(request, rule, [{"changed": {"fields": [gettext_noop("effective until")]}}])
                 return self.done(request, gettext("The rule ends."), url=self.page_url("change", rule.pk))
         return self.confirmation(
             request,

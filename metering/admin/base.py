@@ -95,7 +95,12 @@ class HouseAdmin(ListDownload):
         if ERROR_FLAG in request.GET and request.method == "GET":
             messages.error(request, gettext("This is the whole list: it can't be filtered like that."))
         title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        words = {"title": title, "empty_text": self.empty_words(request)}
+        return super().changelist_view(request, words | (extra_context or {}))
+
+    def empty_words(self, request: HttpRequest) -> Any:
+        """What a list without rows says to whoever asks: what they can do about it."""
+        return self.empty_text
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)
@@ -175,7 +180,8 @@ class HouseAdmin(ListDownload):
         kept = self.kept_history(object_id)
         if kept is not None:
             return kept
-        page = super().history_view(request, object_id, extra_context)
+        named = {"title": gettext("History"), "subtitle": str(self.get_object(request, object_id) or "")}
+        page = super().history_view(request, object_id, named | (extra_context or {}))
         for entry in getattr(page, "context_data", {}).get("action_list", ()):
             if entry.change_message and not entry.change_message.startswith("["):
                 entry.change_message = gettext(entry.change_message)

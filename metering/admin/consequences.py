@@ -45,10 +45,6 @@ class ConsequencesFirst(EditableAdmin):
         """What saving the valid form does at once; nothing where it may be saved without asking."""
         raise NotImplementedError
 
-    def name_of(self, row: Any) -> str:
-        """What people call the row that is to be changed."""
-        return str(row)
-
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
         found = self.consequences(request, form, change=change)
         input_digest, *seen = request.POST.get(SEEN, "").split(" ")
@@ -72,7 +68,7 @@ class ConsequencesFirst(EditableAdmin):
             "title": self.confirm_title,
             "kind": self.opts.verbose_name,
             "original": None,
-            "name": "" if row is None else self.name_of(type(row)._default_manager.get(pk=row.pk)),
+            "name": "" if row is None else str(self.get_queryset(request).get(pk=row.pk)),
             "sentences": [one.words for one in found],
             "kept": _kept(request),
             "seen": " ".join([_digest(_kept(request)), *(one.key for one in found)]),

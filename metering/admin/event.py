@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from metering import numerals
@@ -195,7 +195,9 @@ class UsageEventAdmin(CorrectableEvents):
     def _badge_of_void(self, voided_id: int) -> SafeString:
         title = gettext("Cancels event %d") % voided_id
         return cells.link(
-            self.page_url("change", voided_id), cells.badge(gettext("Void"), "warning"), title=title
+            self.page_url("change", voided_id),
+            cells.badge(pgettext("of an event", "Void"), "warning"),
+            title=title,
         )
 
     def _badge_of_voided(self, void_id: int) -> SafeString:

@@ -130,7 +130,7 @@ def _object(seen: Sequence[History], of: str, object_id: int | None) -> tuple[st
     if found is None:
         return "", ""
     words = capfirst(str(found.page_model._meta.verbose_name))
-    row = found.page_model._default_manager.filter(pk=object_id).first()
+    row = found.page_model._default_manager.select_related().filter(pk=object_id).first()
     if row is None:
         return f"{words} #{object_id}", ""
     return f"{words} {row}", page_url(found.page_model, row.pk)

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from metering.histories import ChangeRow
 from metering.models import CHANGED, REMOVED, SET
@@ -160,7 +160,7 @@ def in_words(one: Any, value: Any, names: Names) -> Any:
         related: Any = one.related_model
         return names.get((related._meta.concrete_model, value), f"#{value}")
     if isinstance(value, bool):
-        return _("on") if value else _("off")
+        return pgettext("state", "on") if value else pgettext("state", "off")
     if isinstance(one, models.DateTimeField):
         return cells.moment(dt.datetime.fromisoformat(value))
     if isinstance(one, ArrayField):

@@ -27,6 +27,7 @@ from metering.texts.numbers import EXACT
 
 from . import cells
 from .charts import Chart
+from .metric_words import reach_in_words
 from .month_chart import month_chart
 
 SHOWN_METRICS = 12
@@ -154,7 +155,9 @@ def change_in_words(now: Decimal | None, before: Decimal | None) -> str:
 def _metric_line(metric: MetricDefinition, usage: Compared, month: MonthSoFar) -> Line:
     return Line(
         name=metric.display_name,
-        note="" if metric.aggregation in ADDING else str(metric.get_aggregation_display()),
+        note=""
+        if metric.aggregation in ADDING
+        else reach_in_words(metric.aggregation) or str(metric.get_aggregation_display()),
         url=reverse("admin:metering_usage", query={"metric": metric.pk}),
         unit=metric.unit,
         **_numbers(

@@ -63,6 +63,7 @@ def ledger_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matter
             _("Webhook deliveries failed"),
             _("Their receivers took nothing for about three days. Each can be sent again."),
             _listed("webhookdelivery", status__exact="failed"),
+            acting="metering.resend_webhookdelivery",
         )
     if may("metering.view_outgoingmail"):
         yield from _rows(
@@ -70,6 +71,7 @@ def ledger_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matter
             _("Mails failed"),
             _("The mail server refused them for good, or was away for three days. Each can be sent again."),
             _listed("outgoingmail", status__exact="failed"),
+            acting="metering.resend_outgoingmail",
         )
 
 
@@ -96,7 +98,7 @@ def _proofs(work: HangingWork) -> Iterator[Matter]:
         )
 
 
-def _rows(rows: Hanging, title: str, sentence: str, url: str) -> Iterator[Matter]:
+def _rows(rows: Hanging, title: str, sentence: str, url: str, *, acting: str = "") -> Iterator[Matter]:
     if rows.count:
         yield Matter(
             title=title,
@@ -106,6 +108,7 @@ def _rows(rows: Hanging, title: str, sentence: str, url: str) -> Iterator[Matter
             is_capped=rows.count > MOST_COUNTED,
             since=rows.since,
             is_urgent=True,
+            acting=(acting,) if acting else (),
         )
 
 

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -258,7 +258,9 @@ class MetricDefinitionAdmin(OctanePages, ReadyMadePages, RebuildPages, MetricAct
                 form.original, key=given["key"], counts_from=counts_from, archives=archives, **fields
             )
             if archives:
-                self.log_change(request, form.original, [{"changed": {"fields": ["archived from"]}}])
+                self.log_change(
+                    request, form.original, [{"changed": {"fields": [gettext_noop("archived from")]}}]
+                )
         else:
             created = define_metric(
                 key=given["key"], project=given["project"], counts_from=counts_from, **fields

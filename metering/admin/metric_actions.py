@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -77,7 +77,7 @@ class MetricActions(EditableAdmin):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, metric, [{"changed": {"fields": ["archived from"]}}])
+                self.log_change(request, metric, [{"changed": {"fields": [gettext_noop("archived from")]}}])
                 return self.done(request, gettext("“%s” is archived.") % metric.display_name, url=back_url)
         return self.confirmation(
             request,

@@ -16,7 +16,7 @@ from metering.models import MetricDefinition
 from . import cells
 from .charts import usage_chart
 from .links import listed
-from .metric_words import meaning_in_words, reading_in_words
+from .metric_words import meaning_in_words, reach_in_words, reading_in_words
 from .panels import panels_of
 from .rebuild import last_rebuild_in_words
 
@@ -86,6 +86,7 @@ def _usage(catalogue: Catalogue, metric: MetricDefinition) -> dict[str, Any] | N
         "interval": interval,
         "chart": usage_chart(meaning, course.points, interval, name=metric.display_name, height=220),
         "value": cells.readable(course.value),
+        "reach": reach_in_words(metric.aggregation),
         "record_count": numerals.count(course.record_count),
         "unit": metric.unit,
         "url": listed("usagemeterrollup", metric__id__exact=metric.pk),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from metering.measuring.meaning import steps_of
 from metering.measuring.steps import Steps
@@ -48,7 +49,7 @@ def reading_in_words(metric: MetricDefinition) -> str:
             parts.append(_("It takes texts."))
     elif metric.aggregation != Kind.COUNT or metric.value_property:
         is_whole = metric.data_type == MetricDefinition.DataType.INT
-        numbers = _("whole numbers") if is_whole else _("numbers")
+        numbers = _("whole numbers") if is_whole else pgettext("values", "numbers")
         if metric.meter_type == MetricDefinition.MeterType.COUNTER:
             parts.append(_("It takes %s that are never negative.") % numbers)
         else:
@@ -59,11 +60,20 @@ def reading_in_words(metric: MetricDefinition) -> str:
     return " ".join(parts)
 
 
+def reach_in_words(aggregation: str) -> str:
+    """What one number over several projects stands for, where it isn't their sum; empty where it is."""
+    return {
+        "AVG": _("average over all projects"),
+        "MIN": _("smallest of any project"),
+        "MAX": _("largest of any project"),
+        "LATEST": _("latest reading of any project"),
+    }.get(aggregation, "")
+
+
 def _taken(metric: MetricDefinition, steps: Steps | None) -> str:
     of_label = {"label": metric.value_property}
     has_label = bool(metric.value_property)
     values = _("label “%(label)s”") % of_label if has_label else _("the quantity")
-    value = _("value of label “%(label)s”") % of_label if has_label else _("quantity")
     if metric.aggregation == Kind.TIME_WEIGHTED_AVG and steps is None:
         return _("Average over time of the level that is changed by %s") % values
     if metric.aggregation == Kind.SUM and steps is not None:
@@ -72,13 +82,13 @@ def _taken(metric: MetricDefinition, steps: Steps | None) -> str:
         Kind.COUNT: _("Number of events"),
         Kind.SUM: _("Sum of %(values)s"),
         Kind.AVG: _("Average of %(values)s"),
-        Kind.MAX: _("Largest %(value)s"),
-        Kind.MIN: _("Smallest %(value)s"),
+        Kind.MAX: _("Largest value of %(values)s") if has_label else _("Largest quantity"),
+        Kind.MIN: _("Smallest value of %(values)s") if has_label else _("Smallest quantity"),
         Kind.UNIQUE_COUNT: _("Number of different values of %(values)s"),
-        Kind.LATEST: _("Latest %(value)s"),
+        Kind.LATEST: _("Latest value of %(values)s") if has_label else _("Latest quantity"),
         Kind.TIME_WEIGHTED_AVG: _("Average over time of %(values)s"),
     }
-    return words[Kind(metric.aggregation)] % {"values": values, "value": value}
+    return words[Kind(metric.aggregation)] % {"values": values}
 
 
 def _states_total(metric: MetricDefinition) -> bool:

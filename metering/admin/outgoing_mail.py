@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminEmailInputWidget
@@ -108,7 +108,7 @@ class OutgoingMailAdmin(ReadOnlyAdmin):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, mail, [{"changed": {"fields": ["sent again"]}}])
+                self.log_change(request, mail, [{"changed": {"fields": [gettext_noop("sent again")]}}])
                 return self.done(request, gettext("It is being sent again."), url=back_url)
         return self.confirmation(
             request,

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from metering.health import RowCount, row_count_of
+from metering import numerals
+from metering.health import row_count_of
 
 from .base import ReadOnlyAdmin
 from .narrowing import NarrowChangeList
@@ -79,9 +80,16 @@ class PlaceChangeList(NarrowChangeList):
     def older_url(self) -> str | None:
         return self.get_query_string({PLACE_VAR: self.page.older}) if self.page.older else None
 
-    @cached_property
-    def table_size(self) -> RowCount:
-        return row_count_of(self.model)
+    @property
+    def count_words(self) -> str:
+        """“6 invoices in all”; “1 shown, 6 invoices in all” where the page or its filters leave some out."""
+        size, shown = row_count_of(self.model), len(self.page.rows)
+        count = numerals.count(size.count) if size.is_exact else _("about %s") % numerals.count(size.count)
+        name = self.opts.verbose_name if size.count == 1 else self.opts.verbose_name_plural
+        if size.is_exact and size.count == shown:
+            return _("%(count)s %(name)s in all") % {"count": count, "name": name}
+        words = _("%(shown)s shown, %(count)s %(name)s in all")
+        return words % {"shown": numerals.count(shown), "count": count, "name": name}
 
     def spec(self, kind: type) -> Any:
         """The filter of that class, or None."""

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -84,7 +84,7 @@ class ProjectActions(EditableAdmin):
             except MeterbookError as refusal:
                 form.add_error("parent", worded(refusal))
             else:
-                self.log_change(request, moved, [{"changed": {"fields": ["parent"]}}])
+                self.log_change(request, moved, [{"changed": {"fields": [gettext_noop("parent")]}}])
                 return self.done(request, gettext("“%s” was moved.") % moved.name, url=back_url)
         return self.confirmation(
             request,

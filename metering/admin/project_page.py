@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from metering import numerals
 from metering.answering.event_listing import EventFilter, events_page
@@ -258,7 +258,7 @@ def _events(request: HttpRequest, catalogue: Catalogue, project: Project) -> Row
 
 def _event_badge(event: dict[str, Any]) -> SafeString | str:
     if event["voids"] is not None:
-        return cells.badge(_("Void"), "warning")
+        return cells.badge(pgettext("of an event", "Void"), "warning")
     return cells.badge(_("Voided"), "danger") if event["voided_by"] is not None else ""
 
 

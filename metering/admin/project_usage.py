@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
 from metering import numerals
@@ -57,7 +57,9 @@ class UsageForm(forms.Form):
     def __init__(self, *args: Any, metrics: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **{"auto_id": "usage-%s", **kwargs})
         self.fields["metric"] = forms.ChoiceField(label=_("Metric"), choices=metrics)
-        self.fields["window"] = forms.ChoiceField(label=_("By"), choices=WINDOWS.items())
+        self.fields["window"] = forms.ChoiceField(
+            label=pgettext_lazy("per hour, per day", "By"), choices=WINDOWS.items()
+        )
         self.fields["scope"] = forms.ChoiceField(label=_("Usage"), choices=SCOPES.items())
         for name, label in (("from", _("From (UTC)")), ("to", _("To, included"))):
             widget = UnfoldAdminSingleDateWidget()

@@ -151,4 +151,4 @@ class PageSearch(Search):
         return ""
 
 
-PAGES = PageSearch(model="", kind=_("Pages"), icon="arrow_outward", by=_("title"), example="what if")
+PAGES = PageSearch(model="", kind=_("Pages"), icon="arrow_outward", by=_("title"), example=_("What if"))

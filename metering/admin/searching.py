@@ -99,7 +99,7 @@ class Search:
     model: str
     icon: str
     by: Any
-    example: str
+    example: Any
     kind: Any = None
 
     @property

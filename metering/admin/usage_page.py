@@ -34,6 +34,7 @@ from metering.verifying.verification import last_verification
 
 from . import cells
 from .charts import Chart, shares_chart, usage_chart
+from .metric_words import reach_in_words
 from .paging import LargeTableAdmin
 
 DEFAULT_DAYS = 30
@@ -58,6 +59,7 @@ class SmallChart:
     name: str
     unit: str
     value: str
+    reach: str
     days: str
     url: str
     metric_url: str
@@ -160,7 +162,7 @@ def _main_charts(meaning: Meaning, interval: Interval, course: Course, *, name: 
     return {
         "interval": interval,
         "value": cells.readable(course.value),
-        "reach": _reach(meaning),
+        "reach": reach_in_words(meaning.aggregation.name),
         "record_count": numerals.count(course.record_count),
         "usage_chart": usage_chart(meaning, course.points, interval, name=name, height=320),
         "shares_chart": shares_chart(meaning, shares, interval, name=name) if shares else None,
@@ -180,16 +182,6 @@ def _main_charts(meaning: Meaning, interval: Interval, course: Course, *, name: 
     }
 
 
-def _reach(meaning: Meaning) -> str:
-    """What one number stands for, where it isn't the sum of all projects."""
-    return {
-        "AVG": _("average over all projects"),
-        "MIN": _("smallest of any project"),
-        "MAX": _("largest of any project"),
-        "LATEST": _("latest reading of any project"),
-    }.get(meaning.aggregation.name, "")
-
-
 def _url(meaning: Meaning, first: dt.date, last: dt.date) -> str:
     return "?" + urlencode({"metric": meaning.metric_id, "from": first.isoformat(), "to": last.isoformat()})
 
@@ -201,6 +193,7 @@ def _small_chart(
         name=name,
         unit=meaning.unit,
         value=cells.readable(course.value),
+        reach=reach_in_words(meaning.aggregation.name),
         days=f"{interval.first_day} – {interval.last_day}",
         url="?" + urlencode({"metric": meaning.metric_id}),
         metric_url=reverse("admin:metering_metricdefinition_change", args=[meaning.metric_id]),
@@ -248,7 +241,7 @@ def _counts(health: LedgerHealth, used: list[Meaning], *, defined_count: int) ->
 def _verification_line(health: LedgerHealth) -> dict[str, Any]:
     run = last_verification()
     if run is None:
-        note = _("the nightly job does it, or “Verify now” under Verifications")
+        note = _("the nightly job does it")
         return {"title": _("Last verified"), "value": _("never"), "note": note, "is_bad": False}
     has_passed = run.state == run.State.PASSED
     count = numerals.count(run.breach_count)

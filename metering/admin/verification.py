@@ -85,6 +85,7 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         "The job “Verify everything” does it every night. “Verify now” above, or manage.py verify on the "
         "server, does it at once."
     )
+    empty_text_of_onlookers = _("The job “Verify everything” does it every night.")
     csv_columns = file_columns.VERIFICATIONS
     list_display = ("when", "state_badge", "what", "scope", "up_to", "took", "who")
     list_display_links = ("when",)
@@ -104,6 +105,10 @@ class VerificationRunAdmin(ReadOnlyAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
+
+    def empty_words(self, request: HttpRequest) -> Any:
+        may_verify = self.has_verify_ledger_permission(request)
+        return self.empty_text if may_verify else self.empty_text_of_onlookers
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VerificationRun]:
         return super().get_queryset(request).defer("findings")

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action
@@ -115,7 +115,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, delivery, [{"changed": {"fields": ["sent again"]}}])
+                self.log_change(request, delivery, [{"changed": {"fields": [gettext_noop("sent again")]}}])
                 return self.done(request, gettext("It is being sent again."), url=back_url)
         return self.confirmation(
             request,

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action
@@ -200,7 +200,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             except MeterbookError as refusal:
                 sentences.append(worded(refusal))
             else:
-                self.log_change(request, endpoint, [{"changed": {"fields": ["test sent"]}}])
+                self.log_change(request, endpoint, [{"changed": {"fields": [gettext_noop("test sent")]}}])
                 return HttpResponseRedirect(
                     reverse("admin:metering_webhookdelivery_change", args=[delivery.pk])
                 )
@@ -233,7 +233,9 @@ class WebhookEndpointAdmin(EditableAdmin):
                 sentences.append(worded(refusal))
             else:
                 self.log_change(
-                    request, endpoint, [{"changed": {"fields": ["failed deliveries sent again"]}}]
+                    request,
+                    endpoint,
+                    [{"changed": {"fields": [gettext_noop("failed deliveries sent again")]}}],
                 )
                 message = ngettext(
                     "%(count)s message is sent again.", "%(count)s messages are sent again.", resent_count
@@ -260,7 +262,7 @@ class WebhookEndpointAdmin(EditableAdmin):
             except MeterbookError as refusal:
                 form.add_error(None, worded(refusal))
             else:
-                self.log_change(request, endpoint, [{"changed": {"fields": ["secret"]}}])
+                self.log_change(request, endpoint, [{"changed": {"fields": [gettext_noop("secret")]}}])
                 return self._shown_once(request, endpoint, secret, title=gettext("The new secret"))
         return self.confirmation(
             request,

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from .project import Project
@@ -15,7 +16,7 @@ class Correction(models.Model):
     """
 
     class Kind(models.TextChoices):
-        VOID = "void", _("Void")
+        VOID = "void", pgettext_lazy("of an event", "Void")
         AMENDMENT = "amendment", _("Amendment")
         REATTRIBUTION = "reattribution", _("Re-attribution")
 
@@ -47,4 +48,7 @@ class Correction(models.Model):
         indexes = [models.Index(fields=["-corrected_at", "-id"], name="correction_newest_first")]
 
     def __str__(self) -> str:
-        return f"{self.kind} of event {self.event}"
+        return gettext("%(kind)s of event %(event)s") % {
+            "kind": self.get_kind_display(),
+            "event": self.event,
+        }

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from .metric import EVENT_NAME_MAX_LENGTH
 from .project import Project, SurfaceInstallation
@@ -17,7 +18,7 @@ class UsageEvent(models.Model):
 
     class Kind(models.TextChoices):
         USAGE = "usage", _("Usage")
-        VOID = "void", _("Void")
+        VOID = "void", pgettext_lazy("of an event", "Void")
 
     project = models.ForeignKey(
         Project, verbose_name=_("project"), on_delete=models.PROTECT, related_name="+", db_index=False

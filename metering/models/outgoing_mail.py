@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from .project import Project
 
@@ -43,7 +44,7 @@ class OutgoingMail(models.Model):
     sent_to = ArrayField(
         models.CharField(max_length=320), verbose_name=_("sent to"), default=list, db_default=[]
     )
-    subject = models.CharField(_("subject"), max_length=SUBJECT_MAX_LENGTH)
+    subject = models.CharField(pgettext_lazy("of a mail", "subject"), max_length=SUBJECT_MAX_LENGTH)
     text = models.TextField(_("text"))
     html = models.TextField(_("HTML"), default="", blank=True)
     message_id = models.CharField(_("Message-ID"), max_length=300)

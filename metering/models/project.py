@@ -6,6 +6,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Func, Q
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 KEY_MAX_LENGTH = 100
@@ -185,7 +186,10 @@ class AttributionRule(models.Model):
         """With names where they were loaded along: never by a query."""
         loaded = self._state.fields_cache
         if "project" not in loaded or "billing_attribution_project" not in loaded:
-            return f"rule {self.pk}"
+            return gettext("Rule %s") % self.pk
         surface = loaded.get("surface")
         place = f"{self.project.key}/{surface.key}" if surface else self.project.key
-        return f"{self.billing_attribution_project.key} pays for {place}"
+        return gettext("%(payer)s pays for %(place)s") % {
+            "payer": self.billing_attribution_project.key,
+            "place": place,
+        }

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .metric import MetricDefinition
@@ -61,7 +62,7 @@ class RollupRebuild(models.Model):
         indexes = [models.Index(fields=["-requested_at", "-id"], name="rebuild_newest_first")]
 
     def __str__(self) -> str:
-        return f"rebuild {self.pk}"
+        return gettext("Rebuild %s") % self.pk
 
     @property
     def wrong_count(self) -> int:

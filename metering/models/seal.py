@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.sealing.seal_chain import Head
@@ -54,7 +55,7 @@ class LedgerSeal(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"seal {self.number}"
+        return gettext("Seal %s") % self.number
 
     @property
     def head(self) -> str:

@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -79,7 +80,7 @@ class VerificationRun(models.Model):
         indexes = [models.Index(fields=["finished_at"], name="verification_by_end")]
 
     def __str__(self) -> str:
-        return f"verification {self.pk}"
+        return gettext("Verification %s") % self.pk
 
     @property
     def is_active(self) -> bool:

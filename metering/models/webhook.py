@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .announcement import KIND_MAX_LENGTH, DomainEvent
@@ -156,7 +157,7 @@ class WebhookDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"delivery {self.pk}"
+        return gettext("Delivery %s") % self.pk
 
     def is_due(self, *, at: dt.datetime) -> bool:
         return self.status == self.Status.PENDING and self.next_attempt_at <= at

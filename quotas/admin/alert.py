@@ -24,11 +24,11 @@ from metering.admin.filters import ProjectFilter
 from metering.admin.row_ids import id_from
 from metering.measuring.windows import zone_named
 from metering.models import OutgoingMail, WebhookDelivery
-from quotas.alert_words import period_words, subject_words
 from quotas.alerting import acknowledge
 from quotas.models import NOTE_MAX_LENGTH, Alert, ThresholdCrossing, UsageThreshold
 
 from . import file_columns
+from .crossing_words import period_words, subject_words
 from .meters import level_meter
 
 KIND_COLOURS = {ThresholdCrossing.Kind.APPROACHING: "warning", ThresholdCrossing.Kind.EXCEEDED: "danger"}
@@ -97,7 +97,6 @@ class AlertAdmin(ReadOnlyAdmin):
         "seen",
     )
     list_display_links = ("kind_badge",)
-    list_select_related = ("crossing__threshold__project", "crossing__threshold__metric")
     list_filter = (
         StateFilter,
         ("crossing__kind", ChoicesDropdownFilter),
@@ -123,6 +122,11 @@ class AlertAdmin(ReadOnlyAdmin):
         (_("Who was told"), {"fields": ("noticed", "mails", "webhooks")}),
         (_("Acknowledged"), {"fields": ("seen_in_full", "note_shown")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """With the names that an alert is called by."""
+        found = super().get_queryset(request)
+        return found.select_related("crossing__threshold__project", "crossing__threshold__metric")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With what the one who looks may be led to."""

@@ -10,11 +10,12 @@ from metering import moments
 from metering.admin import cells
 from metering.admin.consequences import Consequence
 from metering.texts.numbers import EXACT
-from quotas.alert_words import subject_words
 from quotas.evaluation import reached_now
 from quotas.levels import level_of, limits_in_force, quota_key
 from quotas.models import ProjectQuota, UsageThreshold
 from quotas.utilisation import Utilisation, utilisations_of
+
+from .crossing_words import subject_words
 
 NAMED_SUBJECTS = 3
 

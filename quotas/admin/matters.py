@@ -24,4 +24,5 @@ def limit_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matter]
             url=reverse("admin:quotas_alert_changelist", query={"state": "open"}),
             count=found["count"],
             since=found["since"],
+            acting=("quotas.change_alert",),
         )

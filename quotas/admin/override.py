@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -175,7 +175,7 @@ class QuotaOverrideAdmin(ConsequencesFirst):
             actor = request.user.get_username()
             with changed_by(actor, reason=form.cleaned_data["reason"], through="admin"):
                 end_override(override, actor=actor)
-            self.log_change(request, override, [{"changed": {"fields": ["effective until"]}}])
+            self.log_change(request, override, [{"changed": {"fields": [gettext_noop("effective until")]}}])
             return self.done(
                 request, gettext("The temporary limit is ended."), url=self.page_url("change", override.pk)
             )

@@ -12,11 +12,11 @@ from metering import numerals
 from metering.admin import cells
 from metering.admin.panels import Panel, asked_at, panel_body
 from metering.models import Project
-from quotas.alert_words import subject_words
 from quotas.models import Alert, ProjectQuota, ThresholdCrossing, UsageThreshold
 from quotas.utilisation import Utilisation, utilisations_of
 
 from .alert import KIND_COLOURS
+from .crossing_words import subject_words
 from .meters import meter
 from .standing import mode_badge
 from .threshold import ACTION_COLOURS, ACTION_WORDS

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -80,7 +81,6 @@ class ProjectQuotaAdmin(ConsequencesFirst):
         "resets",
     )
     list_display_links = ("name",)
-    list_select_related = ("project", "metric")
     list_per_page = 25
     list_filter = (
         ("project", ProjectFilter),
@@ -156,8 +156,9 @@ class ProjectQuotaAdmin(ConsequencesFirst):
             quota.utilisation = utilisations_of([quota])[quota.pk]
         return quota.utilisation
 
-    def name_of(self, row: Any) -> str:
-        return f"{row.project.key} · {row.metric.display_name}"
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """With the names that a quota is called by."""
+        return super().get_queryset(request).select_related("project", "metric")
 
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
         before = ProjectQuota.objects.get(pk=form.instance.pk) if change else None
@@ -304,7 +305,6 @@ class ProjectQuotaAdmin(ConsequencesFirst):
     )
     def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
         quota = get_object_or_404(ProjectQuota.objects.select_related("project", "metric"), pk=object_id)
-        subtitle = f"{quota.project.key} · {quota.metric.display_name}"
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             self.log_deletions(request, ProjectQuota.objects.filter(pk=quota.pk))
@@ -315,7 +315,7 @@ class ProjectQuotaAdmin(ConsequencesFirst):
         return self.confirmation(
             request,
             title=_("Remove a quota"),
-            subtitle=subtitle,
+            subtitle=str(quota),
             sentences=[
                 _(
                     "Usage of this metric is unlimited for the project from now on, unless another quota "

@@ -26,7 +26,6 @@ from metering.admin.reason import ReasonForm
 from metering.admin.refusals import worded
 from metering.errors import MeterbookError
 from metering.texts.numbers import plain
-from quotas.alert_words import subject_words
 from quotas.alerting import send_test
 from quotas.models import UsageThreshold
 from quotas.thresholds import PERIOD_OF_RESET, change_threshold, remove_threshold, set_steps, set_threshold
@@ -34,6 +33,7 @@ from quotas.watching import Stand, stands_of
 
 from . import file_columns
 from .consequences import of_threshold
+from .crossing_words import subject_words
 from .history import history_of
 from .meters import level_meter
 from .threshold_form import ThresholdForm
@@ -66,7 +66,6 @@ class UsageThresholdAdmin(ConsequencesFirst):
     csv_columns = file_columns.THRESHOLDS
     list_display = ("name", "project_key", "whose", "state", "level_shown", "each", "action_badge", "told")
     list_display_links = ("name",)
-    list_select_related = ("project", "metric")
     list_per_page = 25
     list_filter = (
         ("project", ProjectFilter),
@@ -126,7 +125,8 @@ class UsageThresholdAdmin(ConsequencesFirst):
     actions_detail = ("test", "remove")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).filter(removed_at=None)
+        kept = super().get_queryset(request).filter(removed_at=None)
+        return kept.select_related("project", "metric")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.add_fieldsets if obj is None else self.fieldsets
@@ -147,9 +147,6 @@ class UsageThresholdAdmin(ConsequencesFirst):
 
     def kept_history(self, object_id: str) -> HttpResponse:
         return history_of("thresholdchange", object_id)
-
-    def name_of(self, row: Any) -> str:
-        return f"{row.project.key} · {row.metric.display_name}"
 
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
         """Of the lowest step: whoever is beyond another is beyond that, too."""
@@ -314,10 +311,6 @@ class UsageThresholdAdmin(ConsequencesFirst):
         kept = UsageThreshold.objects.kept().select_related("project", "metric")
         return get_object_or_404(kept, pk=object_id)
 
-    @staticmethod
-    def _subtitle(threshold: UsageThreshold) -> str:
-        return f"{threshold.project.key} · {threshold.metric.display_name}"
-
     @action(description=_("Send a test"), url_path="test", permissions=["test"], icon="outgoing_mail")
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
         threshold = self._kept(object_id)
@@ -338,7 +331,7 @@ class UsageThresholdAdmin(ConsequencesFirst):
         return self.confirmation(
             request,
             title=_("Send a test"),
-            subtitle=self._subtitle(threshold),
+            subtitle=str(threshold),
             sentences=[
                 gettext("By mail: %s.") % people,
                 _("By webhook: every endpoint that subscribes to threshold.exceeded for this project."),
@@ -369,7 +362,7 @@ class UsageThresholdAdmin(ConsequencesFirst):
         return self.confirmation(
             request,
             title=_("Remove a threshold"),
-            subtitle=self._subtitle(threshold),
+            subtitle=str(threshold),
             sentences=[
                 _("Nobody is told any more when this level is near or reached."),
                 _("A block that it made is lifted at once. Its alerts stay."),

@@ -12,10 +12,10 @@ from metering import numerals
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
 from metering.texts.numbers import plain
-from quotas.alert_words import subject_words
 from quotas.models import ThresholdChange
 
 from . import file_columns
+from .crossing_words import subject_words
 from .history import HistoryAdmin, changes_in_words
 
 _NAMES = {

@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .crossing import ThresholdCrossing
@@ -45,7 +46,10 @@ class Alert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"alert {self.pk}"
+        """By what it is about, where that was loaded along: never by a query."""
+        if "crossing" in self._state.fields_cache:
+            return str(self.crossing)
+        return gettext("Alert %s") % self.pk
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import NumericField
@@ -52,4 +53,7 @@ class ThresholdCrossing(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"crossing {self.pk}"
+        """By its threshold, where that was loaded along: never by a query."""
+        if "threshold" in self._state.fields_cache:
+            return str(self.threshold)
+        return gettext("Crossing %s") % self.pk

@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import IdRange
@@ -78,4 +79,9 @@ class QuotaOverride(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"override {self.pk}"
+        """By its quota, where that was loaded along: never by a query."""
+        return (
+            str(self.quota)
+            if "quota" in self._state.fields_cache
+            else gettext("Temporary limit %s") % self.pk
+        )

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import MetricDefinition, Project
@@ -116,4 +117,7 @@ class ProjectQuota(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"quota {self.pk}"
+        """By what it limits, where that was loaded along: never by a query."""
+        if self._state.fields_cache.keys() >= {"project", "metric"}:
+            return f"{self.project.key} · {self.metric.display_name}"
+        return gettext("Quota %s") % self.pk

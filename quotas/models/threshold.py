@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from metering.models import MetricDefinition, NumericField, Project
@@ -188,7 +189,10 @@ class UsageThreshold(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"threshold {self.pk}"
+        """By what it watches, where that was loaded along: never by a query."""
+        if self._state.fields_cache.keys() >= {"project", "metric"}:
+            return f"{self.project.key} · {self.metric.display_name}"
+        return gettext("Threshold %s") % self.pk
 
     @property
     def is_for_each_subject(self) -> bool:

@@ -62,6 +62,14 @@
     pen.restore();
   };
 
+  /* A long name beside a lying bar in lines as wide as the chart has room for, never cut. */
+  const wrapped = (text, most) =>
+    String(text).split(" ").reduce((lines, word) => {
+      const last = lines[lines.length - 1];
+      if (last === undefined || last.length + 1 + word.length > most) return [...lines, word];
+      return [...lines.slice(0, -1), `${last} ${word}`];
+    }, []);
+
   /* Ticks and tooltips write numbers as the page does. */
   Chart.defaults.locale = document.documentElement.lang || "en";
 
@@ -74,6 +82,11 @@
       for (const scale of Object.values(chart.options.scales || {})) {
         scale.ticks.color = ink;
         if (scale.title) scale.title.color = ink;
+      }
+      if (chart.options.indexAxis === "y") {
+        chart.options.scales.y.ticks.callback = function (value) {
+          return wrapped(this.getLabelForValue(value), Math.max(12, Math.floor(chart.width / 30)));
+        };
       }
       if (chart.options.plugins?.legend?.labels) chart.options.plugins.legend.labels.color = ink;
       for (const dataset of chart.data.datasets) {

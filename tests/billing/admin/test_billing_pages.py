@@ -270,7 +270,9 @@ def test_account_is_opened_with_lines_and_rates(staff: Client) -> None:
     worse = staff.post(url("billingaccount", "add"), {**sent, "tax_rates": "19"})
     staff.post(url("billingaccount", "add"), sent)
 
-    assert list(wrong.context["adminform"].form.errors) == ["invoice_emails"]
+    assert wrong.context["adminform"].form.errors == {
+        "invoice_emails": ["“nobody” isn't a complete e-mail address, such as invoices@example.com."]
+    }
     assert list(worse.context["adminform"].form.errors) == ["tax_rates"]
     account = BillingAccount.objects.get()
     assert account.address_lines == ["Street 1", "10115 Berlin"]
@@ -378,6 +380,11 @@ def test_change_of_plan_is_previewed_then_confirmed_then_taken_back(staff: Clien
     assert "Credit: Base fee" in looked.content.decode()
     assert Subscription.objects.count() == 1
 
+    later = staff.post(order_url, {"plan": plan.pk, "when": "period_end", "at": "", "_preview": "1"})
+    at = later.context["preview"]["at"]
+    assert [line["due"] for line in later.context["preview"]["lines"]] == [f"on {at}"]
+    assert f"Charged on {at}, before tax" in later.content.decode()
+
     missing = staff.post(order_url, {"plan": plan.pk, "when": "at", "at": ""})
     assert list(missing.context["form"].errors) == ["at"]
 
@@ -408,7 +415,11 @@ def test_subscription_is_cancelled_and_kept(staff: Client) -> None:
     looked = staff.post(
         url("subscription", "cancel_subscription", subscription.pk), {"when": "period_end", "at": ""}
     )
-    assert "No fixed fees are credited or charged" in looked.content.decode()
+    page = looked.content.decode()
+    assert "No fixed fees are credited or charged" in page
+    assert "Usage until that instant is billed, later usage is not" in page
+    assert "Its last period" in page
+    assert "the old plan" not in page
     staff.post(
         url("subscription", "cancel_subscription", subscription.pk),
         {"when": "period_end", "at": "", "_confirm": "1", "reason": "asked for"},

@@ -17,7 +17,8 @@ from billing.models import BillingAccount, Invoice, InvoiceDispatch, ParkedAccou
 from billing.reporting.month_revenue import days_so_far, month_revenue
 from billing.reporting.revenue import revenue_by_month
 from billing.settling.payments import record_payment
-from tests.billing.admin.staff import a_billed_customer, staff_with, superuser
+from tests.billing.admin.reading import read
+from tests.billing.admin.staff import a_billed_customer, staff_with, superuser, url
 from tests.billing.billed import a_day, a_seller, billed, issued, used
 from tests.billing.factories import a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, at
@@ -25,6 +26,7 @@ from tests.factories import a_metric, a_project, at
 pytestmark = pytest.mark.django_db
 
 HOME = reverse("admin:index")
+FOOTED = ("?standing=to_approve", "")
 IN_JUNE = at("2026-06-02T10:00:00Z")
 
 
@@ -138,6 +140,12 @@ def test_approval_waits_for_those_who_may_give_it_and_did_not_do_the_work():
     assert matters(kim)["Approvals waiting for you"] == ("2", ["751.00 EUR"])
     assert rows_behind(kim, "Approvals waiting for you") == 2
     assert "Approvals waiting for you" not in matters(eve)
+    left_out = "1 more draft waits for approval that you worked on yourself: somebody else approves it."
+    assert left_out in read(kim, url("invoice", "changelist") + "?standing=to_approve")
+    assert left_out not in read(kim, url("invoice", "changelist"))
+    narrowed, whole = (kim.get(url("invoice", "changelist") + query) for query in FOOTED)
+    assert "2 shown, 5 invoices in all" in narrowed.content.decode()
+    assert ">5 invoices in all" in whole.content.decode()
     assert approved_as_they_are([own.pk, approved.pk, outdated.pk]) == {approved.pk}
     assert approved_as_they_are([]) == set()
 
@@ -160,6 +168,18 @@ def test_people_see_the_matters_of_what_they_may_see(right, titles):
 
     assert list(matters(client)) == titles
     assert bool(client.get(HOME).context["panels"]) == (right == "view_invoice")
+
+
+def test_whoever_acts_elsewhere_is_told_of_nothing_that_others_see_to():
+    _acme, account, _invoice = a_billed_customer()
+    a_manual_draft(account, "5")
+
+    assert matters(staff_with("view_invoice", "change_project", name="operator")) == {}
+    assert list(matters(staff_with("view_invoice", "issue_invoice", name="finance"))) == ["Drafts to review"]
+    assert list(matters(staff_with("view_invoice", "export_data", name="auditor"))) == [
+        "Overdue invoices",
+        "Drafts to review",
+    ]
 
 
 def test_fresh_installation_is_led_to_its_first_invoice():

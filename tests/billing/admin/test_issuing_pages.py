@@ -169,7 +169,7 @@ def test_void_says_what_follows_and_does_it(clerk: Clerk, account: BillingAccoun
     response = voider.post(url("void", invoice.pk), {"reason": "Wrong address."})
 
     assert "with the next number, now CN-000001" in page
-    assert "3 billed periods are open again" in page
+    assert "2 billed periods (3 prices) are open again" in page
     assert "20.00 EUR of credit goes back to the account." in page
     assert "Mailed to invoices@acme.example" in page
     assert told(response) == ["INV-000001 is void; CN-000001 takes it back."]

@@ -59,6 +59,15 @@ TIERS = tiers(("1000", "0.10"), ("10000", "0.08", "5"), (None, "0.05"))
             ),
             "3.00 EUR per 3,600 units; rounded up; less 10 %",
         ),
+        (
+            a_price(
+                "graduated",
+                tiers=tiers(("5000", "0.003"), (None, "0.002")),
+                usage_discount="50",
+                unit_conversion={"divide_by": "1000"},
+            ),
+            "0.003 EUR per 1,000 units up to 5,000,000 units, then 0.002; 50,000 included",
+        ),
     ],
 )
 def test_price_reads_like_a_price_list(price, words):

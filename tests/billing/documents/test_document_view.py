@@ -293,6 +293,23 @@ def test_project_is_named_where_lines_are_by_project():
             ("2,500", "", "5.00", [("Units of 1,000", "2.5", "2.00", "5.00")]),
         ),
         (
+            {
+                "model": "graduated",
+                "tiers": [{"up_to": "2", "unit_amount": "3"}, {"up_to": None, "unit_amount": "2"}],
+                "unit_conversion": {"divide_by": "1000"},
+            },
+            ["3500"],
+            (
+                "3,500",
+                "",
+                "9.00",
+                [
+                    ("Tier 1, in units of 1,000", "2", "3.00", "6.00"),
+                    ("Tier 2, in units of 1,000", "1.5", "2.00", "3.00"),
+                ],
+            ),
+        ),
+        (
             {"model": "percentage", "rate_percent": "2.9", "fixed_amount_per_event": "0.30"},
             ["100", "50"],
             (

@@ -204,8 +204,8 @@ def test_rule_is_called_by_what_it_says(staff: Client, world: World) -> None:
     page = staff.get(reverse("admin:metering_attributionrule_change", args=[rule.pk])).content.decode()
 
     assert "tenant pays for shop" in page
-    assert f"rule {rule.pk}" not in page
-    assert str(rule) == f"rule {rule.pk}"  # without a query
+    assert f"Rule {rule.pk}" not in page
+    assert str(rule) == f"Rule {rule.pk}"  # without a query
 
 
 def test_project_added_by_mistake_is_removed(staff: Client, world: World) -> None:

@@ -65,3 +65,11 @@ def test_account_is_made_with_a_password(staff: Client) -> None:
 
     assert response.status_code == 302
     assert User.objects.get(username="kim").check_password("correct horse staple")
+
+
+def test_pace_is_said_in_words(staff: Client) -> None:
+    page = staff.get(reverse("admin:django_celery_beat_periodictask_changelist")).content.decode()
+
+    assert "every 5 seconds" in page
+    assert "every minute" not in page  # a minute is stored as 60 seconds
+    assert "every 60 seconds" in page
