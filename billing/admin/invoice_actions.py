@@ -181,7 +181,7 @@ class InvoiceActions(DocumentPages):
         def answer(note: Invoice) -> HttpResponse:
             if note.is_draft:
                 text = gettext("The credit note waits for the approval of a second person.")
-                return self.changed(request, note, "drafted", text)
+                return self.changed(request, note, gettext_noop("drafted"), text)
             text = gettext("%(invoice)s is void; %(note)s takes it back.") % {
                 "invoice": invoice.number,
                 "note": note.number,
