@@ -162,12 +162,17 @@ def _kind_words(line: InvoiceLine) -> str:
 
 
 def _by_project(lines: Iterable[InvoiceLine], currency: str) -> list[tuple[str, str, str]]:
+    """With what is of no single project in the end, so that the rows are the whole document."""
     amounts: dict[tuple[str, str], list[Decimal]] = {}
+    others: list[Decimal] = []
     for line in lines:
-        if line.project_key:
-            amounts.setdefault((line.project_key, line.project_name), []).append(line.amount)
+        of_one = amounts.setdefault((line.project_key, line.project_name), []) if line.project_key else others
+        of_one.append(line.amount)
+    if not amounts:
+        return []
     sums = {key: total(of_one) for key, of_one in amounts.items()}
-    return [
+    rows = [
         (key, name, bare(amount, currency))
         for (key, name), amount in sorted(sums.items(), key=lambda item: (-item[1], item[0]))
     ]
+    return [*rows, (_("Not of one project"), "", bare(total(others), currency))] if others else rows

@@ -89,12 +89,19 @@ class AccountForm(RefusableForm):
         label=_("Customer"),
         max_length=200,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "list": "accounts"}),
-        help_text=_("Key of the paying project."),
+        help_text=_("Key of the paying project, or the customer's name."),
     )
 
     def clean_project(self) -> BillingAccount:
-        key = self.cleaned_data["project"].strip()
-        account = BillingAccount.objects.select_related("project").filter(project__key=key).first()
-        if account is None:
-            raise forms.ValidationError(gettext("No billing account has a project with this key."))
-        return account
+        """By key; by name where one customer alone has it."""
+        text = self.cleaned_data["project"].strip()
+        accounts = BillingAccount.objects.select_related("project")
+        account = accounts.filter(project__key=text).first()
+        if account is not None:
+            return account
+        named = list(accounts.filter(legal_name__iexact=text)[:2])
+        if not named:
+            raise forms.ValidationError(gettext("No customer has this name, or a project with this key."))
+        if len(named) > 1:
+            raise forms.ValidationError(gettext("Several customers have this name; give the project's key."))
+        return named[0]

@@ -206,10 +206,22 @@ def test_invoice_is_made_by_hand(editor: Client, account: BillingAccount) -> Non
     assert errors == {"__all__": ["It was made by hand; there is nothing to compute."]}
 
 
+def test_customer_of_an_invoice_by_hand_is_named_as_people_name_them(
+    editor: Client, account: BillingAccount
+) -> None:
+    editor.post(url("begin"), {"project": "acme ltd"})
+    an_account(a_project("other"), legal_name="Acme LTD")
+
+    errors = errors_of(editor.post(url("begin"), {"project": "Acme Ltd"}))
+
+    assert Invoice.objects.get(origin="manual").account == account
+    assert errors == {"project": ["Several customers have this name; give the project's key."]}
+
+
 def test_invoice_by_hand_needs_an_account(editor: Client, account: BillingAccount) -> None:
     errors = errors_of(editor.post(url("begin"), {"project": "nobody"}))
 
-    assert errors == {"project": ["No billing account has a project with this key."]}
+    assert errors == {"project": ["No customer has this name, or a project with this key."]}
     assert Invoice.objects.count() == 1
 
 
