@@ -1,13 +1,11 @@
 """What if: past usage under another plan, as a page with its differences, and as CSV."""
 
 import datetime as dt
-import re
 from fractions import Fraction
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -34,6 +32,7 @@ from metering import numerals
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
 from metering.admin.refusals import worded
+from metering.admin.row_ids import RowSelectMultiple
 from metering.answering.answers import answer
 from metering.clock import database_now
 from metering.errors import MeterbookError
@@ -47,14 +46,6 @@ from .report_charts import distribution_chart, subject_in_words, subjects_chart
 MAX_ACCOUNTS = 500  # of one page; more take the command
 MAX_ROWS = 200
 ONE_DAY = dt.timedelta(days=1)
-_ID = re.compile("[0-9]{1,18}", re.ASCII)
-
-
-class AccountsWidget(AutocompleteSelectMultiple):
-    """Shows what was chosen, looked up by id; what is no id is the field's to complain about."""
-
-    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
-        return super().optgroups(name, [one for one in value if _ID.fullmatch(str(one))], attr)
 
 
 class WhatIfForm(forms.Form):
@@ -82,7 +73,7 @@ class WhatIfForm(forms.Form):
         label=_("Only these accounts"),
         queryset=BillingAccount.objects.all(),
         required=False,
-        widget=AccountsWidget(
+        widget=RowSelectMultiple(
             Subscription._meta.get_field("account"),
             admin.site,
             attrs={"class": "unfold-admin-autocomplete", "data-theme": "admin-autocomplete"},

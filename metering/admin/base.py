@@ -28,6 +28,7 @@ from .narrowing import NarrowChangeList
 from .number_fields import NumberField, NumberInput
 from .reason import CHANGE_REASON, asking_why
 from .refusals import worded
+from .row_ids import RowSelect
 from .undoing import undo_url_of
 
 BACK_TO_FORM = "_back_to_form"  # posted: the form once more with what was typed, and nothing saved
@@ -63,8 +64,8 @@ class HouseAdmin(ListDownload):
     intro: ClassVar[Any] = ""  # one or two sentences above the list: what a row says
     empty_title: ClassVar[Any] = _("Nothing here yet")
     empty_text: ClassVar[Any] = ""  # what to do about it
-    needs_reason: ClassVar[bool] = False  # changing a row of it takes one: money or limits hang on it
     linked_lookups: ClassVar[tuple[str, ...]] = ()  # links narrow the list by them, and no filter does
+    needs_reason: ClassVar[bool] = False  # changing a row of it takes one: money or limits hang on it
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, DecimalField):
@@ -74,7 +75,11 @@ class HouseAdmin(ListDownload):
             field.help_text = f"{field.help_text} {moments.typed_in()}".strip()
         return field
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", RowSelect(db_field, self.admin_site, using=kwargs.get("using")))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return lookup in self.linked_lookups or super().lookup_allowed(lookup, value, request)
 
@@ -85,9 +90,10 @@ class HouseAdmin(ListDownload):
         """None also for a NUL, which the database would refuse in a key that is a text."""
         return None if "\x00" in object_id else super().get_object(request, object_id, from_field)
 
-        title = capfirst(str(self.opts.verbose_name_plural))
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if ERROR_FLAG in request.GET and request.method == "GET":
             messages.error(request, gettext("This is the whole list: it can't be filtered like that."))
+        title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:

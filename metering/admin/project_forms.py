@@ -5,13 +5,13 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from metering.models import Project
 
 from .base import VerbForm
+from .row_ids import RowSelect
 
 
 def time_zone_choices() -> list[tuple[str, str]]:
@@ -53,7 +53,7 @@ class ProjectForm(VerbForm):
         return given
 
 
-class ProjectSelect(AutocompleteSelect):
+class ProjectSelect(RowSelect):
     """One project, found by typing: there may be thousands, and a list of them all is slow to make."""
 
     def __init__(self, field: Any) -> None:

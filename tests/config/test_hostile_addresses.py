@@ -100,6 +100,31 @@ def test_pages_of_a_row_that_can_not_be_are_not_found(root: Client, model: type[
             assert root.get(address).status_code in {302, 403, 404}, address
 
 
+CHOOSING = [model for model in REGISTERED if admin.site._registry[model].autocomplete_fields]
+
+
+@pytest.mark.parametrize("model", CHOOSING, ids=lambda model: model._meta.label_lower)
+@pytest.mark.parametrize("text", ["abc", "9" * 40])
+def test_form_takes_no_row_that_can_not_be(root: Client, model: type[Model], text: str) -> None:
+    names = admin.site._registry[model].autocomplete_fields
+    address = url_of(model, "add")
+
+    filled_in = root.get(f"{address}?" + "&".join(f"{name}={text}" for name in names))
+    sent = root.post(address, dict.fromkeys(names, text))
+
+    assert (filled_in.status_code, sent.status_code) == (200, 200)
+    assert set(names) & set(sent.context["adminform"].form.errors) != set()
+
+
+def test_project_is_moved_below_no_row_that_can_not_be(root: Client) -> None:
+    move_url = reverse("admin:metering_project_move", args=[a_project("acme").pk])
+
+    sent = root.post(move_url, {"parent": "abc"})
+
+    assert sent.status_code == 200
+    assert "That choice is not one of the available choices." in sent.content.decode()
+
+
 def test_list_that_is_not_narrowed_says_so(root: Client) -> None:
     page = root.get(url_of(ApiKey, "changelist") + "?digest=a", follow=True)
 
