@@ -4,11 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.contrib.postgres.expressions import ArraySubquery
+from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext_lazy, pgettext
@@ -31,11 +33,13 @@ from config.celery import app as celery_app
 from config.roles.pages import GroupAdmin
 from config.roles.people import ShowsRights
 from config.roles.rights_forms import StaffForm
+from config.roles.traces import left_traces
 from config.staff.one_time_passwords import reset
 from metering import numerals
 from metering.admin import cells
 from metering.admin.base import HouseAdmin
 from metering.admin.list_columns import column
+from metering.admin.row_ids import id_from
 
 for replaced in (
     Group,
@@ -94,7 +98,8 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
     )
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     warn_unsaved_form = True
-    actions_detail = ("reset_two_steps",)
+    actions = None  # people go one by one, each with what they leave behind
+    actions_detail = ("reset_two_steps", "deactivate")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         apps = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
@@ -150,6 +155,63 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
                 _("Do this for somebody who lost both, once you are sure that it is them who asks."),
             ],
             button=_("Reset"),
+            back_url=back_url,
+            original=user,
+        )
+
+    # -- leaving -----------------------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        actions = list(super().get_actions_detail(request, object_id))
+        is_active = User.objects.filter(pk=id_from(str(object_id)) or 0, is_active=True).exists()
+        return [one for one in actions if is_active or not one.action_name.endswith("_deactivate")]
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Of who left no traces; the others can be deactivated."""
+        user = self.get_object(request, unquote(object_id))
+        if user is None or not self.has_delete_permission(request, user) or not left_traces(user):
+            return super().delete_view(request, object_id, extra_context)
+        messages.warning(
+            request,
+            gettext(
+                "“%s” can't be deleted: the log and the histories tell what they did here, by this account. "
+                "Deactivate it instead."
+            )
+            % user,
+        )
+        may_deactivate = user.is_active and self.has_change_permission(request, user)
+        return HttpResponseRedirect(self.page_url("deactivate" if may_deactivate else "change", user.pk))
+
+    def has_deactivate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("auth.change_user"))
+
+    @action(
+        description=_("Deactivate"),
+        url_path="deactivate",
+        permissions=["deactivate"],
+        icon="person_off",
+    )
+    def deactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        user = get_object_or_404(User, pk=object_id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        back_url = self.page_url("change", user.pk)
+        if request.method == "POST":
+            user.is_active = False
+            user.save(update_fields=["is_active"])
+            self.log_change(request, user, gettext("Deactivated."))
+            return self.done(request, gettext("“%s” can't sign in any more.") % user, url=back_url)
+        return self.confirmation(
+            request,
+            title=_("Deactivate"),
+            subtitle=user.get_username(),
+            sentences=[
+                _("They can't sign in any more, and what they have open ends with their next click."),
+                _("What they did stays known by their name. Their page lets them in again."),
+            ],
+            button=_("Deactivate"),
             back_url=back_url,
             original=user,
         )

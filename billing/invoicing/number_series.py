@@ -10,6 +10,8 @@ from metering.errors import Invalid
 PREFIXES = {NumberSeries.Kind.INVOICE: "INV-", NumberSeries.Kind.CREDIT_NOTE: "CN-"}
 MAX_DIGITS = 12
 MAX_PREFIX_LENGTH = 20
+_BETWEEN = "-/._ "
+_SIGNS = f"0123456789{_BETWEEN}"
 
 
 def series_of(kind: str) -> NumberSeries:
@@ -34,14 +36,18 @@ def change_series(series: NumberSeries, *, prefix: str, digits: int) -> NumberSe
     """Let numbers look different from the next document on. Counting goes on where it was.
 
     Raises `Invalid` for a prefix that ends with a digit, that the other series has or once had, and for
-    digits out of range: numbers could be given twice.
+    digits out of range: numbers could be given twice. Also for a prefix with signs that mean something in a
+    path, a header or a spreadsheet, where numbers stand.
     """
     prefix = prefix.strip()
     if prefix[-1:].isdigit():
         raise Invalid("Must not end with a digit: end it with a dash, for instance.", field="prefix")
-    if len(prefix) > MAX_PREFIX_LENGTH or not prefix.isprintable():
+    if len(prefix) > MAX_PREFIX_LENGTH:
+        raise Invalid("At most {most} characters.", most=MAX_PREFIX_LENGTH, field="prefix")
+    if not _is_plain(prefix):
         raise Invalid(
-            "At most {most} characters, all of them printable.", most=MAX_PREFIX_LENGTH, field="prefix"
+            "Letters, digits, blanks and - / . _ alone; a letter or digit first, and no two dots in a row.",
+            field="prefix",
         )
     if not 1 <= digits <= MAX_DIGITS:
         raise Invalid("Must be from 1 to {most}.", most=MAX_DIGITS, field="digits")
@@ -59,6 +65,13 @@ def change_series(series: NumberSeries, *, prefix: str, digits: int) -> NumberSe
         stored.prefix, stored.digits = prefix, digits
         stored.save(update_fields=["prefix", "digits"])
     return stored
+
+
+def _is_plain(prefix: str) -> bool:
+    if not prefix:
+        return True
+    is_known = all(sign.isalpha() or sign in _SIGNS for sign in prefix)
+    return is_known and prefix[0] not in _BETWEEN and ".." not in prefix
 
 
 def _was_given(series: NumberSeries, prefix: str) -> bool:

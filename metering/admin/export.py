@@ -1,7 +1,7 @@
 """Files that staff take with them: chosen, made in the background or at once, downloaded."""
 
 import datetime as dt
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -24,6 +24,7 @@ from metering.exporting.export_kinds import Asked, ExportKind, filters_of, regis
 from metering.exporting.exports import (
     cancel_export,
     file_of,
+    is_own,
     kinds_staff_may_export,
     remove_export,
     request_export,
@@ -47,6 +48,7 @@ STATE_COLOURS = {
     State.FINISHED: "success",
     State.FAILED: "danger",
     State.CANCELLED: "warning",
+    State.REMOVED: "plain",
 }
 PATIENCE_SECONDS = 30  # after which a waiting export probably has no worker
 
@@ -103,7 +105,16 @@ class ExportAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if to_change and not self.has_export_data_permission(request):
             raise PermissionDenied
-        return get_object_or_404(self.get_queryset(request), pk=id_from(str(object_id)) or 0)
+        export = get_object_or_404(self.get_queryset(request), pk=id_from(str(object_id)) or 0)
+        if to_change and not self._may_change(request, export):
+            raise PermissionDenied
+        return export
+
+    def _may_change(self, request: HttpRequest, export: Export) -> bool:
+        """Cancel and remove one's own; whoever may do everything, all."""
+        if not self.has_export_data_permission(request):
+            return False
+        return request.user.is_superuser or is_own(export, _principal(request))
 
     # -- pages -------------------------------------------------------------------------------------------
 
@@ -154,8 +165,8 @@ class ExportAdmin(ReadOnlyAdmin):
         """How far it is, and the file."""
         if request.method != "GET":
             raise PermissionDenied
-        export = self._found(request, object_id)
-        waited = (database_now() - export.requested_at).total_seconds()
+        export, now = self._found(request, object_id), database_now()
+        waited = (now - export.requested_at).total_seconds()
         return self._page(
             request,
             "progress",
@@ -166,13 +177,14 @@ class ExportAdmin(ReadOnlyAdmin):
             bar=self.progress(export),
             facts=_facts(export),
             is_stuck=export.state == State.QUEUED and waited > PATIENCE_SECONDS,
-            may_change=self.has_export_data_permission(request),
+            has_file=export.has_file(at=now),
+            may_change=self._may_change(request, export) and export.state != State.REMOVED,
         )
 
     def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         export = self._found(request, object_id)
         try:
-            response = csv_attachment(file_of(export), _file_name(export))
+            response = csv_attachment(file_of(export, at=database_now()), _file_name(export))
         except MeterbookError as refusal:
             messages.error(request, worded(refusal))
             return HttpResponseRedirect(self.page_url("change", export.pk))
@@ -209,15 +221,16 @@ class ExportAdmin(ReadOnlyAdmin):
             except MeterbookError as refusal:
                 messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
-            self.log_removal(request, export)
-            return self.done(
-                request, gettext("The export and its file are removed."), url=self.page_url("changelist")
-            )
+            self.log_change(request, export, gettext("Removed the file."))
+            return self.done(request, gettext("The file is removed."), url=self.page_url("changelist"))
         return self.confirmation(
             request,
             title=_("Remove an export"),
             subtitle=_title(export),
-            sentences=[_("Its file can't be downloaded any more. You can ask for it again.")],
+            sentences=[
+                _("Its file can't be downloaded any more. You can ask for it again."),
+                _("The list keeps saying who asked for it, and when."),
+            ],
             button=_("Remove the export"),
             back_url=back_url,
             original=export,
@@ -240,6 +253,11 @@ class ExportAdmin(ReadOnlyAdmin):
 
     # -- columns -----------------------------------------------------------------------------------------
 
+    def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        now = database_now()
+        for row in rows:
+            row.has_file_now = row.has_file(at=now)
+
     @admin.display(description=_("export"))
     def what(self, export: Export) -> SafeString:
         return cells.two_lines(_title(export), _filters_in_words(export))
@@ -257,7 +275,7 @@ class ExportAdmin(ReadOnlyAdmin):
                 "count": numerals.count(export.row_count),
                 "expected": numerals.count(export.expected_count),
             }
-        if export.state in {State.FAILED, State.CANCELLED} or fraction is None:
+        if export.state in {State.FAILED, State.CANCELLED, State.REMOVED} or fraction is None:
             return cells.quiet(rows)  # how much is to come nobody knows, or none is
         return progress_bar(int(fraction * 100), rows)
 
@@ -270,8 +288,8 @@ class ExportAdmin(ReadOnlyAdmin):
         return cells.moment(export.expires_at if export.is_finished else None)
 
     @admin.display(description=_("file"))
-    def file(self, export: Export) -> SafeString:
-        if not export.is_finished:
+    def file(self, export: Any) -> SafeString:
+        if not export.has_file_now:
             return cells.quiet(cells.DASH)
         url = self.page_url("download", export.pk)
         return cells.two_lines(
@@ -341,7 +359,7 @@ def _facts(export: Export) -> list[tuple[Any, Any]]:
         (_("Requested"), cells.two_lines(export.requested_by, cells.moment(export.requested_at))),
         (_("Started"), cells.moment(export.started_at)),
         (_("Ended"), cells.moment(export.finished_at)),
-        (_("Kept until"), cells.moment(export.expires_at)),
+        (_("Kept until"), cells.moment(export.expires_at) if export.is_finished else None),
     ]
 
 

@@ -43,7 +43,7 @@ class AttributionRulesView(APIView):
     """Who pays for a project, since when."""
 
     permissions = {"GET": "read", "POST": "manage"}
-    staff_rights = {"POST": "metering.add_attributionrule"}
+    staff_rights = {"GET": "metering.view_attributionrule", "POST": "metering.add_attributionrule"}
 
     @extend_schema(
         operation_id="attribution_list",
@@ -107,7 +107,7 @@ class AttributionRulesView(APIView):
 
 class AttributionRuleView(APIView):
     permissions = {"GET": "read", "DELETE": "manage"}
-    staff_rights = {"DELETE": "metering.delete_attributionrule"}
+    staff_rights = {"GET": "metering.view_attributionrule", "DELETE": "metering.delete_attributionrule"}
 
     @extend_schema(
         operation_id="attribution_get",
@@ -156,6 +156,7 @@ class PayerView(APIView):
     """Who pays at an instant."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_project"}
 
     @extend_schema(
         operation_id="payer_get",

@@ -187,6 +187,7 @@ class NewestCorrectionFirst(KeyCursorPagination):
 
 class CorrectionsView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_correction"}
 
     @extend_schema(
         operation_id="corrections_list",

@@ -42,7 +42,7 @@ class ExportDocument(serializers.Serializer):
     requested_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
-    expires_at = serializers.DateTimeField(allow_null=True, help_text="When it is removed with its file.")
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="From when on there is no file.")
 
 
 class ExportPage(serializers.Serializer):

@@ -11,11 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from metering.clock import database_now
 from metering.errors import Invalid, NotFound
 from metering.exporting.export_kinds import ExportKind, kind_named, registered_kinds
 from metering.exporting.exports import (
     cancel_export,
     file_of,
+    is_own,
     kinds_staff_may_export,
     remove_export,
     request_export,
@@ -92,8 +94,7 @@ class ExportsView(APIView):
         if name is None:
             raise Invalid("This member is needed.", field="kind", code="missing_field")
         kind = kind_named(name)
-        if kind not in _kinds(request):
-            self.permission_denied(request, message=f"This needs the right '{kind.right}'.")
+        ensure_may_export(kind, request, self)
         filters = members.get("filters")
         if filters is None:
             filters = {}
@@ -117,11 +118,14 @@ class ExportView(APIView):
 
     @extend_schema(
         operation_id="exports_remove",
-        summary="Cancel an export that is under way, or remove one that is over",
-        responses={204: None, 404: ProblemDocument, 409: ProblemDocument},
+        summary="Cancel an export that is under way, or remove the file of one that is over",
+        description="By who asked for it. The export stays listed as `removed` until its time is over.",
+        responses={204: None, 403: ProblemDocument, 404: ProblemDocument, 409: ProblemDocument},
     )
     def delete(self, request: Request, export_id: int) -> Response:
         export = _export(request, export_id)
+        if not is_own(export, principal_of_request(request)) and not _may_do_everything(request):
+            self.permission_denied(request, message="Only who asked for an export may end or remove it.")
         if export.is_active:
             cancel_export(export)
         else:
@@ -137,7 +141,10 @@ class ExportDownloadView(APIView):
     @extend_schema(
         operation_id="exports_download",
         summary="Download the file",
-        description="CSV in UTF-8 with a header. Text cells can't act as formulas. 409 until it is finished.",
+        description=(
+            "CSV in UTF-8 with a header. Text cells can't act as formulas. 409 until it is finished, 404 "
+            "from `expires_at` on."
+        ),
         responses={(200, "text/csv"): OpenApiTypes.BINARY, 404: ProblemDocument, 409: ProblemDocument},
     )
     def get(self, request: Request, export_id: int) -> HttpResponseBase:
@@ -145,11 +152,19 @@ class ExportDownloadView(APIView):
 
 
 def download_of(export: Export) -> StreamingHttpResponse:
-    """The finished file as an answer. Raises `Conflict` where it isn't finished."""
-    response = StreamingHttpResponse(file_of(export), content_type="text/csv; charset=utf-8")
+    """The finished file as an answer. Raises `Conflict` and `NotFound` as `file_of` does."""
+    response = StreamingHttpResponse(
+        file_of(export, at=database_now()), content_type="text/csv; charset=utf-8"
+    )
     response["Content-Disposition"] = f'attachment; filename="{export.file_name}"'
     response["Content-Length"] = str(export.byte_count)
     return response
+
+
+def ensure_may_export(kind: ExportKind, request: Request, view: APIView) -> None:
+    """Refuse staff who may not see what is in such files."""
+    if kind not in _kinds(request):
+        view.permission_denied(request, message=f"This needs the right '{kind.right}'.")
 
 
 def _kinds(request: Request) -> list[ExportKind]:
@@ -157,6 +172,11 @@ def _kinds(request: Request) -> list[ExportKind]:
     if isinstance(request.successful_authenticator, StaffSessionAuthentication):
         return kinds_staff_may_export(get_user(request._request).has_perm)
     return registered_kinds()
+
+
+def _may_do_everything(request: Request) -> bool:
+    is_staff = isinstance(request.successful_authenticator, StaffSessionAuthentication)
+    return is_staff and bool(get_user(request._request).is_superuser)
 
 
 def _exports(request: Request) -> Any:

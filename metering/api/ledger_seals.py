@@ -23,6 +23,7 @@ class LedgerSealsView(APIView):
     """Any key that may read sees them: a head says nothing about anyone's usage, and is meant to be kept."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_ledgerseal"}
 
     @extend_schema(
         operation_id="ledger_seals_list",

@@ -69,6 +69,7 @@ class OctaneMetersView(APIView):
 
 class OctaneMeterView(APIView):
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_export_octane",

@@ -20,7 +20,7 @@ from .visibility import principal_of_request
 
 class ReadyMadeView(APIView):
     permissions = {"GET": "read", "POST": "manage"}
-    staff_rights = {"POST": "metering.add_metricdefinition"}
+    staff_rights = {"GET": "metering.view_metricdefinition", "POST": "metering.add_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_ready_made",

@@ -52,7 +52,7 @@ WHOSE = OpenApiParameter("project", description="Where several projects have a m
 
 class MetricsView(APIView):
     permissions = {"GET": "read", "POST": "manage"}
-    staff_rights = {"POST": "metering.add_metricdefinition"}
+    staff_rights = {"GET": "metering.view_metricdefinition", "POST": "metering.add_metricdefinition"}
 
     @extend_schema(
         operation_id="metrics_list",
@@ -116,6 +116,7 @@ class MetricsView(APIView):
 class MetricView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
     staff_rights = {
+        "GET": "metering.view_metricdefinition",
         "PATCH": "metering.change_metricdefinition",
         "DELETE": "metering.change_metricdefinition",
     }

@@ -27,7 +27,7 @@ class ProjectsView(APIView):
     """The part of the scope tree that the caller sees."""
 
     permissions = {"GET": "read", "POST": "manage"}
-    staff_rights = {"POST": "metering.add_project"}
+    staff_rights = {"GET": "metering.view_project", "POST": "metering.add_project"}
 
     @extend_schema(
         operation_id="projects_list",
@@ -90,6 +90,7 @@ class ProjectsView(APIView):
 class ProjectView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
     staff_rights = {
+        "GET": "metering.view_project",
         "PATCH": "metering.change_project",
         "DELETE": "metering.delete_project",
     }

@@ -29,7 +29,7 @@ class SurfacesView(APIView):
     """What is installed in the projects that the caller sees."""
 
     permissions = {"GET": "read", "POST": "manage"}
-    staff_rights = {"POST": "metering.add_surfaceinstallation"}
+    staff_rights = {"GET": "metering.view_surfaceinstallation", "POST": "metering.add_surfaceinstallation"}
 
     @extend_schema(
         operation_id="surfaces_list",
@@ -95,6 +95,7 @@ class SurfacesView(APIView):
 class SurfaceView(APIView):
     permissions = {"GET": "read", "PATCH": "manage", "DELETE": "manage"}
     staff_rights = {
+        "GET": "metering.view_surfaceinstallation",
         "PATCH": "metering.change_surfaceinstallation",
         "DELETE": "metering.delete_surfaceinstallation",
     }

@@ -65,6 +65,7 @@ class UsageView(APIView):
     """Usage of one metric over a time, whole or in windows, grouped or not. Exact at once."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_usageevent"}
     renderer_classes = [JSONRenderer, CSVRenderer]
 
     @extend_schema(
@@ -177,6 +178,7 @@ class UsageSummariesView(APIView):
     """Rows of the rollups, what is pending added: one per stream and period, newest first."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_usagemeterrollup"}
 
     @extend_schema(
         operation_id="usage_summaries_list",

@@ -75,6 +75,7 @@ class UsageEventsView(APIView):
     """Record usage, one event or a batch; list what was recorded."""
 
     permissions = {"GET": "read", "POST": "ingest"}
+    staff_rights = {"GET": "metering.view_usageevent"}
     content_negotiation_class = AlwaysJSON
 
     @extend_schema(
@@ -176,6 +177,7 @@ class UsageEventView(APIView):
     """One row of the ledger."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.view_usageevent"}
 
     @extend_schema(
         operation_id="usage_events_get",

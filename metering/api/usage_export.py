@@ -9,10 +9,12 @@ from rest_framework.views import APIView
 
 from metering.answering.exports import events_csv, rollups_csv
 from metering.catalogue import current
+from metering.exporting.export_kinds import kind_named
 from metering.sealing.seals import sealed_head
 
 from .documents import ProblemDocument
 from .event_query import EVENT_PARAMETERS, EVENT_STATE_PARAMETERS, SCOPE_PARAMETER, event_filter_of
+from .exports import ensure_may_export
 from .parsing import Query
 from .usage import CSVRenderer, metric_and_scope
 from .visibility import principal_of_request
@@ -29,6 +31,7 @@ class UsageExportView(APIView):
     """A consistent snapshot of any size, in flat memory. Text cells can't act as formulas."""
 
     permissions = {"GET": "read"}
+    staff_rights = {"GET": "metering.export_data"}
     renderer_classes = [CSVRenderer, JSONRenderer]
 
     @extend_schema(
@@ -60,6 +63,7 @@ class UsageExportView(APIView):
             with_labels=not wants_rollups,
         )
         query.choice("type", ("events", "rollups"))
+        ensure_may_export(kind_named("usage_rollups" if wants_rollups else "usage_events"), request, self)
         principal = principal_of_request(request)
         position: int | None = None
         zone = query.zone()

@@ -6,6 +6,7 @@ lock, and the next begins anew. Each beginning is counted, and who began an earl
 file holds every row of one snapshot once, or isn't finished.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from metering.errors import Conflict, Invalid, MeterbookError
+from metering.errors import Conflict, Invalid, MeterbookError, NotFound
 from metering.locks import EXPORT_LOCKS, alone_at
 from metering.models import Export, ExportPiece
 from metering.principal import Principal
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 1024 * 1024
 MAX_BYTES = 4 * 1000 * 1000 * 1000  # no spreadsheet opens more, and the database keeps it for days
-MAX_WAITING = 20  # of one project's keys, or of one member of staff
+MAX_WAITING = 20  # of one key, or of one member of staff
 MAX_ATTEMPTS = 3  # one on which so many workers died isn't tried for ever
 LOCK_CLASS = 77_003  # (class, export): beside those of metering/locks.py, waited for by nobody
 WRITER = "export_writer"
@@ -50,7 +51,7 @@ def request_export(
     values = filters_of(kind, sent)
     kind.ensure(Asked(project_path, values))
     waiting = Export.objects.filter(
-        state__in=Export.UNDER_WAY, project=principal.project_id, requested_by=principal.name[:150]
+        state__in=Export.UNDER_WAY, project=principal.project_id, requested_by=_name_of(principal)
     )
     if waiting.count() >= MAX_WAITING:
         raise Conflict(
@@ -60,10 +61,19 @@ def request_export(
         kind=kind.name,
         filters=as_stored(values),
         project_id=principal.project_id,
-        requested_by=principal.name[:150],
+        requested_by=_name_of(principal),
     )
     export.refresh_from_db()
     return export
+
+
+def _name_of(principal: Principal) -> str:
+    return principal.signature[:150]
+
+
+def is_own(export: Export, principal: Principal) -> bool:
+    """Whether this very key, or member of staff, asked for it. Keys of a project may share a name."""
+    return (export.project_id, export.requested_by) == (principal.project_id, _name_of(principal))
 
 
 def cancel_export(export: Export) -> Export:
@@ -81,17 +91,32 @@ def cancel_export(export: Export) -> Export:
 
 
 def remove_export(export: Export) -> None:
-    """Remove an export with its file, before its time is over. Raises `Conflict` while it is under way."""
+    """Remove the file of an export before its time is over; the row stays, and says who took what.
+
+    Raises `Conflict` while it is under way, and where that was done already.
+    """
     with transaction.atomic():
-        removed, _ = Export.objects.exclude(state__in=Export.UNDER_WAY).filter(pk=export.pk).delete()
-    if not removed:
+        is_over = Export.objects.exclude(state__in=(*Export.UNDER_WAY, State.REMOVED))
+        removed = is_over.filter(pk=export.pk).update(state=State.REMOVED)
+        if removed:
+            export.pieces.all().delete()
+    export.refresh_from_db()
+    if removed:
+        return
+    if export.is_active:
         raise Conflict("This export is under way; cancel it first.")
+    raise Conflict("This export is {state} already.", state=export.get_state_display().lower())
 
 
-def file_of(export: Export) -> Iterator[bytes]:
-    """The finished file, piece by piece. Raises `Conflict` where it isn't finished."""
+def file_of(export: Export, *, at: dt.datetime) -> Iterator[bytes]:
+    """The finished file, piece by piece.
+
+    Raises `Conflict` where it isn't finished, and `NotFound` once its time is over, removed or not.
+    """
     if not export.is_finished:
         raise Conflict("This export is {state}; there is no file.", state=export.get_state_display().lower())
+    if not export.has_file(at=at):
+        raise NotFound("The days for which this file was kept are over. Ask for it again.")
     return _pieces(export)
 
 

@@ -16,7 +16,8 @@ _NO_WORD = re.compile(r"[^a-z0-9]+")
 class Export(models.Model):
     """A CSV file that somebody asked for, and how far it has come. Written by `exporting.exports`.
 
-    Removed with its file some days after it is over. `project` is whose key asked: only what lies at and
+    Removed with its file some days after it is over; until then the row says who took what, also where the
+    file was removed earlier. `project` is whose key asked: only what lies at and
     below it is in the file, and only who sees it sees the export; none: everything there is.
     """
 
@@ -26,6 +27,7 @@ class Export(models.Model):
         FINISHED = "finished", _("Finished")
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
+        REMOVED = "removed", _("Removed")
 
     UNDER_WAY = (State.QUEUED, State.RUNNING)
 
@@ -88,6 +90,11 @@ class Export(models.Model):
     def is_finished(self) -> bool:
         return self.state == self.State.FINISHED
 
+    def has_file(self, *, at: dt.datetime) -> bool:
+        """Whether it can be downloaded: not before it is finished, and not once its time is over."""
+        expires_at = self.expires_at
+        return self.is_finished and expires_at is not None and at < expires_at
+
     @property
     def done_fraction(self) -> float | None:
         """None while nobody knows; below 1 until it is finished, for the number expected may be a guess."""
@@ -99,7 +106,7 @@ class Export(models.Model):
 
     @property
     def expires_at(self) -> dt.datetime | None:
-        """When it is removed; None while it is under way."""
+        """From when on there is no file, and the row is removed soon; None while it is under way."""
         return None if self.finished_at is None else self.finished_at + self.kept_for()
 
     @staticmethod

@@ -113,6 +113,7 @@ class CheckView(APIView):
     """Asks; nothing is recorded or reserved, and a moment later the answer may be another."""
 
     permissions = {"POST": "read"}
+    staff_rights = {"POST": "quotas.view_projectquota"}
 
     @extend_schema(
         operation_id="quotas_check",
@@ -139,9 +140,10 @@ class CheckView(APIView):
         """Whoever records may ask, too."""
         if request.method == "POST" and request.auth is not None:
             principal = principal_of_request(request)
-            if not (principal.may("ingest") or principal.may("read")):
+            if principal.may("ingest"):
+                return
+            if principal.key_id is not None and not principal.may("read"):
                 raise PermissionDenied("This needs the permission 'ingest' or 'read'.")
-            return
         super().check_permissions(request)
 
 

@@ -14,7 +14,7 @@ from config.roles.areas import rights_of
 from metering.models import Project
 from metering.roles import Role
 from tests.billing.factories import an_account
-from tests.factories import a_project
+from tests.factories import a_metric, a_project
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +43,15 @@ def signed_in(role: Role) -> Client:
     return client
 
 
+def signed_in_with(*rights: str) -> Client:
+    user = User.objects.create_user("clerk", is_staff=True)
+    codenames = [right.partition(".")[2] for right in rights]
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 def sent(client: Client, method: str, path: str, body: Any) -> int:
     return client.generic(
         method, f"/api/v1{path}", json.dumps(body), content_type="application/json"
@@ -59,6 +68,45 @@ def test_every_route_that_manages_names_the_right_that_staff_need() -> None:
     ]
 
     assert unnamed == []
+
+
+def test_every_route_that_is_read_names_the_right_that_staff_need() -> None:
+    """Without one, whoever may see events could read all that a key with `read` can, past the pages."""
+    unnamed = [route for route, view in views() if "GET" in view.permissions and needed(view, "GET") is None]
+
+    assert unnamed == []
+
+
+def test_staff_read_here_what_their_pages_show() -> None:
+    a_project("acme")
+    a_metric()
+    client = signed_in_with("metering.view_usageevent")
+    paths = [
+        "/projects/",
+        "/projects/acme/",
+        "/projects/acme/payer/",
+        "/projects/acme/attribution/",
+        "/surfaces/",
+        "/metrics/",
+        "/metrics/tokens/",
+        "/corrections/",
+        "/ledger-seals/",
+        "/usage-summaries/?metric=tokens",
+        "/usage/export/",
+    ]
+
+    assert {path: client.get(f"/api/v1{path}").status_code for path in paths} == dict.fromkeys(paths, 403)
+    assert sent(client, "POST", "/quotas/check/", {"project": "acme", "metric": "tokens"}) == 403
+    assert client.get("/api/v1/usage-events/").status_code == 200
+    assert client.get("/api/v1/usage/?metric=tokens").status_code == 200
+
+
+def test_staff_stream_what_they_may_see_and_export() -> None:
+    a_metric()
+    client = signed_in_with("metering.view_usageevent", "metering.export_data")
+
+    assert client.get("/api/v1/usage/export/").status_code == 200
+    assert client.get("/api/v1/usage/export/?type=rollups&metric=tokens").status_code == 403
 
 
 def test_rights_that_routes_name_exist() -> None:

@@ -2,13 +2,16 @@
 
 import pytest
 from django.contrib.admin import site
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from metering.accountability import changed_by
 from tests.billing.admin.reading import text_of
+from tests.factories import a_project
 
 pytestmark = pytest.mark.django_db
 
@@ -159,6 +162,51 @@ def test_who_manages_people_can_not_make_superusers_of_them() -> None:
     assert (own.status_code, other.status_code, password.status_code) == (302, 403, 403)
     assert not User.objects.get(username="kim").is_superuser
     assert User.objects.get(username="root").is_superuser
+
+
+def test_who_did_something_is_deactivated_and_not_deleted(root: Client) -> None:
+    kim, _client = somebody("kim", groups=("Finance",))
+    LogEntry.objects.log_actions(kim.pk, [Group.objects.get(name="Finance")], action_flag=2)
+
+    asked = root.get(f"{USERS}{kim.pk}/delete/", follow=True)
+    root.post(f"{USERS}{kim.pk}/delete/", {"post": "yes"})
+    root.post(USERS, {"action": "delete_selected", "_selected_action": [kim.pk], "post": "yes"})
+
+    assert asked.redirect_chain == [(f"{USERS}{kim.pk}/deactivate/", 302)]
+    assert "“kim” can't be deleted" in text_of(asked)
+    assert LogEntry.objects.filter(user=kim).count() == 1
+    answer = root.post(f"{USERS}{kim.pk}/deactivate/")
+    kim.refresh_from_db()
+    assert (answer.status_code, kim.is_active) == (302, False)
+    assert "Deactivate" not in text_of(root.get(f"{USERS}{kim.pk}/change/"))
+
+
+def test_who_is_named_by_a_history_is_not_deleted(root: Client) -> None:
+    kim, _client = somebody("kim")
+    with changed_by("kim", through="admin"):
+        a_project("acme")
+
+    root.post(f"{USERS}{kim.pk}/delete/", {"post": "yes"})
+
+    assert User.objects.filter(pk=kim.pk).exists()
+
+
+def test_who_did_nothing_is_deleted(root: Client) -> None:
+    kim, _client = somebody("kim")
+
+    answer = root.post(f"{USERS}{kim.pk}/delete/", {"post": "yes"})
+
+    assert answer.status_code == 302
+    assert not User.objects.filter(pk=kim.pk).exists()
+
+
+def test_nobody_but_a_superuser_deactivates_one() -> None:
+    boss = User.objects.create_superuser("root")
+    _kim, client = somebody("kim", "view_user", "change_user")
+
+    assert client.post(f"{USERS}{boss.pk}/deactivate/").status_code == 403
+    boss.refresh_from_db()
+    assert boss.is_active
 
 
 def test_people_are_listed_without_a_query_for_each(root: Client) -> None:

@@ -77,6 +77,32 @@ def test_numbers_that_could_be_given_twice_are_refused(prefix: str, digits: int,
     assert (series.prefix, series.digits) == ("INV-", 6)
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    ["../../x", "/x-", "..", "a../", '";a=b; x', "=cmd|", "-", "a\r\nb-", "<b>-", "²-", ".a-", "a%b-"],
+)
+def test_prefix_with_signs_that_mean_something_elsewhere_is_refused(prefix: str) -> None:
+    series = series_of_invoices()
+
+    with pytest.raises(Invalid, match="Letters, digits, blanks"):
+        change_series(series, prefix=prefix, digits=6)
+
+    series.refresh_from_db()
+    assert series.prefix == "INV-"
+
+
+@pytest.mark.parametrize("prefix", ["RE-", "2026/", "Rechnung Nr. ", "ÄÖ_", "счёт-", "A.B/C-"])
+def test_prefix_of_letters_digits_and_what_stands_between_them_is_taken(prefix: str) -> None:
+    assert change_series(series_of_invoices(), prefix=prefix, digits=6).prefix == prefix.strip()
+
+
+def test_number_of_a_prefix_that_none_may_have_now_is_read(account: BillingAccount) -> None:
+    series = series_of_invoices()
+    NumberSeries.objects.filter(pk=series.pk).update(prefix="=R|")
+
+    assert an_invoice(account).number == "=R|000001"
+
+
 def test_prefix_that_the_other_series_once_had_is_refused(account: BillingAccount) -> None:
     invoice = an_invoice(account)
     change_series(series_of_invoices(), prefix="RE-", digits=6)

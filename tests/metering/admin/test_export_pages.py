@@ -1,6 +1,7 @@
 """Exporting by hand: choosing, asking, watching, downloading."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from metering.admin import export as pages
 from metering.models import Export, ExportPiece
+from tests.factories import a_project
 
 from .conftest import World
 
@@ -33,7 +35,7 @@ def ask_url(kind: str) -> str:
     return f"{reverse(ADD)}?kind={kind}"
 
 
-def an_export(state: str = "finished", **fields) -> Export:
+def an_export(state: str = "finished", **fields: Any) -> Export:
     export = Export.objects.create(
         **{"kind": "usage_events", "requested_by": "ada", "state": state, "piece_count": 1, **fields}
     )
@@ -168,7 +170,68 @@ def test_export_is_cancelled_and_removed(staff: Client, db: None) -> None:
     assert (export.state, ExportPiece.objects.count()) == ("cancelled", 0)
     staff.post(url(export, "remove"))
 
-    assert not Export.objects.exists()
+    export.refresh_from_db()
+    assert (export.state, export.requested_by) == ("removed", "ada")
+
+
+def test_removed_export_says_who_took_it_and_offers_no_file(staff: Client, db: None) -> None:
+    export = an_export()
+
+    staff.post(url(export, "remove"))
+
+    listed, page = (
+        staff.get(reverse(LIST)).content.decode(),
+        staff.get(url(export, "change")).content.decode(),
+    )
+    for text in (listed, page):
+        assert "ada" in text
+        assert "Removed" in text
+        assert url(export, "download") not in text
+    assert url(export, "remove") not in page
+    assert not ExportPiece.objects.exists()
+    again = staff.post(url(export, "remove"), follow=True)
+    assert "This export is removed already." in again.content.decode()
+    assert [entry.get_change_message() for entry in LogEntry.objects.all()] == ["Removed the file."]
+
+
+def test_what_another_asked_for_is_left_alone(db: None) -> None:
+    clerk = somebody("export_data", "view_usageevent")
+    others = an_export("running"), an_export(), an_export(requested_by="clerk", project=a_project("acme"))
+    own = an_export(requested_by="clerk")
+
+    for export in others:
+        page = clerk.get(url(export, "change")).content.decode()
+        for name in ("cancel", "remove"):
+            assert url(export, name) not in page
+            assert (clerk.get(url(export, name)).status_code, clerk.post(url(export, name)).status_code) == (
+                403,
+                403,
+            )
+    assert url(own, "remove") in clerk.get(url(own, "change")).content.decode()
+    assert clerk.post(url(own, "remove")).status_code == 302
+    assert list(Export.objects.order_by("pk").values_list("state", flat=True)) == [
+        "running",
+        "finished",
+        "finished",
+        "removed",
+    ]
+
+
+def test_file_whose_days_are_over_is_not_given_out_before_it_is_removed(
+    staff: Client, settings: Any, db: None
+) -> None:
+    settings.EXPORT_KEPT_DAYS = 2
+    export = an_export()
+    Export.objects.update(finished_at=timezone.now() - dt.timedelta(days=2))
+
+    listed, page = (
+        staff.get(reverse(LIST)).content.decode(),
+        staff.get(url(export, "change")).content.decode(),
+    )
+    answer = staff.get(url(export, "download"), follow=True)
+
+    assert url(export, "download") not in listed + page
+    assert "The days for which this file was kept are over. Ask for it again." in answer.content.decode()
 
 
 def test_onlooker_downloads_but_asks_for_nothing(onlooker: Client, db: None) -> None:

@@ -191,10 +191,10 @@ def a_browser(user, *, with_token: bool = False) -> Client:
     return client
 
 
-def test_staff_that_may_view_events_may_read_everything(acme, api):
+def test_staff_read_the_projects_of_all_trees(acme, api):
     a_project("globex")
     api.post("/usage-events/", an_event(acme))
-    browser = a_browser(a_member_of_staff("view_usageevent"))
+    browser = a_browser(a_member_of_staff("view_usageevent", "view_project"))
 
     assert browser.get("/api/v1/usage/?metric=tokens").json()["results"][0]["value"] == "1"
     assert browser.get("/api/v1/projects/globex/").status_code == 200

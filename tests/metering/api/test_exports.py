@@ -1,5 +1,7 @@
 """`/exports/`: asked for, watched, downloaded, removed."""
 
+import datetime as dt
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -76,7 +78,44 @@ def test_export_under_way_is_cancelled_and_one_that_is_over_removed(api):
     assert api("DELETE", f"/exports/{export_id}/").status_code == 204
     assert api.get(f"/exports/{export_id}/").json()["state"] == "cancelled"
     assert api("DELETE", f"/exports/{export_id}/").status_code == 204
-    assert_problem(api.get(f"/exports/{export_id}/"), 404, "not_found")
+    assert api.get(f"/exports/{export_id}/").json()["state"] == "removed"
+    assert_problem(api("DELETE", f"/exports/{export_id}/"), 409, "conflict")
+    assert_problem(api.get(f"/exports/{export_id}/download/"), 409, "conflict")
+
+
+def test_another_key_removes_nothing(api):
+    export_id = api.post("/exports/", {"kind": "usage_events"}).json()["id"]
+    namesake = Caller(Export.objects.get().project, "read")
+
+    assert_problem(namesake("DELETE", f"/exports/{export_id}/"), 403, "permission_denied")
+    finished(export_id, b"a,b\n")
+    assert_problem(namesake("DELETE", f"/exports/{export_id}/"), 403, "permission_denied")
+
+    assert api.get(f"/exports/{export_id}/").json()["state"] == "finished"
+
+
+def test_auditor_removes_their_own_and_no_others(api):
+    export_id = api.post("/exports/", {"kind": "usage_events"}).json()["id"]
+    finished(export_id, b"a,b\n")
+    client = Client()
+    client.force_login(a_member_of_staff("view_export", "export_data", "view_usageevent"))
+    own_id = client.post(
+        "/api/v1/exports/", {"kind": "usage_events"}, content_type="application/json"
+    ).json()["id"]
+
+    assert_problem(client.delete(f"/api/v1/exports/{export_id}/"), 403, "permission_denied")
+    assert client.delete(f"/api/v1/exports/{own_id}/").status_code == 204
+
+    assert set(Export.objects.values_list("pk", "state")) == {(export_id, "finished"), (own_id, "cancelled")}
+
+
+def test_file_whose_time_is_over_is_not_found(api, settings):
+    settings.EXPORT_KEPT_DAYS = 2
+    export_id = api.post("/exports/", {"kind": "usage_events"}).json()["id"]
+    finished(export_id, b"a,b\n")
+    Export.objects.update(finished_at=timezone.now() - dt.timedelta(days=2))
+
+    assert_problem(api.get(f"/exports/{export_id}/download/"), 404, "not_found")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from django.utils import timezone
 
 from metering.errors import Conflict, Invalid, NotFound
 from metering.exporting import exports as exporting
-from metering.exporting.exports import remove_export, remove_old_exports
+from metering.exporting.export_kinds import kind_named
+from metering.exporting.exports import file_of, is_own, remove_export, remove_old_exports, request_export
 from metering.models import Export, ExportPiece
+from metering.principal import Principal
 from tests.factories import a_metric, a_project
 from tests.metering.exporting.asked import asked
 
@@ -61,7 +63,7 @@ def test_old_exports_go_with_their_files(settings):
     assert set(ExportPiece.objects.values_list("export", flat=True)) == {young.pk}
 
 
-def test_removed_is_gone_and_one_under_way_is_not_removed():
+def test_removed_has_no_file_and_stays_known_and_one_under_way_is_not_removed():
     export = asked()
     with pytest.raises(Conflict):
         remove_export(export)
@@ -69,5 +71,32 @@ def test_removed_is_gone_and_one_under_way_is_not_removed():
 
     remove_export(export)
 
-    assert not Export.objects.exists()
+    export = Export.objects.get()
+    assert (export.state, export.requested_by, export.kind) == ("removed", "in-process", "usage_events")
     assert not ExportPiece.objects.exists()
+    with pytest.raises(Conflict, match="removed; there is no file"):
+        file_of(export, at=timezone.now())
+    with pytest.raises(Conflict, match="removed already"):
+        remove_export(export)
+
+
+def test_file_is_given_out_until_its_time_is_over(settings):
+    settings.EXPORT_KEPT_DAYS = 2
+    export = over(asked())
+
+    assert b"".join(file_of(export, at=export.expires_at - dt.timedelta(microseconds=1))) == b"x"
+    with pytest.raises(NotFound, match="are over"):
+        file_of(export, at=export.expires_at)
+
+
+def test_own_is_what_the_very_key_asked_for():
+    project = a_project("acme")
+    one, other = (
+        Principal("Backend", frozenset({"read"}), project.pk, project.path, key_id) for key_id in ("ab", "cd")
+    )
+    namesake = Principal(one.signature, frozenset({"read"}))
+
+    export = request_export(kind_named("journal"), {}, principal=one, project_path=one.project_path)
+
+    assert export.requested_by == "Backend (mbk_ab…)"
+    assert [is_own(export, asking) for asking in (one, other, namesake)] == [True, False, False]

@@ -6,6 +6,7 @@ import datetime as dt
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from metering.errors import Conflict, NotFound
 from metering.exporting import exports as exporting
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def content_of(export: Export) -> str:
     export.refresh_from_db()
-    return b"".join(file_of(export)).decode()
+    return b"".join(file_of(export, at=timezone.now())).decode()
 
 
 def ids_in(text: str) -> list[str]:
@@ -156,7 +157,7 @@ def test_one_on_which_workers_die_is_given_up():
         "Given up: 3 workers in turn ended unexpectedly at it.",
     )
     with pytest.raises(Conflict, match="failed; there is no file"):
-        file_of(export)
+        file_of(export, at=timezone.now())
 
 
 def test_cancelled_while_it_is_made_it_leaves_nothing(small_pieces):

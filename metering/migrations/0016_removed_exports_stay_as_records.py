@@ -1,0 +1,29 @@
+"""An export whose file was removed stays as a record of who took what."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("metering", "0015_keep_the_history_of_definitions"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="export",
+            name="state",
+            field=models.CharField(
+                choices=[
+                    ("queued", "Waiting"),
+                    ("running", "Running"),
+                    ("finished", "Finished"),
+                    ("failed", "Failed"),
+                    ("cancelled", "Cancelled"),
+                    ("removed", "Removed"),
+                ],
+                default="queued",
+                max_length=10,
+                verbose_name="state",
+            ),
+        ),
+    ]
