@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import is_valid_path
 from django.views import defaults
 from rest_framework import exceptions
 
@@ -133,7 +134,10 @@ def _validation_errors(detail: Any, field: str) -> Any:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 404 outside DRF: a problem document under /api/, a page elsewhere."""
     if request.path.startswith("/api/"):
-        return problem(404, code="not_found", detail="There is no such route.")
+        detail = "There is no such route."
+        if not request.path.endswith("/") and is_valid_path(f"{request.path}/"):
+            detail += f" There is {request.path}/, with a slash at its end."
+        return problem(404, code="not_found", detail=detail)
     return error_pages.not_found(request, exception)
 
 

@@ -377,6 +377,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
+    # By default drf-spectacular's own step, which names enumerations; ours comes after it.
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.completing.completed",
+    ],
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "filter": True},
     "ENUM_NAME_OVERRIDES": {
         "DueEnum": ["now", "period_end"],
         "VoidOutcomeEnum": ["created", "exists"],

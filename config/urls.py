@@ -10,7 +10,7 @@ from metering.admin.history import history_page
 from metering.admin.put_back import put_back_page
 from metering.admin.search_page import search_page
 
-from . import health, telemetry
+from . import api_root, health, problem_kinds, telemetry
 
 handler400 = "config.problems.bad_request"
 handler403 = "config.problems.permission_denied"
@@ -31,12 +31,15 @@ urlpatterns = [
     ),
     path("admin/", include("config.staff.urls")),
     path("admin/", admin.site.urls),
+    path("api/", api_root.guide, name="api"),
+    path("api/v1/", api_root.guide),
     path("api/v1/", include("metering.api.urls")),
     path("api/v1/", include("quotas.api.urls")),
     path("api/v1/", include("billing.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("problems/<slug:kind>", problem_kinds.explained, name="problem"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", telemetry.metrics, name="metrics"),

@@ -112,6 +112,10 @@ class EventsRejected(Invalid):
         count, why = len(errors), errors[0].detail
         if count == 1:
             super().__init__("1 event can't be recorded, and nothing was: {why}.", why=why)
+        elif any(error.detail != why for error in errors):
+            super().__init__(
+                "{count} events can't be recorded, and nothing was; the first: {why}.", count=count, why=why
+            )
         else:
             super().__init__(
                 "{count} events can't be recorded, and nothing was: {why}.", count=count, why=why

@@ -24,13 +24,17 @@ class UnitConversionDocument(serializers.Serializer):
 
 
 class TierDocument(serializers.Serializer):
-    up_to = serializers.CharField(allow_null=True, help_text="Inclusive; null on the last tier alone.")
+    up_to = serializers.CharField(
+        required=False, allow_null=True, help_text="Inclusive; null or absent on the last tier alone."
+    )
     unit_amount = _amount("Of each unit; 0 where absent.", required=False)
     flat_amount = _amount("Once, for reaching the tier; 0 where absent.", required=False)
 
 
 class PercentTierDocument(serializers.Serializer):
-    up_to = serializers.CharField(allow_null=True, help_text="Inclusive; null on the last tier alone.")
+    up_to = serializers.CharField(
+        required=False, allow_null=True, help_text="Inclusive; null or absent on the last tier alone."
+    )
     rate_percent = _amount("Of the amount within the tier; 0 where absent.", required=False)
     flat_amount = _amount("Once, for reaching the tier; 0 where absent.", required=False)
 

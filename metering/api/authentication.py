@@ -36,7 +36,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         principal = principal_of(bearer_key(request._request))
         if principal is None:
-            raise unknown_key()
+            raise unknown_key(request._request)
         account_for(request, principal)
         return principal, principal
 
@@ -62,9 +62,17 @@ def bearer_key(request: HttpRequest) -> str:
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def unknown_key() -> AuthenticationFailed:
-    """One refusal for all keys that don't work, with the challenge that a 401 needs."""
-    failure = AuthenticationFailed("This key is unknown, expired or revoked.")
+def unknown_key(request: HttpRequest) -> AuthenticationFailed:
+    """One refusal for all keys that don't work, with the challenge that a 401 needs.
+
+    Under another scheme no key is looked at, so that the refusal says nothing about it.
+    """
+    scheme = request.META["HTTP_AUTHORIZATION"].partition(" ")[0]
+    failure = AuthenticationFailed(
+        "This key is unknown, expired or revoked."
+        if scheme.lower() == "bearer"
+        else "The scheme must be Bearer: 'Authorization: Bearer <key>'."
+    )
     failure.auth_header = CHALLENGE  # type: ignore[attr-defined]
     return failure
 

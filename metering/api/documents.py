@@ -26,8 +26,49 @@ class ProblemDocument(serializers.Serializer):
     )
 
 
+class SentEventDocument(serializers.Serializer):
+    """One usage event, as its producer sends it."""
+
+    id = serializers.CharField(
+        required=False, help_text="The producer's id: recorded once per project and source."
+    )
+    source = serializers.CharField(required=False, help_text="Default: api.")  # type: ignore[assignment]
+    project = serializers.CharField(required=False, help_text="Key of the project.")
+    event_name = serializers.CharField(required=False)
+    metric_key = serializers.CharField(
+        required=False, help_text="Instead of event_name: an event that this metric must count."
+    )
+    subject_type = serializers.CharField(required=False, allow_null=True)
+    subject_id = serializers.CharField(required=False, allow_null=True)
+    quantity = serializers.CharField(required=False, allow_null=True, help_text="Decimal string or number.")
+    occurred_at = serializers.DateTimeField(
+        required=False, help_text="When it happened, with an offset. Default: now."
+    )
+    timestamp = serializers.DateTimeField(required=False, help_text="The same as occurred_at.")
+    labels = serializers.DictField(required=False, help_text="Dimensions and values, as a JSON object.")
+    metadata = serializers.DictField(required=False, help_text="The same as labels.")
+    surface = serializers.CharField(
+        required=False, allow_null=True, help_text="Key of a surface that is installed in the project."
+    )
+
+
+class CloudEventDocument(serializers.Serializer):
+    """A CloudEvent 1.0; other extension attributes are ignored."""
+
+    specversion = serializers.ChoiceField(choices=["1.0"])
+    id = serializers.CharField(help_text="The producer's id.")
+    source = serializers.CharField()  # type: ignore[assignment]
+    type = serializers.CharField(help_text="The event name.")
+    project = serializers.CharField(required=False, help_text="Extension attribute: key of the project.")
+    subject = serializers.CharField(required=False, help_text="The subject's id.")
+    subjecttype = serializers.CharField(required=False, help_text="Extension attribute: type of the subject.")
+    surface = serializers.CharField(required=False, help_text="Extension attribute: key of the surface.")
+    time = serializers.DateTimeField(required=False, help_text="When it happened.")
+    data = serializers.DictField(required=False, help_text="The labels.")  # type: ignore[assignment]
+
+
 class EventDocument(serializers.Serializer):
-    """One usage event. Read-only members are the ledger's."""
+    """One usage event, as the ledger holds it. Read-only members are the ledger's."""
 
     id = serializers.CharField(
         required=False, help_text="The producer's id: recorded once per project and source."
@@ -229,19 +270,50 @@ class SurfacePage(serializers.Serializer):
     previous = serializers.CharField(allow_null=True)
 
 
+_CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": "export-4",
+    "source": "/exporter",
+    "type": "exports",
+    "project": "my-app",
+    "subject": "ada",
+    "time": "2026-11-01T12:00:00Z",
+    "data": {"region": "eu"},
+}
 EVENT_EXAMPLES = [
     OpenApiExample(
         "One event",
         value={
-            "id": "req-1",
-            "project": "acme-chat",
-            "event_name": "llm.request",
-            "subject_type": "user",
-            "subject_id": "u-42",
+            "id": "export-1",
+            "project": "my-app",
+            "event_name": "exports",
+            "subject_id": "ada",
+            "quantity": "40",
             "occurred_at": "2026-11-01T12:00:00Z",
-            "labels": {"prompt_tokens": 374, "generated_tokens": 44},
+            "labels": {"region": "eu"},
         },
         request_only=True,
         media_type="application/json",
-    )
+    ),
+    OpenApiExample(
+        "A batch",
+        value=[
+            {"id": "export-2", "project": "my-app", "event_name": "exports", "quantity": "30"},
+            {"id": "export-3", "project": "my-app", "event_name": "exports", "quantity": "31"},
+        ],
+        request_only=True,
+        media_type="application/json",
+    ),
+    OpenApiExample(
+        "A CloudEvent",
+        value=_CLOUD_EVENT,
+        request_only=True,
+        media_type="application/cloudevents+json",
+    ),
+    OpenApiExample(
+        "A batch of CloudEvents",
+        value=_CLOUD_EVENT,  # put into an array by the schema
+        request_only=True,
+        media_type="application/cloudevents-batch+json",
+    ),
 ]

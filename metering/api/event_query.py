@@ -34,6 +34,13 @@ AS_OF_PARAMETER = OpenApiParameter(
     "as_of",
     description="The ledger as it stood at a position, or at the last fence up to an RFC 3339 time.",
 )
+LABELS_PARAMETER = OpenApiParameter(
+    "labels",
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    style="deepObject",
+    explode=True,
+    description="Only usage with these labels, each as a parameter of its own: `labels[region]=eu`.",
+)
 EVENT_STATE_PARAMETERS = (
     OpenApiParameter("kind", enum=UsageEvent.Kind.values),
     OpenApiParameter("voided", bool, description="Only events that a void cancels, or only the others."),

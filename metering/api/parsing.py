@@ -17,7 +17,7 @@ from metering.errors import Invalid
 from metering.measuring.windows import UnknownTimeZone, first_instant, zone_named
 from metering.recording.repeated_members import repeated_member
 from metering.texts.numbers import MAX_NUMBER_LENGTH
-from metering.texts.timestamps import EARLIEST, NotAnInstant, instant_from
+from metering.texts.timestamps import EARLIEST, NotAnInstant, NotRfc3339, instant_from
 
 MAX_SMALL_BODY_BYTES = 1024 * 1024  # definitions, quotas, projects: nothing of them is larger
 MAX_DEPTH = 100  # far beyond any filter of labels; what goes on to read it may recurse
@@ -232,6 +232,8 @@ class Query:
             return first_instant(day, zone)
         try:
             instant = instant_from(_with_plus(value))
+        except NotRfc3339 as error:
+            raise Invalid(f"Neither a date, such as 2026-11-01, nor {str(error)[4:]}.", field=name) from None
         except NotAnInstant as error:
             raise Invalid(f"{str(error)[:1].upper()}{str(error)[1:]}.", field=name) from None
         if instant.year >= _LATEST_YEAR:

@@ -40,7 +40,7 @@ from metering.texts.numbers import plain
 from metering.texts.timestamps import iso
 
 from .documents import ProblemDocument, SummaryPage, UsageDocument
-from .event_query import AS_OF_PARAMETER
+from .event_query import AS_OF_PARAMETER, LABELS_PARAMETER
 from .parsing import Query
 from .visibility import principal_of_request, visible_node, visible_project_ids
 
@@ -84,6 +84,7 @@ class UsageView(APIView):
             OpenApiParameter("from", description="RFC 3339 time, or a date in `timezone`; inclusive."),
             OpenApiParameter("to", description="Likewise, exclusive."),
             OpenApiParameter("window", enum=list(WINDOWS)),
+            LABELS_PARAMETER,
             OpenApiParameter(
                 "timezone", description="IANA name; windows are cut on its clocks. Default UTC."
             ),

@@ -9,8 +9,12 @@ from urllib.parse import unquote
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 from rest_framework.exceptions import ParseError, PermissionDenied, UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
@@ -36,11 +40,20 @@ from metering.recording.intake import (
 )
 
 from .authentication import bearer_key, unknown_key
-from .documents import EVENT_EXAMPLES, EventDocument, EventPage, ProblemDocument, RecordedDocument
+from .documents import (
+    EVENT_EXAMPLES,
+    CloudEventDocument,
+    EventDocument,
+    EventPage,
+    ProblemDocument,
+    RecordedDocument,
+    SentEventDocument,
+)
 from .event_query import (
     AS_OF_PARAMETER,
     EVENT_PARAMETERS,
     EVENT_STATE_PARAMETERS,
+    LABELS_PARAMETER,
     SCOPE_PARAMETER,
     event_filter_of,
 )
@@ -102,9 +115,11 @@ class UsageEventsView(APIView):
             ),
         ],
         request={
-            "application/json": EventDocument,
-            "application/cloudevents+json": OpenApiTypes.OBJECT,
-            "application/cloudevents-batch+json": OpenApiTypes.OBJECT,
+            "application/json": PolymorphicProxySerializer(
+                "EventOrEvents", [SentEventDocument, SentEventDocument(many=True)], None, many=False
+            ),
+            "application/cloudevents+json": CloudEventDocument,
+            "application/cloudevents-batch+json": CloudEventDocument(many=True),
         },
         examples=EVENT_EXAMPLES,
         responses={
@@ -141,6 +156,7 @@ class UsageEventsView(APIView):
             OpenApiParameter("project", description="Key; without it, all that the key sees."),
             SCOPE_PARAMETER,
             *EVENT_STATE_PARAMETERS,
+            LABELS_PARAMETER,
             OpenApiParameter("event_name"),
             OpenApiParameter("source"),
             OpenApiParameter("event_id"),
@@ -205,13 +221,13 @@ def _recorded_with_key(request: HttpRequest) -> HttpResponse:
     """
     holder = presumed_holder(bearer_key(request))
     if holder is None:
-        raise unknown_key()
+        raise unknown_key(request)
     confirmed = False
 
     def confirm(version: int, now: dt.datetime) -> None:
         nonlocal confirmed
         if not holder.holds_at(version, now):
-            raise unknown_key()
+            raise unknown_key(request)
         confirmed = True
 
     try:
@@ -220,7 +236,7 @@ def _recorded_with_key(request: HttpRequest) -> HttpResponse:
         return _recorded(request, holder.principal, confirm=confirm)
     except Exception:
         if not confirmed and principal_of(holder.key) != holder.principal:
-            raise unknown_key() from None
+            raise unknown_key(request) from None
         raise
 
 

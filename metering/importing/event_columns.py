@@ -20,7 +20,7 @@ import msgspec
 
 from metering.answering.exports import EVENT_COLUMNS
 from metering.errors import EventError, Invalid
-from metering.measuring.windows import UnknownTimeZone, zone_named
+from metering.measuring.windows import UnknownTimeZone, first_instant, zone_named
 from metering.recording.intake import ALIASES, EventInput, label_number
 from metering.recording.resolving import RESERVED, Misfit
 from metering.texts.csv_cells import original
@@ -38,6 +38,7 @@ MAX_COLUMNS = 1000
 
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,30})?)?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _decode_json = msgspec.json.Decoder(float_hook=label_number).decode
 
 
@@ -201,13 +202,19 @@ class Rows:
             members[target.name] = text
 
     def _instant(self, text: str) -> str:
-        """The time with an offset: by the clocks of the zone of the file where it has none itself."""
-        if not _NAIVE.fullmatch(text):
+        """The time with an offset: by the clocks of the zone of the file where it has none itself.
+
+        A day alone stands for its first instant.
+        """
+        is_day = _DAY.fullmatch(text) is not None
+        if not is_day and not _NAIVE.fullmatch(text):
             return text
         if self._zone is None:
-            detail = "a time without offset; say by which clocks (time zone)"
+            detail = f"a {'day' if is_day else 'time'} without offset; say by which clocks (time zone)"
             raise Misfit("invalid_timestamp", "occurred_at", detail)
         try:
+            if is_day:
+                return iso(first_instant(dt.date.fromisoformat(text), self._zone))
             local = dt.datetime.fromisoformat(text.upper()).replace(tzinfo=self._zone)
             instant = local.astimezone(dt.UTC)
         except (ValueError, OverflowError) as error:

@@ -17,6 +17,10 @@ class NotAnInstant(ValueError):
     """The text names no instant; the message says why."""
 
 
+class NotRfc3339(NotAnInstant):
+    """The text hasn't even the shape."""
+
+
 def instant_from(text: str) -> dt.datetime:
     """The UTC instant of an RFC 3339 text with offset, cut (not rounded) to microseconds.
 
@@ -24,7 +28,7 @@ def instant_from(text: str) -> dt.datetime:
     included) and for times before 1970.
     """
     if not _RFC3339.fullmatch(text):
-        raise NotAnInstant("not an RFC 3339 time with an offset, such as 2026-11-01T12:00:00Z")
+        raise NotRfc3339("not an RFC 3339 time with an offset, such as 2026-11-01T12:00:00Z")
     try:
         instant = dt.datetime.fromisoformat(text.upper())
         if instant.utcoffset():

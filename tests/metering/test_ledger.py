@@ -142,7 +142,17 @@ def test_every_bad_event_is_named_in_order() -> None:
         (3, "invalid_field"),
         (4, "invalid_timestamp"),
     ]
+    assert str(caught.value) == (
+        "4 events can't be recorded, and nothing was; the first: not a decimal number."
+    )
     assert nothing_was_written()
+
+
+def test_one_reason_of_all_bad_events_is_said_once() -> None:
+    with pytest.raises(EventsRejected) as caught:
+        recorded(an_event(quantity="five"), an_event(quantity="six"))
+
+    assert str(caught.value) == "2 events can't be recorded, and nothing was: not a decimal number."
 
 
 def test_a_rejection_comes_before_a_conflict() -> None:

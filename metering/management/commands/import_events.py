@@ -48,9 +48,10 @@ need no --map; the CSV export of this product needs none at all. In such an expo
 voids are skipped, and what took an event's place is recorded: usage is what it was. A label from CSV is a
 text unless its name says otherwise: labels.size:number, :boolean or :json. An empty cell is absent.
 
-What has happened is recorded whatever limits say. Every event must say when it happened. One without an id
-gets one made of the file's content and its line, so the same file records nothing twice; a changed file is
-another one.
+What has happened is recorded whatever limits say. Every event must say when it happened: as RFC 3339 with
+an offset; in CSV with --timezone also without one (2026-11-02 10:00:00), or by the day alone (2026-11-02),
+which stands for its first instant there. One without an id gets one made of the file's content and its line,
+so the same file records nothing twice; a changed file is another one.
 What can't be recorded goes to FILE.rejects.ndjson (.csv: as CSV) with line, reason and the line itself; put
 right, import it as a file of its own.
 

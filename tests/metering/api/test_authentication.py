@@ -66,6 +66,22 @@ def test_header_that_is_no_key_is_refused(acme, method, path):
     assert row_counts() == (0, 0)
 
 
+def test_another_scheme_is_told_whatever_its_key(acme):
+    _, key = create_api_key(project=acme, name="k", permissions=["read", "ingest"])
+
+    details = {
+        ask(f"{scheme} {text}", method, path, "{}").json()["detail"]
+        for scheme in ("Token", "Basic", "mbk_aaaaaaaaaaaa.secret")
+        for text in (key, "mbk_aaaaaaaaaaaa.secret")
+        for method, path in (("GET", "/projects/"), ("POST", "/usage-events/"))
+    }
+
+    assert details == {"The scheme must be Bearer: 'Authorization: Bearer <key>'."}
+    assert (
+        ask("Bearer mbk_aaaaaaaaaaaa.secret").json()["detail"] == "This key is unknown, expired or revoked."
+    )
+
+
 def test_scheme_may_be_spelled_in_any_case(acme):
     _, key = create_api_key(project=acme, name="k", permissions=["read"])
 

@@ -180,3 +180,12 @@ def test_too_many_windows_are_refused(api):
     )
 
     assert_refused(answer, naming="window")
+
+
+def test_what_takes_a_day_or_a_time_says_both(api):
+    answer = read(api, "/usage/", **{"from": "1.11.2026"})
+
+    assert answer.json()["detail"] == (
+        "Neither a date, such as 2026-11-01, nor an RFC 3339 time with an offset, such as"
+        " 2026-11-01T12:00:00Z."
+    )

@@ -82,7 +82,7 @@ def routes(patterns=None, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
         if isinstance(pattern, URLResolver):
             if "api/v1/".startswith(route) or route.startswith("api/v1/"):
                 yield from routes(pattern.url_patterns, route)
-        elif isinstance(pattern, URLPattern) and route.startswith("api/v1/"):
+        elif isinstance(pattern, URLPattern) and route.startswith("api/v1/") and route != "api/v1/":
             view = pattern.callback.view_class
             methods = {m.upper() for m in view.http_method_names if hasattr(view, m)} - {"OPTIONS", "HEAD"}
             yield route.removeprefix("api/v1"), methods

@@ -115,6 +115,7 @@ def test_rows_that_do_not_fit_say_why(header: str, row: str, problem: tuple[str,
         ("2024-05-15T12:00", "2024-05-15T10:00:00Z"),
         ("2023-11-16 18:17:03.9799609", "2023-11-16T17:17:03.979960Z"),
         ("2024-10-27 02:30:00", "2024-10-27T00:30:00Z"),  # shown twice: the earlier
+        ("2026-11-03", "2026-11-02T23:00:00Z"),
         ("2024-05-15T12:00:00+00:00", "2024-05-15T12:00:00+00:00"),
         ("yesterday", "yesterday"),  # left to the ledger, which says what is wrong
     ],
@@ -123,7 +124,9 @@ def test_times_without_offset_are_read_by_the_clocks_of_a_zone(text: str, instan
     assert event("occurred_at", text, timezone="Europe/Berlin") == {"occurred_at": instant}
 
 
-@pytest.mark.parametrize("text", ["2024-03-31 02:30:00", "2024-02-30 12:00:00", "9999-12-31 24:00:00"])
+@pytest.mark.parametrize(
+    "text", ["2024-03-31 02:30:00", "2024-02-30 12:00:00", "9999-12-31 24:00:00", "2024-02-30"]
+)
 def test_times_that_no_clock_shows_are_rejected(text: str) -> None:
     code, field, _ = rejected("occurred_at", text, timezone="Europe/Berlin")
 
