@@ -39,7 +39,7 @@ from metering.texts.numbers import plain
 
 from . import file_columns
 from .account_money import money_card
-from .consequences import of_account
+from .consequences import of_account, rates_words
 from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
@@ -147,6 +147,10 @@ class BillingAccountForm(VerbForm):
         return super().clean()
 
 
+# What whoever may only look reads instead of a list as it is stored.
+_FIXED: dict[Any, str] = {"tax_rates": "tax_rates_fixed", "address_lines": "address_fixed"}
+
+
 @admin.register(BillingAccount)
 class BillingAccountAdmin(ConsequencesFirst):
     form = BillingAccountForm
@@ -192,10 +196,17 @@ class BillingAccountAdmin(ConsequencesFirst):
     needs_reason = True
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.add_fieldsets if obj is None else self.fieldsets
+        if obj is None:
+            return self.add_fieldsets
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        return [
+            (title, {"fields": [_FIXED.get(name, name) for name in options["fields"]]})
+            for title, options in self.fieldsets
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else ("payer_fixed",)
+        return () if obj is None else ("payer_fixed", *_FIXED.values())
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """The project's own name and zone are a good beginning."""
@@ -254,6 +265,14 @@ class BillingAccountAdmin(ConsequencesFirst):
         return account.timezone
 
     # -- page --------------------------------------------------------------------------------------------
+
+    @admin.display(description=_("Tax rates"))
+    def tax_rates_fixed(self, account: BillingAccount) -> str:
+        return rates_words(account.tax_rates)
+
+    @admin.display(description=_("Address"))
+    def address_fixed(self, account: BillingAccount) -> str:
+        return ", ".join(account.address_lines) or cells.DASH
 
     @admin.display(description=_("paying project"))
     def payer_fixed(self, account: BillingAccount) -> SafeString:
