@@ -250,8 +250,12 @@ PERIODS = {
 
 
 def interval_words(interval: IntervalSchedule) -> str:
-    """“every 5 minutes”."""
-    return str(PERIODS[interval.period] % {"count": interval.every})
+    """“every 5 seconds”; whole minutes and hours as such, though stored in seconds."""
+    every, period = interval.every, interval.period
+    for smaller, larger in ((IntervalSchedule.SECONDS, "MINUTES"), (IntervalSchedule.MINUTES, "HOURS")):
+        if period == smaller and every % 60 == 0:
+            every, period = every // 60, getattr(IntervalSchedule, larger)
+    return str(PERIODS[period] % {"count": every})
 
 
 class PeriodicTaskForm(forms.ModelForm):

@@ -204,7 +204,7 @@ UNFOLD: dict[str, object] = {
                 | {"active": _is_at_runs},
                 _page(_("Parked accounts"), "pause_circle", "billing.parkedaccount"),
                 _page(_("Seller"), "storefront", "billing.seller"),
-                _page(_("Numbers"), "pin", "billing.numberseries"),
+                _page(_("Number series"), "pin", "billing.numberseries"),
             ),
             _group(
                 _("Files"),

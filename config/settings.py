@@ -220,6 +220,12 @@ HISTORY_UNDO = {
     "billing.seller": "billing.admin.undos.SELLERS",
     "billing.plan": "billing.admin.undos.PLANS",
 }
+# How the history words values that a table means something by: callables like those of
+# billing/admin/history_words.py, which take the field's name, its value and the row.
+HISTORY_WORDS = {
+    "billing.billingaccount": "billing.admin.history_words.of_account",
+    "billing.price": "billing.admin.history_words.of_price",
+}
 # The ways from nothing to first results, on Home until they are walked: metering/admin/first_steps.py.
 ADMIN_FIRST_STEPS = [
     "metering.admin.first_steps.measuring_steps",

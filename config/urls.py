@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
@@ -30,6 +30,11 @@ urlpatterns = [
         name="put_back",
     ),
     path("admin/", include("config.staff.urls")),
+    # The pages of an app are in the sidebar, and what they ask for is on Home.
+    re_path(
+        rf"^admin/(?:{'|'.join(sorted({model._meta.app_label for model in admin.site._registry}))})/$",
+        RedirectView.as_view(pattern_name="admin:index"),
+    ),
     path("admin/", admin.site.urls),
     path("api/", api_root.guide, name="api"),
     path("api/v1/", api_root.guide),

@@ -41,7 +41,7 @@ from metering.texts.numbers import plain
 
 from . import file_columns
 from .account_money import money_card
-from .consequences import of_account
+from .consequences import of_account, rates_words
 from .plan import currency_choices
 from .running import running_page
 from .subscription_words import LocalTimes, period_in_words, state_badge
@@ -150,6 +150,10 @@ class BillingAccountForm(VerbForm):
         return super().clean()
 
 
+# What whoever may only look reads instead of a list as it is stored.
+_FIXED: dict[Any, str] = {"tax_rates": "tax_rates_fixed", "address_lines": "address_fixed"}
+
+
 @admin.register(BillingAccount)
 class BillingAccountAdmin(ConsequencesFirst):
     form = BillingAccountForm
@@ -195,7 +199,14 @@ class BillingAccountAdmin(ConsequencesFirst):
     needs_reason = True
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.add_fieldsets if obj is None else self.fieldsets
+        if obj is None:
+            return self.add_fieldsets
+        if super().has_change_permission(request, obj):
+            return self.fieldsets
+        return [
+            (title, {"fields": [_FIXED.get(name, name) for name in options["fields"]]})
+            for title, options in self.fieldsets
+        ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Approvers change the limits of approval, and nothing else."""
@@ -205,8 +216,8 @@ class BillingAccountAdmin(ConsequencesFirst):
         if obj is None:
             return ()
         if super().has_change_permission(request, obj):
-            return ("payer_fixed",)
-        return ("payer_fixed", *(name for name in FIELDS if name not in APPROVALS))
+            return ("payer_fixed", *_FIXED.values())
+        return ("payer_fixed", *_FIXED.values(), *(name for name in FIELDS if name not in APPROVALS))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Without what is read only: Django leaves out no field that the form itself declares."""
@@ -273,6 +284,14 @@ class BillingAccountAdmin(ConsequencesFirst):
         return account.timezone
 
     # -- page --------------------------------------------------------------------------------------------
+
+    @admin.display(description=_("Tax rates"))
+    def tax_rates_fixed(self, account: BillingAccount) -> str:
+        return rates_words(account.tax_rates)
+
+    @admin.display(description=_("Address"))
+    def address_fixed(self, account: BillingAccount) -> str:
+        return ", ".join(account.address_lines) or cells.DASH
 
     @admin.display(description=_("paying project"))
     def payer_fixed(self, account: BillingAccount) -> SafeString:

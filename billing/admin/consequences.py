@@ -95,7 +95,7 @@ def _sentences(account: BillingAccount, changed: Mapping[str, Any]) -> dict[str,
             before, after = (_limit_words(account, one) for one in (getattr(account, name), changed[name]))
             found[name] = text % {"before": before, "after": after}
     if "tax_rates" in changed:
-        before, after = (_rates_words(one) for one in (account.tax_rates, changed["tax_rates"]))
+        before, after = (rates_words(one) for one in (account.tax_rates, changed["tax_rates"]))
         words = _("Documents computed from now on are taxed by %(after)s instead of %(before)s.")
         found["tax_rates"] = words % {"before": before, "after": after}
     if "issues_automatically" in changed:
@@ -110,7 +110,8 @@ def _sentences(account: BillingAccount, changed: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def _rates_words(rates: Sequence[Mapping[str, str]]) -> str:
+def rates_words(rates: Sequence[Mapping[str, str]]) -> str:
+    """“VAT 23 %”; all of them, or that there are none."""
     return ", ".join(_rate_words(rate) for rate in rates) or _("none")
 
 

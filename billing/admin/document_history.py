@@ -46,14 +46,15 @@ class Happening:
 def history_of(invoice: Any, *, payments: list[Payment], notes: list[Invoice]) -> list[Happening]:
     """From the first draft to what became of it. `payments` and credit `notes` are those of the document."""
     # A run takes the time before it writes the row, so its draft is computed an instant before it is there.
-    drafted_at = min(invoice.created_at, invoice.computed_at or invoice.created_at)
+    # Who issues as of a past day, as the demo does, may have drafted it later: shown no later than its issue.
+    made = [at for at in (invoice.created_at, invoice.computed_at, invoice.issued_at) if at is not None]
+    drafted_at = min(made)
+    computed_at = min(filter(None, (invoice.computed_at, invoice.issued_at)), default=None)
     found = [Happening(drafted_at, _("Drafted"), _maker(invoice))]
-    if invoice.computed_at is not None and invoice.as_of is not None:
+    if invoice.computed_at is not None and computed_at is not None and invoice.as_of is not None:
         billed_to = invoice.as_of.astimezone(zone_of(invoice))
         found.append(
-            Happening(
-                invoice.computed_at, _("Computed"), note=_("billed up to %s") % f"{billed_to:%Y-%m-%d %H:%M}"
-            )
+            Happening(computed_at, _("Computed"), note=_("billed up to %s") % f"{billed_to:%Y-%m-%d %H:%M}")
         )
     if invoice.edited_by:
         found.append(Happening(_edited_at(invoice), _("Last edited"), invoice.edited_by))
@@ -79,7 +80,7 @@ def history_of(invoice: Any, *, payments: list[Payment], notes: list[Invoice]) -
         if note.issued_at is not None
     ]
     # What has no time comes behind the last time that the draft was computed.
-    undated_at = invoice.computed_at or invoice.created_at
+    undated_at = computed_at or drafted_at
     return sorted(found, key=lambda one: one.at or undated_at)
 
 

@@ -165,7 +165,7 @@ class SubscriptionAdmin(OrderPages):
     ) -> Any:
         subscription = kwargs.get("obj")
         if subscription is not None:
-            context["title"] = f"{subscription.account.legal_name}, {subscription.plan.name}"
+            context |= {"title": str(subscription), "subtitle": ""}  # its name is the title
             context["order"] = subscription_card(subscription)
         return super().render_change_form(request, context, *args, **kwargs)
 

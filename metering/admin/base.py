@@ -22,6 +22,7 @@ from metering import moments
 from metering.accountability import because
 from metering.errors import MeterbookError
 from metering.house_language import in_house_language
+from metering.menu import title_in_menu
 
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
@@ -94,9 +95,8 @@ class HouseAdmin(ListDownload):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if ERROR_FLAG in request.GET and request.method == "GET":
             messages.error(request, gettext("This is the whole list: it can't be filtered like that."))
-        title = capfirst(str(self.opts.verbose_name_plural))
-        words = {"title": title, "empty_text": self.empty_words(request)}
-        return super().changelist_view(request, words | (extra_context or {}))
+        title = title_in_menu(self.page_url("changelist")) or capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def empty_words(self, request: HttpRequest) -> Any:
         """What a list without rows says to whoever asks: what they can do about it."""
@@ -107,6 +107,7 @@ class HouseAdmin(ListDownload):
         rows = list(changelist.result_list)
         self.prepare_rows(request, rows)
         changelist.result_list = rows
+        changelist.empty_text = self.empty_words(request)
         return changelist
 
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:

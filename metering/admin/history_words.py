@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -132,19 +134,44 @@ def page_url(model: type[models.Model], row_id: int) -> str:
 def _changes(row: ChangeRow, names: Names) -> list[ValueChange]:
     if row.label in {SET, REMOVED}:
         return [
-            ValueChange(label_of(one), after=in_words(one, row.after.get(one.column), names))
+            ValueChange(label_of(one), after=value_in_words(row, one, row.after, names))
             for one in row.history.fields
             if row.after.get(one.column) not in (None, "", [], {})
         ]
     before = row.before or {}
-    return [_value_change(one, before.get(one.column), row.after, names) for one in row.changed_fields]
+    return [_value_change(row, one, before, names) for one in row.changed_fields]
 
 
-def _value_change(one: Any, before: Any, after_row: Mapping[str, Any], names: Names) -> ValueChange:
-    after = after_row.get(one.column)
-    if isinstance(one, models.JSONField) and (_is_long(before) or _is_long(after)):
-        return ValueChange(label_of(one), lines=_difference(before, after))
-    return ValueChange(label_of(one), in_words(one, before, names), in_words(one, after, names))
+def _value_change(row: ChangeRow, one: Any, before: Mapping[str, Any], names: Names) -> ValueChange:
+    values = (before.get(one.column), row.after.get(one.column))
+    if isinstance(one, models.JSONField) and any(map(_is_long, values)) and not _has_words(row, one, before):
+        return ValueChange(label_of(one), lines=_difference(*values))
+    return ValueChange(
+        label_of(one), value_in_words(row, one, before, names), value_in_words(row, one, row.after, names)
+    )
+
+
+def value_in_words(row: ChangeRow, one: Any, values: Mapping[str, Any], names: Names) -> Any:
+    """The value of a field before or after a change, in the words of its table where that has its own."""
+    return _own_words(row, one, values) or in_words(one, values.get(one.column), names)
+
+
+def _has_words(row: ChangeRow, one: Any, before: Mapping[str, Any]) -> bool:
+    """Whether the table words the value before and after, where there is one."""
+    return all(
+        _own_words(row, one, values)
+        for values in (before, row.after)
+        if values.get(one.column) not in (None, "", [], {})
+    )
+
+
+def _own_words(row: ChangeRow, one: Any, values: Mapping[str, Any]) -> str:
+    """Empty for what is said like any other value."""
+    value = values.get(one.column)
+    own = settings.HISTORY_WORDS.get(row.history.key)
+    if own is None or value in (None, "", [], {}):
+        return ""
+    return import_string(own)(one.name, value, values) or ""
 
 
 def label_of(one: Any) -> str:

@@ -16,7 +16,7 @@ from metering.history_names import names_of
 
 from .history import seen_by
 from .history_links import PAGE
-from .history_words import in_words, label_of, shown
+from .history_words import label_of, shown, value_in_words
 from .reason import ReasonForm
 from .refusals import worded
 from .undoing import is_removal, may_undo, take_back, undo_of, undoable, warnings_on
@@ -76,7 +76,7 @@ def _rows(change: ChangeRow, names: Any) -> list[tuple[str, Any, Any]]:
     """Field, what it is now, what it becomes; of what was removed only the last."""
     if _is_removal(change):
         return [
-            (label_of(field), "", in_words(field, change.after.get(field.column), names))
+            (label_of(field), "", value_in_words(change, field, change.after, names))
             for field in change.history.fields
             if change.after.get(field.column) not in (None, "", [], {}) and not field.name.endswith("_at")
         ]
@@ -84,8 +84,8 @@ def _rows(change: ChangeRow, names: Any) -> list[tuple[str, Any, Any]]:
     return [
         (
             label_of(field),
-            in_words(field, change.after.get(field.column), names),
-            in_words(field, before.get(field.column), names),
+            value_in_words(change, field, change.after, names),
+            value_in_words(change, field, before, names),
         )
         for field in change.changed_fields
     ]

@@ -49,7 +49,15 @@
     for (const hint of root.querySelectorAll(".help-tooltip[aria-label]:not([role])")) hint.setAttribute("role", "img");
   };
 
-  const lookAt = (root) => [hideIcons, nameSelects, nameScrollers, nameHints].forEach((each) => each(root));
+  // Beside the cells of a narrow list, names of columns begin as they do above a wide one.
+  const nameCells = (root) => {
+    for (const cell of root.querySelectorAll("#result_list [data-label]:not([data-label=''])")) {
+      const name = cell.dataset.label;
+      if (name[0] !== name[0].toUpperCase()) cell.dataset.label = name[0].toUpperCase() + name.slice(1);
+    }
+  };
+
+  const lookAt = (root) => [hideIcons, nameSelects, nameScrollers, nameHints, nameCells].forEach((each) => each(root));
 
   let isDue = false;
   const lookSoon = () => {

@@ -85,7 +85,7 @@
       }
       if (chart.options.indexAxis === "y") {
         chart.options.scales.y.ticks.callback = function (value) {
-          return wrapped(this.getLabelForValue(value), Math.max(12, Math.floor(chart.width / 30)));
+          return wrapped(this.getLabelForValue(value), Math.max(16, Math.floor(chart.width / 22)));
         };
       }
       if (chart.options.plugins?.legend?.labels) chart.options.plugins.legend.labels.color = ink;

@@ -197,7 +197,7 @@ def test_page_tells_what_became_of_an_invoice(staff: Client, account: BillingAcc
 
     assert "Total 86.10 EUR Paid by credit −20.00 To be paid 66.10 EUR" in page
     assert "16.10 EUR open" in page
-    assert "Deposit Credit, drawn 20.00 EUR" in page
+    assert "Deposit Credit · Drawn 20.00 EUR" in page
     assert "Bank transfer 2026-04-09 · SEPA 8812 · Take back 50.00" in page
     assert "Bank transfer, taken back 2026-04-12 · bounced · No funds. -6.10" in page
     assert "Issued by ada 2026-04-02 12:00" in page

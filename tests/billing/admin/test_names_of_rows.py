@@ -29,7 +29,7 @@ def test_subscription_is_called_by_its_customer_and_plan(staff: Client, account:
 
     page = staff.get(url("change", subscription.pk, model="subscription")).content.decode()
 
-    assert f"{account.legal_name} · Pro" in _title(page)
+    assert _title(page) == f"{account.legal_name} · Pro | Meterbook"
     assert str(subscription) == f"Subscription {subscription.pk}"  # without a query
 
 

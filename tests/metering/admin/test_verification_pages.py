@@ -148,3 +148,16 @@ def test_page_of_usage_says_when_it_was_verified(staff: Client, world: World) ->
     UsageMeterRollup.objects.filter(metric=world.tokens, granularity="day").delete()
     verify()
     assert (line()["note"], line()["is_bad"]) == ("failed: 10 breaches", True)
+
+
+def test_empty_list_offers_a_verification_to_those_who_may_ask_for_one(db: None, client: Client) -> None:
+    onlooker = User.objects.create_user("ann", is_staff=True)
+    onlooker.user_permissions.set(Permission.objects.filter(codename="view_verificationrun"))
+    client.force_login(onlooker)
+    seen = client.get(reverse(LIST)).content.decode()
+    onlooker.user_permissions.add(Permission.objects.get(codename="verify_ledger"))
+    asked = client.get(reverse(LIST)).content.decode()
+
+    assert "does it every night" in seen
+    assert "Verify now” above" not in seen
+    assert "Verify now” above" in asked
