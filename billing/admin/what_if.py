@@ -38,7 +38,7 @@ from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import MetricDefinition
 
-from .document_words import in_words, on_page
+from .document_words import in_words
 from .money_words import signed
 from .price_words import Words
 from .report_charts import distribution_chart, subject_in_words, subjects_chart
@@ -287,4 +287,4 @@ def _percent(amounts: Amounts) -> str:
     """“+12.5 %”; "" where nothing was paid."""
     text = percent_text(amounts.fraction)
     sign = "+" if text and amounts.difference > 0 else ""
-    return f"{sign}{on_page(text)} %" if text else ""
+    return f"{sign}{numerals.written(text)} %" if text else ""

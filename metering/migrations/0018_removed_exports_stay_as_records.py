@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("metering", "0015_keep_the_history_of_definitions"),
+        ("metering", "0017_count_what_imports_skip"),
     ]
 
     operations = [
