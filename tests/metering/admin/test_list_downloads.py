@@ -14,10 +14,10 @@ from metering.admin import list_download
 from metering.admin.list_columns import ListColumn, columns_of
 from metering.admin.list_files import whole_list
 from metering.keys import create_api_key
-from metering.models import Export, Project, UsageEvent, UsageMeterRollup
+from metering.models import Export, MetricDefinition, Project, UsageEvent, UsageMeterRollup
 from quotas.enforcement import set_quota
 from quotas.models import ProjectQuota
-from tests.factories import a_project, a_void_of, an_event, recorded
+from tests.factories import a_metric, a_project, a_void_of, an_event, recorded
 
 from .conftest import World
 from .listed import MODELS, content_of, file_of_list, keys_on_pages, rows_in, url_of
@@ -138,10 +138,22 @@ def test_order_of_a_plain_list_holds(staff: Client) -> None:
     for name in ("b", "c", "a"):
         User.objects.create_user(name)
 
-    names = [row["username"] for row in file_of_list(staff, User, "o=-1")]
+    names = [row["username"] for row in file_of_list(staff, User, "o=-0")]
 
     assert names == ["root", "c", "b", "a"]
-    assert keys_on_pages(staff, User, "o=-1") == [User.objects.get(username=name).pk for name in names]
+    assert keys_on_pages(staff, User, "o=-0") == [User.objects.get(username=name).pk for name in names]
+
+
+def test_order_of_a_list_with_boxes_to_tick_holds(staff: Client) -> None:
+    for key in ("b", "c", "a"):
+        a_metric(key, display_name=key, event_name=key)
+
+    keys = [row["key"] for row in file_of_list(staff, MetricDefinition, "o=-1")]
+
+    assert [key for key in keys if key in {"a", "b", "c"}] == ["c", "b", "a"]
+    assert keys_on_pages(staff, MetricDefinition, "o=-1") == [
+        MetricDefinition.objects.get(key=key).pk for key in keys
+    ]
 
 
 def test_values_are_data(staff: Client, world: World) -> None:
