@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.db import connection
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -12,6 +13,12 @@ def restore_seeded_rows(**_: Any) -> None:
     from .schedule import JOBS  # noqa: PLC0415
 
     seed_schedule(jobs=JOBS)
+    # Before any page shows them; a migrate to a state without the table comes here, too.
+    from .invoicing.number_series import ensure_series  # noqa: PLC0415
+    from .models import NumberSeries  # noqa: PLC0415
+
+    if NumberSeries._meta.db_table in connection.introspection.table_names():
+        ensure_series()
 
 
 class BillingConfig(AppConfig):

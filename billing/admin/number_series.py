@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from billing.invoicing.number_series import change_series, ensure_series
+from billing.invoicing.number_series import change_series
 from billing.models import NumberSeries
 from metering import numerals
 from metering.admin import cells
@@ -30,11 +30,6 @@ class NumberSeriesAdmin(EditableAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        if self.has_change_permission(request):
-            ensure_series()  # who only looks leaves no row behind
-        return super().changelist_view(request, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

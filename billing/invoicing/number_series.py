@@ -27,7 +27,7 @@ def next_number(kind: str) -> str:
 
 
 def ensure_series() -> None:
-    """Make the series that no document has needed yet, so that they can be changed before."""
+    """Make the series that aren't there: so that they can be changed before a document needs them."""
     for kind, prefix in PREFIXES.items():
         NumberSeries.objects.get_or_create(kind=kind, defaults={"prefix": prefix})
 

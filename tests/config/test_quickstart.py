@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 
 from config import embedded
 from config.embedded import Keyring, is_alive, postgres, prepare_var, valkey
-from config.management.commands import quickstart
+from config.management.commands import load_whole_demo, quickstart
 from config.management.commands.quickstart import AlreadyRunning, Claim
 from config.management.commands.test import pytest_arguments
 from config.supervisor import Child, Supervisor, end_children
@@ -183,6 +183,37 @@ def test_failing_step_ends_in_its_own_words_and_stops_what_was_started(
         call_command("quickstart", port=0, var=var, stdout=StringIO())
 
     assert (postgres.find(var), valkey.find(var)) == (None, None)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_preparing_starts_no_process_for_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(quickstart, "is_compiled", lambda language: compiled)
+    monkeypatch.setattr(
+        quickstart.Command, "manage", lambda command, title, arguments, *_, **__: given.append(arguments[0])
+    )
+    (tmp_path / "quickstart.json").write_text("{}")
+
+    quickstart.Command().prepare(tmp_path, {})
+
+    assert given == [*([] if compiled else ["translations"]), "migrate", "load_whole_demo"]
+
+
+def test_whole_demo_is_loaded_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[str, ...]] = []
+    monkeypatch.setattr(load_whole_demo, "call_command", lambda *arguments, **_: given.append(arguments))
+
+    call_command("load_whole_demo", facts=Path("facts.json"), stdout=StringIO())
+
+    assert given == [
+        ("load_demo", "--facts", "facts.json"),
+        ("simulate_usage",),
+        ("load_demo_limits",),
+        ("load_demo_bills",),
+        ("seal_ledger",),
+    ]
 
 
 def test_facts_keep_login_and_key_and_are_private(tmp_path: Path) -> None:

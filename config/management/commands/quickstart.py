@@ -37,6 +37,7 @@ from config.embedded import (
 )
 from config.embedded.postgres import PostgresServer
 from config.embedded.valkey import ValkeyServer
+from config.message_catalogues import is_compiled, languages
 from config.supervisor import Child, StopRequested, Supervisor, end_children, stop_signals_raise
 
 DEFAULT_PORT = 8000
@@ -49,7 +50,7 @@ examples:
   python3 manage.py quickstart --no-serve           servers and data only, for other commands
   python3 manage.py quickstart --stop               stop everything that runs on this directory
 
-Ctrl-C stops everything. Running it again is quick and loads nothing twice. Addresses, login and API key are
+Ctrl-C stops everything. Running it again loads nothing twice. Addresses, login and API key are
 also in quickstart.json in the data directory.
 """
 # What other commands of a shell need in order to find a running quickstart; settings.py reads the file.
@@ -311,17 +312,13 @@ class Command(BaseCommand):
         write_private(var / "quickstart.env", "\n".join([*lines, ""]))
 
     def prepare(self, var: Path, environment: dict[str, str]) -> None:
-        """Tables, demo data, simulated traffic. Each is a command of its own and safe to repeat."""
+        """Translations, tables, the demo. Each is a command of its own and safe to repeat."""
         log = var / "log" / "prepare.log"
-        self.manage("Compiling the translations", ["translations", "compile"], environment, log=log)
+        if not all(is_compiled(language) for language in languages()):
+            self.manage("Compiling the translations", ["translations", "compile"], environment, log=log)
         self.manage("Creating and updating the tables", ["migrate", "--verbosity", "0"], environment, log=log)
-        self.manage(
-            "Loading the demo data", ["load_demo", "--facts", str(var / "quickstart.json")], environment
-        )
-        self.manage("Simulating the last 30 days of two more projects", ["simulate_usage"], environment)
-        self.manage("Limiting what they may use", ["load_demo_limits"], environment)
-        self.manage("Billing the customers of the demo", ["load_demo_bills"], environment)
-        self.manage("Sealing the ledger", ["seal_ledger"], environment, log=log)
+        facts = var / "quickstart.json"
+        self.manage("Loading the demo", ["load_whole_demo", "--facts", str(facts)], environment)
         (var / "quickstart.json").chmod(0o600)
 
     def manage(
