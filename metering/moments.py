@@ -5,15 +5,18 @@ of rollups stay UTC, and periods and due days of customers stay on the customer'
 """
 
 import datetime as dt
+from contextlib import suppress
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
+from django.utils.formats import get_format
 from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 UTC = ZoneInfo("UTC")
+_EXAMPLE = dt.date(2026, 1, 31)
 
 
 def moment(instant: dt.datetime) -> SafeString:
@@ -63,6 +66,38 @@ def instant_from(text: str, *, zone: dt.tzinfo | None = None) -> dt.datetime:
         raise ValueError(text) from error
 
 
+def plainly_dated(text: str) -> str:
+    """`text` with its day in ISO, where it begins with one as the language writes days: "23.11.2026 08:00" as
+    "2026-11-23 08:00". Other texts as they are."""
+    text = text.strip()
+    day, blank, time = text.partition(" ")
+    for pattern in get_format("DATE_INPUT_FORMATS"):
+        with suppress(ValueError):
+            return f"{dt.datetime.strptime(day, pattern).date().isoformat()}{blank}{time}"  # noqa: DTZ007
+    return text
+
+
+def day_from(text: str) -> dt.date:
+    """A day as people type it: in ISO, or as the language writes it. Raises `ValueError`."""
+    return dt.date.fromisoformat(plainly_dated(text))
+
+
+def example_day() -> str:
+    """A day as the language usually writes it: “31.01.2026”."""
+    return _EXAMPLE.strftime(get_format("DATE_INPUT_FORMATS")[-1])
+
+
+def no_day() -> str:
+    """What is wrong with a text that `day_from` can't read."""
+    return _("No day; write it like %s.") % example_day()
+
+
+def no_instant() -> str:
+    """The same of a day with or without a time."""
+    day = example_day()
+    return _("No date or time; write it like %(day)s or %(time)s.") % {"day": day, "time": f"{day} 08:00"}
+
+
 def _abbreviation(local: dt.datetime) -> str:
     """“CET”, “IST”; “UTC+05:45” where the zone has only digits for a name."""
     name = local.tzname() or ""
@@ -72,5 +107,6 @@ def _abbreviation(local: dt.datetime) -> str:
     return f"UTC{offset[:3]}:{offset[3:5]}"
 
 
+no_day_lazy = lazy(no_day, str)
 typed_in_lazy = lazy(typed_in, str)
 zone_name_lazy = lazy(zone_name, str)

@@ -85,7 +85,17 @@ def fixed(value: Decimal | float, *, decimals: int) -> str:
 
 def percent(fraction: Decimal, *, decimals: int = 0) -> str:
     """A fraction as a percentage: 0.125 with one decimal is "12.5%"."""
-    return f"{fixed(fraction * 100, decimals=decimals)}{signs().percent}"
+    return with_percent_sign(fixed(fraction * 100, decimals=decimals))
+
+
+def exact_percent(fraction: Decimal) -> str:
+    """The same without rounding: 0.895 is "89.5%"."""
+    return with_percent_sign(exact(fraction.scaleb(2)))
+
+
+def with_percent_sign(number: str) -> str:
+    """“12.5%”, “12,5 %”: of a number as it is written already."""
+    return f"{number}{signs().percent}"
 
 
 def with_unit(number: str, unit: str) -> str:

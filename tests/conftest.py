@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 from django.test import TransactionTestCase
+from django.utils import translation
 from hypothesis import HealthCheck, settings
 
 from config.message_catalogues import compiled, languages
@@ -71,6 +72,13 @@ def _no_thread_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 def _decisions_wait_to_be_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread would write them on a connection of its own, past the transaction that a test runs in."""
     monkeypatch.setattr(Notebook, "_start", lambda self: None)
+
+
+@pytest.fixture(autouse=True)
+def _no_language_stays() -> Iterator[None]:
+    """A page leaves the language that it spoke to the thread."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture(autouse=True)

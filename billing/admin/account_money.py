@@ -10,13 +10,14 @@ from django.utils.translation import ngettext
 from billing.invoicing.standing import Status, status_of
 from billing.models import BillingAccount, Invoice, ParkedAccount, PeriodCorrection
 from billing.reporting.receivables import Amount, owed
-from billing.settling.credits import credit_available
+from billing.settling.credits import credit_available, usable_grants
 from metering.admin import cells
 from metering.measuring.windows import zone_named
 
 from .billing_links import document_link, documents_url, listed
 from .document_words import in_words, money_cell, status_badge
 from .money_words import signed_cell
+from .subscription_words import LocalTimes
 
 SHOWN_DOCUMENTS = 6
 SHOWN_CORRECTIONS = 5
@@ -24,7 +25,7 @@ _OPEN = (PeriodCorrection.State.WAITING, PeriodCorrection.State.APPROVED, Period
 
 
 def money_card(account: BillingAccount, *, now: dt.datetime) -> dict[str, Any]:
-    """What the page shows about money, in five statements however much the account has."""
+    """What the page shows about money, in six statements however much the account has."""
     today = now.astimezone(zone_named(account.timezone)).date()
     parked = ParkedAccount.objects.filter(account=account).first()
     corrections = list(
@@ -67,10 +68,22 @@ def _cards(account: BillingAccount, *, now: dt.datetime, today: dt.date) -> list
         {
             "title": _("Prepaid credit"),
             "value": in_words(credit_available(account, at=now), account.currency),
-            "note": _("drawn as soon as an invoice is issued"),
+            "note": _credit_words(account, now=now),
             "url": listed("creditgrant", account__id__exact=account.pk),
         },
     ]
+
+
+def _credit_words(account: BillingAccount, *, now: dt.datetime) -> str:
+    """What becomes of the credit: drawn, and the first of it lost on a day."""
+    limited = usable_grants(account.pk, at=now).exclude(expires_at=None)
+    first: Any = limited.order_by("expires_at", "id").first()
+    if first is None:
+        return _("drawn as soon as an invoice is issued")
+    return _("drawn as soon as an invoice is issued; %(amount)s of it is valid until %(until)s") % {
+        "amount": in_words(first.balance, account.currency),
+        "until": LocalTimes(zone_named(account.timezone)).last(first.expires_at),
+    }
 
 
 def _documents(account: BillingAccount, *, today: dt.date) -> list[dict[str, Any]]:

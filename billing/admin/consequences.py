@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from billing.models import BillingAccount, CreditGrant, Invoice
 from billing.selling.change_previews import preview_of_beginning
 from billing.settling.credits import credit_available
+from metering import numerals
 from metering.admin.cells import grouped
 from metering.admin.consequences import Consequence
 from metering.measuring.windows import zone_named
-from metering.texts.numbers import plain
 
 from .document_words import in_words
 from .subscription_words import LocalTimes, period_in_words
@@ -80,8 +80,8 @@ def _differs(stored: Any, given: Any) -> bool:
 def _rate_words(rate: Mapping[str, str]) -> str:
     percent = rate["percent"]
     with suppress(ArithmeticError):  # the verb refuses it
-        percent = plain(Decimal(percent))
-    return f"{rate['name']} {percent} %"
+        percent = numerals.exact(Decimal(percent))
+    return f"{rate['name']} {numerals.with_percent_sign(percent)}"
 
 
 def _sentences(account: BillingAccount, changed: Mapping[str, Any]) -> dict[str, str]:
@@ -119,10 +119,15 @@ def _limit_words(account: BillingAccount, limit: Decimal | None) -> str:
     return _("none") if limit is None else in_words(limit, account.currency)
 
 
-def of_credit(account: BillingAccount, amount: Decimal, *, kind: str, now: dt.datetime) -> list[Consequence]:
-    """Of credit that is given: always said, because it is money. Nothing of what the verb refuses anyway."""
-    if amount <= 0:
-        return []
+def of_credit(
+    account: BillingAccount,
+    amount: Decimal,
+    *,
+    kind: str,
+    expires_at: dt.datetime | None = None,
+    now: dt.datetime,
+) -> list[Consequence]:
+    """Of credit that is given: always said, because it is money."""
     available = credit_available(account, at=now)
     facts = {
         "amount": in_words(amount, account.currency),
@@ -135,6 +140,9 @@ def of_credit(account: BillingAccount, amount: Decimal, *, kind: str, now: dt.da
         "issued from now on draw on it."
     )
     found = [Consequence("credit", words % facts)]
+    if expires_at is not None:
+        until = LocalTimes(zone_named(account.timezone)).last(expires_at)
+        found.append(Consequence("credit-until", _("It is valid until %s.") % until))
     if kind == CreditGrant.Kind.PAID:
         found.append(Consequence("credit-paid", _("Make sure that the money has been received.")))
     return found

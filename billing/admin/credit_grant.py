@@ -19,7 +19,14 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from billing.models import CreditGrant
-from billing.settling.credits import DEFAULT_PRIORITY, balance_of, grant_credit, with_balance, withdraw_credit
+from billing.settling.credits import (
+    DEFAULT_PRIORITY,
+    balance_of,
+    ensure_grantable,
+    grant_credit,
+    with_balance,
+    withdraw_credit,
+)
 from metering.admin import cells
 from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
@@ -36,7 +43,7 @@ from .credit_entry import entry_line
 from .document_words import in_words, money_cell
 from .money_words import balance_bar
 from .reason_form import ReasonForm
-from .subscription_forms import LocalInstantField, instant_in
+from .subscription_forms import LocalInstantField, end_in
 from .subscription_words import LocalTimes
 
 USABLE, USED_UP, EXPIRED = "usable", "used_up", "expired"
@@ -73,9 +80,9 @@ class CreditGrantForm(VerbForm):
         help_text=_("Paid in advance: the customer's money. Promotional: a present."),
     )
     expires_at = LocalInstantField(
-        label=_("Expires at"),
+        label=_("Valid until"),
         required=False,
-        help_text=_("A date or a time, on the account's clocks. Empty: never."),
+        help_text=_("The last day, included, on the account's clocks; or a time. Empty: without end."),
     )
 
     # Sent twice, the form gives credit once.
@@ -105,7 +112,7 @@ class CreditGrantForm(VerbForm):
         cleaned["expires_at"] = None
         if account is not None:
             try:
-                cleaned["expires_at"] = instant_in(zone_named(account.timezone), text)
+                cleaned["expires_at"] = end_in(zone_named(account.timezone), text)
             except forms.ValidationError as error:
                 self.add_error("expires_at", error)
         return cleaned
@@ -169,8 +176,13 @@ class CreditGrantAdmin(ConsequencesFirst):
         return request.user.has_perm("billing.change_creditgrant")
 
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
-        given = form.cleaned_data
-        return of_credit(given["account"], given["amount"], kind=given["kind"], now=database_now())
+        given, now = form.cleaned_data, database_now()
+        told = {name: given[name] for name in ("amount", "kind", "expires_at")}
+        try:
+            ensure_grantable(given["account"], **told, priority=given["priority"], now=now)
+        except MeterbookError:
+            return ()  # the verb says what is wrong
+        return of_credit(given["account"], **told, now=now)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data
@@ -207,7 +219,7 @@ class CreditGrantAdmin(ConsequencesFirst):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                left = withdraw_credit(
+                withdrawn = withdraw_credit(
                     grant, reason=form.cleaned_data["reason"], entered_by=request.user.get_username()
                 )
             except MeterbookError as refusal:
@@ -215,7 +227,7 @@ class CreditGrantAdmin(ConsequencesFirst):
                 form.add_error(field if field in form.fields else None, worded(refusal))
             else:
                 self.log_change(request, grant, [{"changed": {"fields": [gettext_noop("balance")]}}])
-                words = gettext("%s withdrawn.") % in_words(left, grant.currency)
+                words = gettext("%s withdrawn.") % in_words(abs(withdrawn.amount), grant.currency)
                 return self.done(request, words, url=self.page_url("change", grant.pk))
         return self.confirmation(
             request,
@@ -285,10 +297,10 @@ class CreditGrantAdmin(ConsequencesFirst):
     def order(self, grant: CreditGrant) -> SafeString:
         return cells.number(grant.priority)
 
-    @admin.display(description=_("expires"))
+    @admin.display(description=_("valid until"))
     def until(self, grant: CreditGrant) -> str:
         times = LocalTimes(zone_named(grant.account.timezone))
-        return times.short(grant.expires_at, empty=gettext("never"))
+        return times.last(grant.expires_at, empty=gettext("without end"))
 
     @admin.display(description=_("reason"))
     def why(self, grant: CreditGrant) -> str:

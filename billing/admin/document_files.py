@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from billing.documents.dispatching import resend
-from billing.documents.document_words import file_name
+from billing.documents.document_view import file_name_of
 from billing.documents.lines_csv import lines_csv
 from billing.documents.pdf import pdf_of
 from billing.models import Invoice
@@ -55,7 +55,7 @@ class DocumentFiles(DocumentPages):
 
 
 def _file(content: bytes, invoice: Invoice, extension: str, content_type: str) -> HttpResponse:
-    name = file_name(invoice.number, extension)
+    name = file_name_of(invoice, extension)
     return HttpResponse(
         content,
         content_type=content_type,

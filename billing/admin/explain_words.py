@@ -236,13 +236,13 @@ class LineWords:
             "short_of": (_("What the usage came to"), ""),
             "true_up": (_("Up to the minimum"), ""),
             "fee": (_("Fee of a full period"), ""),
-            "fee_discount": (_("Less its discount"), f"{rate} %"),
+            "fee_discount": (_("Less its discount"), numerals.with_percent_sign(rate)),
             "days": (_("By days"), _("%(days)s of %(full)s days") % {"days": quantity, "full": of}),
             "at_most_paid": (_("Not more than was paid"), ""),
             "reversal": (_("Taken back"), ""),
             "by_hand": (_("Added by hand"), how),
             "invoice_discount": (_("Part of the document's discounts"), ""),
-            "tax": (step.name, f"{rate} %"),
+            "tax": (step.name, numerals.with_percent_sign(rate)),
             "total": (_("With discounts and tax"), ""),
         }[step.kind]
 

@@ -8,13 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import F, TextField
-from django.db.models.fields.json import KT
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
-from billing.invoicing.standing import Status
+from billing.invoicing.standing import Status, credited_amount
 from billing.models import Invoice
 from billing.money import scale_of
 from metering.admin.list_columns import FileColumns, ListColumn, RowColumn, as_data, column
+from metering.texts.numbers import EXACT
 
 from .subscription_words import state_of
 
@@ -38,6 +39,11 @@ def _open(amount: Decimal, currency: str, kind: str, issued_at: dt.datetime | No
     return in_decimals(amount if is_owed else Decimal(0), currency)
 
 
+def _received(paid: Decimal, credited: Decimal, currency: str) -> Any:
+    """Payments alone, as in the register: `paid_amount` is what credit notes settled, too."""
+    return in_decimals(EXACT.subtract(paid, credited), currency)
+
+
 def account_columns(prefix: str = "account") -> tuple[ListColumn, ...]:
     """Whose it is: the number of the account, the project that pays, and the customer's name."""
     return (
@@ -47,6 +53,12 @@ def account_columns(prefix: str = "account") -> tuple[ListColumn, ...]:
     )
 
 
+def _as_on_document(name: str, member: str, now: str, *, prefix: str = "") -> ListColumn:
+    """Of the customer, as an issued document says it; of a draft as it is `now`."""
+    stored = KeyTextTransform(member, f"{prefix}customer")
+    return column(name, Coalesce(stored, F(f"{prefix}{now}"), output_field=TextField()))
+
+
 INVOICES: FileColumns = (
     "id",
     "number",
@@ -54,11 +66,8 @@ INVOICES: FileColumns = (
     "origin",
     RowColumn("standing", lambda row: str(Status(row.status).value)),
     column("account"),
-    column("project", "account__project__key"),
-    column(
-        "customer",
-        Coalesce(KT("customer__legal_name"), F("account__legal_name"), output_field=TextField()),
-    ),
+    _as_on_document("project", "project_key", "account__project__key"),
+    _as_on_document("customer", "legal_name", "account__legal_name"),
     "currency",
     money("subtotal"),
     money("discount_total"),
@@ -66,7 +75,8 @@ INVOICES: FileColumns = (
     money("total"),
     money("credit_drawn"),
     money("amount_due"),
-    money("paid", "paid_amount"),
+    ListColumn("paid", ("paid_amount", credited_amount(), "currency"), _received),
+    ListColumn("credited", (credited_amount(), "currency"), in_decimals),
     ListColumn("open", ("open_amount", "currency", "kind", "issued_at", "is_void"), _open),
     "issued_on",
     "due_on",
@@ -86,7 +96,9 @@ LINES: FileColumns = (
     column("document", "invoice__number"),
     column("document_id", "invoice"),
     column("document_kind", "invoice__kind"),
-    *account_columns("invoice__account"),
+    column("account", "invoice__account"),
+    _as_on_document("paying_project", "project_key", "account__project__key", prefix="invoice__"),
+    _as_on_document("customer", "legal_name", "account__legal_name", prefix="invoice__"),
     "position",
     "kind",
     "is_adjustment",
@@ -94,7 +106,7 @@ LINES: FileColumns = (
     "plan_name",
     column("metric", "metric_key"),
     "unit",
-    column("used_by", "project_key"),
+    column("project", "project_key"),
     "group",
     "period_start",
     "period_end",

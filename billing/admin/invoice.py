@@ -10,10 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from billing.documents.countries import country_name
-from billing.invoicing.approvals import needs_approval
+from billing.invoicing.approvals import approval_of, needs_approval
 from billing.invoicing.sellers import seller
 from billing.invoicing.standing import Status, status_of
 from billing.models import CreditEntry, CreditGrant, Invoice, InvoiceLine, Payment
+from metering import numerals
 from metering.admin import cells
 from metering.admin.row_ids import id_from
 from metering.clock import database_now
@@ -102,7 +103,8 @@ class InvoiceAdmin(
 
 def _offered(invoice: Any) -> tuple[str, ...]:
     if invoice.is_draft:
-        approve = ("approve",) if needs_approval(invoice, invoice.account) else ()
+        is_waiting = needs_approval(invoice, invoice.account) and approval_of(invoice) is None
+        approve = ("approve",) if is_waiting else ()
         recompute = ("recompute",) if invoice.origin == Invoice.Origin.RUN else ()
         return ("issue", *approve, *recompute, "discard", *FILES)
     if invoice.is_credit_note or invoice.is_void:
@@ -206,7 +208,7 @@ def _discounts(invoice: Invoice, pages: InvoiceAdmin, *, may_edit: bool) -> list
     return [
         {
             "name": one.name,
-            "percent": cells.grouped(one.percent) if one.percent is not None else "",
+            "percent": "" if one.percent is None else numerals.with_percent_sign(cells.grouped(one.percent)),
             "reason": one.reason,
             "added_by": one.added_by,
             "amount": bare(one.amount, invoice.currency),

@@ -27,12 +27,12 @@ def signed_cell(amount: Decimal, currency: str) -> SafeString:
 
 
 def percent(fraction: Decimal | None) -> str:
-    """“+12 %”, “−3 %”; “new” where there is nothing to take a share of."""
+    """“+12%”, “−3%”; “new” where there is nothing to take a share of."""
     if fraction is None:
         return ""
     whole = abs(fraction * 100).quantize(WHOLE, rounding=ROUND_HALF_UP)
     sign = numerals.MINUS if fraction < 0 else "+" if fraction else ""
-    return sign + numerals.with_unit(numerals.exact(whole), "%")
+    return sign + numerals.with_percent_sign(numerals.exact(whole))
 
 
 def figures(amounts: Mapping[str, Amount], *, empty: str = "") -> SafeString:

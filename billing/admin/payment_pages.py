@@ -11,15 +11,22 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
-    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
-from billing.models import CreditGrant, Invoice, Payment
+from billing.models import Invoice, Payment
 from billing.money import amount_text
-from billing.settling.payments import BY_HAND, REFERENCE_LENGTH, Recorded, record_payment, take_back_payment
+from billing.settling.payments import (
+    BY_HAND,
+    REFERENCE_LENGTH,
+    Recorded,
+    credit_from,
+    record_payment,
+    take_back_payment,
+)
+from metering.admin.day_fields import DayField
 from metering.admin.number_fields import NumberField
 from metering.clock import database_now
 
@@ -31,7 +38,7 @@ class PaymentForm(RefusableForm):
     """`key` is made with the page, so that sending the form twice records one payment."""
 
     amount = NumberField(label=_("Amount"), max_digits=28)
-    received_on = forms.DateField(label=_("Received on"), widget=UnfoldAdminSingleDateWidget())
+    received_on = DayField(label=_("Received on"))
     method = forms.ChoiceField(
         label=_("Method"),
         choices=[(value, Payment.Method(value).label) for value in BY_HAND],
@@ -54,9 +61,8 @@ class PaymentForm(RefusableForm):
 
 
 class TakeBackForm(RefusableForm):
-    received_on = forms.DateField(
+    received_on = DayField(
         label=_("On"),
-        widget=UnfoldAdminSingleDateWidget(),
         help_text=_("The day it bounced or was returned."),
     )
     reason = forms.CharField(
@@ -154,11 +160,11 @@ class PaymentPages(DocumentPages):
 
 
 def _credit_words(payment: Payment, invoice: Invoice) -> str:
-    """What else came with the payment: credit, which taking the payment back doesn't touch."""
-    grant = CreditGrant.objects.filter(account=invoice.account_id, key=f"payment:{payment.pk}").first()
+    """What else came with the payment: credit, which is taken back with it."""
+    grant = credit_from(payment)
     if grant is None:
         return ""
     return gettext(
-        "%s more were received with it and became credit of the account, which stays: if that money never "
-        "came or was returned, withdraw the credit, too."
+        "%s more were received with it and became credit of the account; what is left of that is withdrawn, "
+        "too."
     ) % in_words(grant.amount, invoice.currency)

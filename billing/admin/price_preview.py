@@ -114,7 +114,7 @@ def _tier_rows(price: Price, words: Words) -> Iterator[tuple[str, str, str]]:
                 }
             lower = tier.up_to
         rate = (
-            numerals.with_unit(grouped(tier.rate_percent), "%")
+            numerals.with_percent_sign(grouped(tier.rate_percent))
             if hasattr(tier, "rate_percent")
             else words.bare(tier.unit_amount)
         )

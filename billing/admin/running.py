@@ -1,5 +1,6 @@
 """So far this period: what an account would be billed now, as a page."""
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -112,13 +113,18 @@ def running_card(preview: Preview) -> dict[str, Any]:
         "has_others": any(not line["is_running"] for line in lines),
         "totals": [
             (_("Before tax"), amount(document.subtotal)),
-            *((f"{tax['name']} {tax['percent']} %", amount(tax["amount"])) for tax in document.taxes),
+            *((_tax_in_words(tax), amount(tax["amount"])) for tax in document.taxes),
             (_("Total"), amount(document.total)),
             *([(_("Paid by credit"), amount(-document.credit_drawn))] if document.credit_drawn else []),
             (_("To be paid"), amount(document.amount_due)),
         ],
         "amounts_chart": amounts_chart(preview) if preview.running else None,
     }
+
+
+def _tax_in_words(tax: dict[str, Any]) -> str:
+    """“VAT 19%”."""
+    return f"{tax['name']} {numerals.with_percent_sign(numerals.exact(Decimal(tax['percent'])))}"
 
 
 def _line(line: InvoiceLine, words: Words, *, is_running: bool) -> dict[str, Any]:

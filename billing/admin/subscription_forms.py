@@ -8,22 +8,23 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from billing.models import BillingAccount, BillingCycle, Plan, Subscription
+from metering import moments
 from metering.admin.base import VerbForm
+from metering.admin.day_fields import DayField
 from metering.admin.reason import ReasonForm
 from metering.measuring.windows import first_instant, zone_named
 
 NOW, PERIOD_END, AT = "now", "period_end", "at"
+ONE_DAY = dt.timedelta(days=1)
 
 
 class LocalInstantField(forms.CharField):
@@ -37,19 +38,32 @@ class LocalInstantField(forms.CharField):
 
 def instant_in(zone: ZoneInfo, text: str) -> dt.datetime | None:
     """The instant that the text names in a zone; a date is its first instant. Raises `ValidationError`."""
-    if not text.strip():
+    text = moments.plainly_dated(text)
+    if not text:
         return None
     try:
-        if len(text.strip()) == len("2026-01-31"):
-            return first_instant(dt.date.fromisoformat(text.strip()), zone)
-        instant = dt.datetime.fromisoformat(text.strip())
+        if len(text) == len("2026-01-31"):
+            return first_instant(dt.date.fromisoformat(text), zone)
+        instant = dt.datetime.fromisoformat(text)
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=zone)
         return instant.astimezone(dt.UTC)
     except (ValueError, OverflowError):
-        raise ValidationError(
-            gettext("No date or time; write it like 2026-01-31 or 2026-01-31 08:00.")
-        ) from None
+        raise ValidationError(moments.no_instant()) from None
+
+
+def end_in(zone: ZoneInfo, text: str) -> dt.datetime | None:
+    """The instant at which something ends that holds until the text: a date is its last day, and included.
+
+    Raises `ValidationError`.
+    """
+    end, day = instant_in(zone, text), moments.plainly_dated(text)
+    if end is None or len(day) != len("2026-01-31"):
+        return end
+    try:
+        return first_instant(dt.date.fromisoformat(day) + ONE_DAY, zone)
+    except OverflowError:
+        raise ValidationError(moments.no_instant()) from None
 
 
 class SubscriptionForm(VerbForm):
@@ -78,10 +92,9 @@ class SubscriptionForm(VerbForm):
         widget=UnfoldAdminSelectWidget(),
         help_text=_("By the calendar, the first period is usually a shorter one, paid by days."),
     )
-    anchor_on = forms.DateField(
+    anchor_on = DayField(
         label=_("Counted from"),
         required=False,
-        widget=UnfoldAdminSingleDateWidget(),
         help_text=_("For an anniversary. Empty: the day on which charging begins."),
     )
 

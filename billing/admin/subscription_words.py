@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 from billing.models import BillingCycle, Plan, Subscription
 from billing.periods import BillingPeriod
 from metering.admin import cells
+from metering.measuring.windows import first_instant
 
 from .price_words import interval_in_words
 
@@ -30,6 +31,16 @@ class LocalTimes:
         if local.time() == dt.time():
             return f"{local:%Y-%m-%d}"
         return f"{local:%Y-%m-%d %H:%M}" + (f":{local:%S}" if local.second else "")
+
+    def last(self, end: dt.datetime | None, *, empty: str = cells.DASH) -> str:
+        """Until when something holds that ends at an instant: “2026-12-31 (included)”, where a day ends then;
+        else the time."""
+        if end is None:
+            return empty
+        day = end.astimezone(self.zone).date()
+        if first_instant(day, self.zone) != end:
+            return self.short(end)
+        return _("%s (included)") % (day - ONE_DAY)
 
 
 def state_of(subscription: Subscription, *, now: dt.datetime) -> str:

@@ -13,7 +13,7 @@ from django.urls import path, reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSingleDateWidget
+from unfold.widgets import UnfoldAdminSelect2Widget
 
 from billing.models import BillingAccount, Plan, Subscription
 from billing.reporting.distribution import distribution
@@ -31,6 +31,7 @@ from billing.reporting.what_if_csv import csv_name, csv_text, percent_text
 from metering import numerals
 from metering.admin import cells
 from metering.admin.base import EditableAdmin
+from metering.admin.day_fields import DayField
 from metering.admin.refusals import worded
 from metering.admin.row_ids import RowSelectMultiple
 from metering.answering.answers import answer
@@ -57,10 +58,9 @@ class WhatIfForm(forms.Form):
         widget=UnfoldAdminSelect2Widget(),
         help_text=_("Drafts too: see what a price does before anybody pays it."),
     )
-    first_on = forms.DateField(label=_("First day"), widget=UnfoldAdminSingleDateWidget())
-    last_on = forms.DateField(
+    first_on = DayField(label=_("First day"))
+    last_on = DayField(
         label=_("Last day"),
-        widget=UnfoldAdminSingleDateWidget(),
         help_text=_("Whole billing periods compare best; what is cut is charged by days."),
     )
     on_plan = forms.ChoiceField(
@@ -284,7 +284,9 @@ def _signed(words: Words, amounts: Amounts) -> str:
 
 
 def _percent(amounts: Amounts) -> str:
-    """“+12.5 %”; "" where nothing was paid."""
+    """“+12.5%”; "" where nothing was paid."""
     text = percent_text(amounts.fraction)
-    sign = "+" if text and amounts.difference > 0 else ""
-    return f"{sign}{numerals.written(text)} %" if text else ""
+    if not text:
+        return ""
+    sign = "+" if amounts.difference > 0 else ""
+    return sign + numerals.with_percent_sign(numerals.written(text))

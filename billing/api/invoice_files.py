@@ -7,7 +7,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from billing.documents.document_words import file_name
+from billing.documents.document_view import file_name_of
 from billing.documents.lines_csv import lines_csv
 from billing.documents.pdf import pdf_of
 from metering.api.documents import ProblemDocument
@@ -37,7 +37,7 @@ class InvoicePdfView(APIView):
     def get(self, request: Request, invoice_id: int) -> HttpResponse:
         Query(request.query_params, known=())
         invoice = visible_document(request, invoice_id)
-        return _file(pdf_of(invoice), file_name(invoice.number, "pdf"), "application/pdf")
+        return _file(pdf_of(invoice), file_name_of(invoice, "pdf"), "application/pdf")
 
 
 class InvoiceCsvView(APIView):
@@ -53,7 +53,7 @@ class InvoiceCsvView(APIView):
     def get(self, request: Request, invoice_id: int) -> HttpResponse:
         Query(request.query_params, known=())
         invoice = visible_document(request, invoice_id)
-        return _file(lines_csv(invoice), file_name(invoice.number, "csv"), "text/csv; charset=utf-8")
+        return _file(lines_csv(invoice), file_name_of(invoice, "csv"), "text/csv; charset=utf-8")
 
 
 def _file(content: bytes, name: str, content_type: str) -> HttpResponse:

@@ -9,8 +9,8 @@ from metering.announcing.letters import Letter, letter
 from metering.announcing.mail import Attachment, one_line
 from metering.house_language import in_house_language
 
-from .document_view import DocumentView, document_view
-from .document_words import MINUS, file_name
+from .document_view import DocumentView, document_view, file_name_of
+from .document_words import MINUS
 from .lines_csv import lines_csv
 from .pdf import pdf_from
 
@@ -30,12 +30,11 @@ def mail_about(invoice: Invoice) -> DocumentMail:
     """The mail about an issued document, from its own copies, in the house's language."""
     view = document_view(invoice)
     template = "credit_note_issued" if view.is_credit_note else "invoice_issued"
-    number = invoice.number
     return DocumentMail(
         letter=letter(template, subject=_subject(view), context={"view": view, "facts": _facts(view)}),
         attachments=(
-            Attachment(file_name(number, "pdf"), "application/pdf", pdf_from(view)),
-            Attachment(file_name(number, "csv"), "text/csv", lines_csv(invoice)),
+            Attachment(file_name_of(invoice, "pdf"), "application/pdf", pdf_from(view)),
+            Attachment(file_name_of(invoice, "csv"), "text/csv", lines_csv(invoice)),
         ),
     )
 

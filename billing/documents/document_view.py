@@ -144,6 +144,12 @@ def document_view(invoice: Invoice) -> DocumentView:
     )
 
 
+def file_name_of(invoice: Invoice, extension: str) -> str:
+    """What its file is called: "INV-000042.pdf"; a draft by its customer and its id, "draft-acme-17.pdf"."""
+    name = invoice.number or f"draft-{invoice.account.project.key}-{invoice.pk}"
+    return words.file_name(name, extension)
+
+
 def _of_whole(tax: Mapping[str, Any], currency: str) -> Decimal:
     return rounded(Fraction(tax["base"]) * Fraction(tax["percent"]) / 100, currency)
 

@@ -76,7 +76,7 @@ def period_words(start: dt.datetime | None, end: dt.datetime | None, *, zone: Zo
     return days_words(start.astimezone(zone).date(), last + dt.timedelta(days=1))
 
 
-def file_name(number: str | None, extension: str) -> str:
+def file_name(name: str, extension: str) -> str:
     """What a document's file is called, whatever its number begins with: "INV-000042.pdf"."""
-    stem = _NOT_IN_FILE_NAMES.sub("-", number or "draft").strip(".-")
+    stem = _NOT_IN_FILE_NAMES.sub("-", name).strip(".-")
     return f"{stem or 'document'}.{extension}"

@@ -22,7 +22,7 @@ from billing.models import (
 )
 from billing.money import rounded
 from billing.selling.accounts import held_account
-from billing.settling.credits import credit_available
+from billing.settling.credits import credit_available, ensure_amount
 from metering.clock import database_now
 from metering.errors import Invalid, NotFound
 from metering.texts.numbers import EXACT, plain
@@ -153,12 +153,8 @@ def add_discount(
         account, stored = _held(invoice)
         if stored.credits_id is not None:
             raise Invalid("A credit note takes no discount.", field="invoice")
-        if fixed_amount is not None and (
-            fixed_amount <= 0 or fixed_amount != rounded(fixed_amount, stored.currency)
-        ):
-            raise Invalid(
-                "Must be a positive amount in {currency}.", currency=stored.currency, field="fixed_amount"
-            )
+        if fixed_amount is not None:
+            ensure_amount(fixed_amount, currency=stored.currency, field="fixed_amount")
         if stored.discounts.count() >= MAX_DISCOUNTS:
             raise Invalid("At most {most} discounts.", most=MAX_DISCOUNTS, field="discounts")
         last = stored.discounts.aggregate(last=Max("position"))["last"] or 0

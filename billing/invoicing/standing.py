@@ -4,17 +4,31 @@ Questions only. The words exclude each other and every document has one.
 """
 
 import datetime as dt
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.db.models import Case, DateField, F, Q, TextChoices, TextField, Value, When
+from django.db.models import (
+    Case,
+    DateField,
+    F,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    TextChoices,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from billing.models import Invoice
+from billing.models import Invoice, Payment
+from billing.models.amount import AmountField
 from billing.models.invoice import InvoiceQuerySet
 
 
@@ -88,3 +102,10 @@ def _condition(status: Status, on: dt.date | F) -> Q:
         Status.VOID: issued & Q(kind=Invoice.Kind.INVOICE, is_void=True),
     }
     return conditions[status]
+
+
+def credited_amount() -> Coalesce:
+    """What credit notes settled of each invoice, as an annotation. Index: payment_by_invoice."""
+    by_notes = Payment.objects.filter(invoice=OuterRef("pk"), method=Payment.Method.CREDIT_NOTE).order_by()
+    credited = by_notes.values("invoice").annotate(total=Sum("amount")).values("total")
+    return Coalesce(Subquery(credited), Decimal(0), output_field=AmountField())

@@ -5,13 +5,9 @@ from collections.abc import Generator, Iterator
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import OuterRef, Subquery, Sum
-from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from billing.invoicing.standing import status_of
-from billing.models import Payment
-from billing.models.amount import AmountField
+from billing.invoicing.standing import credited_amount, status_of
 from metering.answering.answers import one_snapshot
 from metering.clock import database_now
 from metering.exporting.export_kinds import Asked, Column, ExportKind
@@ -66,13 +62,8 @@ def register_blocks(asked: Asked) -> Generator[Block, None, None]:
 
 
 def _rows(asked: Asked, today: dt.date) -> Iterator[tuple[Value, ...]]:
-    by_notes = Payment.objects.filter(invoice=OuterRef("pk"), method=Payment.Method.CREDIT_NOTE).order_by()
-    credited = by_notes.values("invoice").annotate(total=Sum("amount")).values("total")
     documents = asked_documents(asked).select_related("credits").with_open_amount()  # type: ignore[attr-defined]
-    documents = documents.annotate(
-        credited_amount=Coalesce(Subquery(credited), Decimal(0), output_field=AmountField())
-    )
-    for document in documents.iterator(chunk_size=500):
+    for document in documents.annotate(credited_amount=credited_amount()).iterator(chunk_size=500):
         yield _row(document, today)
 
 

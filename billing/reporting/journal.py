@@ -2,6 +2,7 @@
 
 Each entry is dated by its day on the customer's clocks (payments: the day they were received), and rows come
 in that order. A payment that is recorded later for an earlier day belongs to that day; `recorded_at` tells.
+What was paid beyond an invoice is in the entry of its payment, so that the bank has the sum of its statement.
 """
 
 import datetime as dt
@@ -11,12 +12,27 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import DateField, DateTimeField, F, Func, Q, QuerySet, Sum
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import (
+    DateField,
+    DateTimeField,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    TextField,
+)
+from django.db.models import Value as Constant
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from billing.models import CreditEntry, Invoice, Payment, PeriodCorrection, Price
+from billing.models import CreditEntry, CreditGrant, Invoice, Payment, PeriodCorrection, Price
+from billing.models.amount import AmountField
+from billing.settling.payments import CREDIT_KEY, WITHDRAWAL_KEY
 from metering.answering.answers import one_snapshot
 from metering.exporting.export_kinds import Asked, Column, ExportKind, Filter, Shape
 from metering.texts.csv_blocks import Block, Value, csv_blocks
@@ -52,6 +68,33 @@ COLUMNS = (
     Column("recorded_at", _("When it was recorded here, UTC.")),
 )
 _SOURCES = ("document", "payment", "credit", "write_off")
+
+
+def _key(prefix: str, pk: Any) -> Concat:
+    """As `settling.payments` writes it."""
+    return Concat(Constant(prefix), Cast(pk, TextField()), output_field=TextField())
+
+
+# Of a payment: the credit that it left, and of its taking back the credit that went with it.
+_LEFT = (
+    CreditGrant.objects.filter(
+        account=OuterRef("invoice__account"),
+        key=_key(CREDIT_KEY, OuterRef("pk")),
+    )
+    .order_by()
+    .values("amount")
+)
+_WITHDRAWN = (
+    CreditEntry.objects.annotate(link=_key(WITHDRAWAL_KEY, "pk"))
+    .filter(account=OuterRef("invoice__account"), link=OuterRef("key"), kind=CreditEntry.Kind.WITHDRAWN)
+    .order_by()
+    .values("amount")
+)
+_TAKEN_BACK_WITH = Payment.objects.filter(
+    invoice__account=OuterRef("account"),
+    key=_key(WITHDRAWAL_KEY, OuterRef("pk")),
+    reverses__isnull=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +162,10 @@ def _document(document: Any) -> Entry:
 
 
 def _payments(asked: Asked) -> QuerySet[Payment]:
-    received = Payment.objects.exclude(method=Payment.Method.CREDIT_NOTE).annotate(booked_on=F("received_on"))
+    received = Payment.objects.exclude(method=Payment.Method.CREDIT_NOTE).annotate(
+        booked_on=F("received_on"),
+        to_credit=Coalesce(Subquery(_LEFT), Subquery(_WITHDRAWN), Decimal(0), output_field=AmountField()),
+    )
     received = received.only(
         *("amount", "method", "reference", "reason", "reverses", "recorded_at"),
         *("invoice__number", "invoice__currency"),
@@ -138,15 +184,18 @@ def _payment(payment: Any) -> Entry:
         document=payment.invoice.number,
         account=payment.invoice.account,
         currency=payment.invoice.currency,
-        text=_said(kind, payment.reference or payment.reason),
-        postings=payment_postings(payment.amount, method=payment.method),
+        text=_said(kind, "; ".join(filter(None, [payment.reference, payment.reason]))),
+        postings=payment_postings(payment.amount, method=payment.method, to_credit=payment.to_credit),
     )
 
 
 def _credits(asked: Asked) -> QuerySet[CreditEntry]:
-    moved = CreditEntry.objects.select_related("grant", "invoice")
+    """All but what payments left and took back, which are in their entries."""
+    came = Q(kind=CreditEntry.Kind.GRANTED, grant__key__startswith=CREDIT_KEY)
+    went = Q(kind=CreditEntry.Kind.WITHDRAWN, grant__key__startswith=CREDIT_KEY) & Exists(_TAKEN_BACK_WITH)
+    moved = CreditEntry.objects.select_related("grant__credit_note", "invoice").exclude(came | went)
     moved = moved.annotate(booked_on=_local_day(F("entered_at"))).only(
-        *("kind", "amount", "reason", "entered_at", "invoice__number"),
+        *("kind", "amount", "reason", "entered_at", "invoice__number", "grant__credit_note__number"),
         *("grant__kind", "grant__name", "grant__currency"),
         *("account__legal_name", "account__project__key"),
     )
@@ -155,12 +204,13 @@ def _credits(asked: Asked) -> QuerySet[CreditEntry]:
 
 def _credit(moved: Any) -> Entry:
     grant = moved.grant
+    document = moved.invoice or grant.credit_note
     return Entry(
         source="credit",
         id=moved.pk,
         booked_on=moved.booked_on,
         recorded_at=moved.entered_at,
-        document=moved.invoice.number if moved.invoice is not None else None,
+        document=document.number if document is not None else None,
         account=moved.account,
         currency=grant.currency,
         text=_said(f"{grant.kind} credit {moved.kind}", moved.reason or grant.name),

@@ -4,7 +4,7 @@ A positive amount is a debit, a negative one a credit; the amounts of an entry a
 to nothing isn't posted.
 
     document    receivables | revenue by kind of line, discounts, tax by rate
-    payment     bank | receivables; taken back, the other way round
+    payment     bank | receivables, customer credit for what was paid beyond; taken back, the other way round
     credit      granted: bank or receivables | customer credit; drawn: customer credit | receivables
     write-off   write-offs | the revenue that is forgone
 
@@ -87,9 +87,14 @@ def document_postings(
     ]
 
 
-def payment_postings(amount: Decimal, *, method: str) -> list[Posting]:
-    """Of money that was received; a negative amount takes it back."""
-    return [Posting("bank", amount, method), Posting("receivables", EXACT.minus(amount))]
+def payment_postings(amount: Decimal, *, method: str, to_credit: Decimal = ZERO) -> list[Posting]:
+    """Of money that was received: `amount` for the invoice, and `to_credit` beyond it, which is credit of the
+    customer. The bank has one sum, as its statement does. Negative amounts take it back."""
+    return [
+        Posting("bank", EXACT.add(amount, to_credit), method),
+        Posting("receivables", EXACT.minus(amount)),
+        Posting("customer_credit", EXACT.minus(to_credit)),
+    ]
 
 
 def credit_postings(amount: Decimal, *, movement: str, grant_kind: str) -> list[Posting]:

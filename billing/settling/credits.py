@@ -62,18 +62,11 @@ def grant_credit(
     With a `key`, the same grant again changes nothing and is answered with the first one. Raises `Invalid`
     that names the field, `Conflict` for a key that was used for another grant.
     """
-    if kind not in CreditGrant.Kind.values:
-        raise Invalid("Must be one of {known}.", known=", ".join(CreditGrant.Kind.values), field="kind")
-    if not 0 <= priority <= MAX_PRIORITY:
-        raise Invalid("Must be from 0 to {most}.", most=MAX_PRIORITY, field="priority")
     if len(key) > KEY_LENGTH:
         raise Invalid("At most {most} characters.", most=KEY_LENGTH, field="key")
     with transaction.atomic():
         held = held_account(account.pk)
-        if amount <= 0 or amount != rounded(amount, held.currency):
-            raise Invalid("Must be a positive amount in {currency}.", currency=held.currency, field="amount")
-        if expires_at is not None and expires_at <= now:
-            raise Invalid("Lies in the past.", field="expires_at")
+        ensure_grantable(held, amount=amount, kind=kind, priority=priority, expires_at=expires_at, now=now)
         known = held.credit_grants.filter(key=key).first() if key else None
         if known is not None:
             if (known.amount, known.kind, known.expires_at) != (amount, kind, expires_at):
@@ -98,14 +91,33 @@ def grant_credit(
         return Granted(grant, is_new=True)
 
 
+def ensure_grantable(
+    account: BillingAccount,
+    *,
+    amount: Decimal,
+    kind: str,
+    priority: int = DEFAULT_PRIORITY,
+    expires_at: dt.datetime | None = None,
+    now: dt.datetime,
+) -> None:
+    """Refuse what can't be granted, as `grant_credit` does; nothing is held, so that asks again."""
+    if kind not in CreditGrant.Kind.values:
+        raise Invalid("Must be one of {known}.", known=", ".join(CreditGrant.Kind.values), field="kind")
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise Invalid("Must be from 0 to {most}.", most=MAX_PRIORITY, field="priority")
+    ensure_amount(amount, currency=account.currency)
+    if expires_at is not None and expires_at <= now:
+        raise Invalid("Lies in the past.", field="expires_at")
+
+
 def _named_by_kind(kind: str) -> str:
     """What the customer reads of credit that nobody gave a name."""
     with in_house_language():
         return str(CreditGrant.Kind(kind).label)
 
 
-def withdraw_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> Decimal:
-    """Take back what is left of a grant; returns how much that was.
+def withdraw_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> CreditEntry:
+    """Take back what is left of a grant; returns the entry that does.
 
     Raises `Invalid` without a reason, `Conflict` where nothing is left.
     """
@@ -116,7 +128,7 @@ def withdraw_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> Deci
         left = balance_of(grant)
         if left <= 0:
             raise Conflict("Nothing is left of this credit.")
-        CreditEntry.objects.create(
+        return CreditEntry.objects.create(
             grant=grant,
             account=held,
             kind=Kind.WITHDRAWN,
@@ -124,7 +136,6 @@ def withdraw_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> Deci
             reason=reason.strip(),
             entered_by=entered_by,
         )
-    return left
 
 
 def draw_credit(invoice: Invoice, *, up_to: Decimal, at: dt.datetime) -> list[Draw]:
@@ -214,9 +225,16 @@ def credit_available(account: BillingAccount, *, at: dt.datetime) -> Decimal:
     return entries.aggregate(total=Sum("amount"))["total"] or ZERO
 
 
+def ensure_amount(amount: Decimal, *, currency: str, field: str = "amount") -> None:
+    """Raises `Invalid` for what is no positive amount of the currency."""
+    if amount <= 0:
+        raise Invalid("Must be a positive amount in {currency}.", currency=currency, field=field)
+    if amount != rounded(amount, currency):
+        raise Invalid("Has more decimals than {currency}.", currency=currency, field=field)
+
+
 def ensure_positive(amount: Decimal, *, at_most: Decimal, currency: str, field: str = "amount") -> None:
     """Raises `Invalid` for what is no positive amount of the currency, `TooMuch` above `at_most`."""
-    if amount <= 0 or amount != rounded(amount, currency):
-        raise Invalid("Must be a positive amount in {currency}.", currency=currency, field=field)
+    ensure_amount(amount, currency=currency, field=field)
     if amount > at_most:
         raise TooMuch("At most {amount}.", amount=money(at_most, currency), field=field)

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from billing.document_news import announced
 from billing.errors import DocumentIsDraft
-from billing.models import BillingAccount, CreditEntry, CreditGrant, Invoice, Payment
+from billing.models import CreditEntry, CreditGrant, Invoice, Payment
 from billing.selling.accounts import held_account
 from metering.announcing import kinds
 from metering.announcing.outbox import announce
@@ -20,6 +20,10 @@ from metering.texts.numbers import EXACT
 from .credits import balance_of, ensure_positive, grant_credit, withdraw_credit
 
 REFERENCE_LENGTH = 200
+# Keys of ours: of the credit that a payment left, and of the row that takes a payment back, where credit was
+# withdrawn with it. The journal makes one entry of each pair.
+CREDIT_KEY = "payment:"  # and the payment's id
+WITHDRAWAL_KEY = "credit-entry:"  # and the entry's id
 BY_HAND = tuple(method for method in Payment.Method.values if method != Payment.Method.CREDIT_NOTE)
 
 
@@ -61,7 +65,7 @@ def record_payment(
             raise Invalid("A credit note isn't paid.", field="invoice")
         known = stored.payments.filter(key=key).first() if key else None
         if known is not None:
-            return _again(known, account, amount, key)
+            return _again(known, amount, key)
         if stored.open_amount <= 0:
             raise Conflict("Nothing is owed on {number}.", number=stored.number)
         excess = max(EXACT.subtract(amount, stored.open_amount), Decimal(0))
@@ -81,8 +85,8 @@ def record_payment(
                 account,
                 amount=excess,
                 kind=CreditGrant.Kind.PAID,
-                key=f"payment:{payment.pk}",
-                reason=f"Paid beyond {stored.number}.",
+                key=f"{CREDIT_KEY}{payment.pk}",
+                reason=f"Paid beyond {stored.number}{f': {payment.reference}' if payment.reference else '.'}",
                 granted_by=recorded_by,
                 now=now,
             )
@@ -101,34 +105,37 @@ def take_back_payment(payment: Payment, *, reason: str, recorded_by: str, receiv
     if not reason.strip():
         raise Invalid("Say why.", field="reason", code="missing_field")
     with transaction.atomic():
-        account = held_account(payment.invoice.account_id)
+        held_account(payment.invoice.account_id)
         stored = Payment.objects.get(pk=payment.pk)
         if stored.method == Payment.Method.CREDIT_NOTE:
             raise Conflict("A credit note settles this part; it can't be taken back.")
         if stored.reverses_id is not None or Payment.objects.filter(reverses=stored).exists():
             raise Conflict("This payment was taken back already.")
-        grant = _credit_from(stored, account)
+        grant = credit_from(stored)
+        withdrawn = None
         if grant is not None:
-            _take_back_credit(grant, reason=reason, entered_by=recorded_by)
+            withdrawn = _take_back_credit(grant, reason=reason, entered_by=recorded_by)
         return Payment.objects.create(
             invoice_id=stored.invoice_id,
             method=stored.method,
             amount=EXACT.minus(stored.amount),
             received_on=received_on,
             reference=stored.reference,
+            key="" if withdrawn is None else f"{WITHDRAWAL_KEY}{withdrawn.pk}",
             reverses=stored,
             reason=reason.strip(),
             recorded_by=recorded_by,
         )
 
 
-def _credit_from(payment: Payment, account: BillingAccount) -> CreditGrant | None:
+def credit_from(payment: Payment) -> CreditGrant | None:
     """What was paid beyond the invoice, as credit of the account."""
-    return account.credit_grants.filter(key=f"payment:{payment.pk}").first()
+    account_id = payment.invoice.account_id
+    return CreditGrant.objects.filter(account=account_id, key=f"{CREDIT_KEY}{payment.pk}").first()
 
 
-def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> None:
-    """Withdraw it, unless an invoice that stands was paid with it. Needs the account's row."""
+def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> CreditEntry | None:
+    """Withdraw what is left, unless an invoice that stands was paid with it. Needs the account's row."""
     moved = grant.entries.filter(kind__in=(CreditEntry.Kind.DRAWN, CreditEntry.Kind.RETURNED))
     if moved.aggregate(total=Sum("amount"))["total"]:
         last = moved.filter(kind=CreditEntry.Kind.DRAWN).select_related("invoice").latest("id")
@@ -136,8 +143,9 @@ def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> No
             "What was paid beyond the invoice became credit, which {invoice} drew; void that one first.",
             invoice=last.invoice,
         )
-    if balance_of(grant) > 0:
-        withdraw_credit(grant, reason=reason, entered_by=entered_by)
+    if balance_of(grant) <= 0:
+        return None
+    return withdraw_credit(grant, reason=reason, entered_by=entered_by)
 
 
 def _ensure_worded(method: str, received_on: dt.date, reference: str, key: str, now: dt.datetime) -> None:
@@ -145,13 +153,15 @@ def _ensure_worded(method: str, received_on: dt.date, reference: str, key: str, 
         raise Invalid("Must be one of {known}.", known=", ".join(BY_HAND), field="method")
     if received_on > now.date() + dt.timedelta(days=1):
         raise Invalid("Lies in the future.", field="received_on")
+    if key.startswith(WITHDRAWAL_KEY):
+        raise Invalid("Keys that begin with {ours} are ours.", ours=WITHDRAWAL_KEY, field="key")
     for name, text in (("reference", reference), ("key", key)):
         if len(text) > REFERENCE_LENGTH:
             raise Invalid("At most {most} characters.", most=REFERENCE_LENGTH, field=name)
 
 
-def _again(known: Payment, account: BillingAccount, amount: Decimal, key: str) -> Recorded:
-    granted = _credit_from(known, account)
+def _again(known: Payment, amount: Decimal, key: str) -> Recorded:
+    granted = credit_from(known)
     excess = granted.amount if granted is not None else Decimal(0)
     if EXACT.add(known.amount, excess) != amount:
         raise Conflict("The key '{key}' was used for another payment.", key=key, field="key")

@@ -24,7 +24,7 @@ from metering.catalogue import current
 from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.models import AttributionRule, Project
-from metering.moments import in_words, typed_in_lazy
+from metering.moments import in_words, no_day_lazy, typed_in_lazy
 
 from . import cells
 from .base import VerbForm
@@ -76,6 +76,7 @@ class EndForm(forms.Form):
     effective_until = forms.SplitDateTimeField(
         label=_("End at"),
         widget=UnfoldAdminSplitDateTimeWidget(),
+        error_messages={"invalid_date": no_day_lazy()},
         help_text=format_lazy(
             "{} {}",
             _("From this instant on the project pays for itself, unless another rule says otherwise."),

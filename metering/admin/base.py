@@ -24,6 +24,7 @@ from metering.errors import MeterbookError
 from metering.house_language import in_house_language
 from metering.menu import title_in_menu
 
+from .day_fields import says_how_days_are_written
 from .history_links import history_of, is_followed
 from .list_download import ListDownload
 from .narrowing import NarrowChangeList
@@ -75,6 +76,7 @@ class HouseAdmin(ListDownload):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.DateTimeField | forms.SplitDateTimeField):
             field.help_text = f"{field.help_text} {moments.typed_in()}".strip()
+        says_how_days_are_written(field)
         return field
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -8,6 +8,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from metering.errors import MeterbookError
 from metering.exporting.export_kinds import Asked, ExportKind, Filter, Shape, filters_of
+from metering.moments import plainly_dated
 
 from .refusals import worded
 
@@ -27,7 +28,10 @@ class ExportForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        self.sent = {name: value for name, value in cleaned.items() if value}
+        dated = {one.name for one in self.kind.filters if one.shape in {Shape.DAY, Shape.INSTANT}}
+        self.sent = {
+            name: plainly_dated(value) if name in dated else value for name, value in cleaned.items() if value
+        }
         if self.errors:
             return cleaned
         try:

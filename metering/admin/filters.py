@@ -61,12 +61,12 @@ class InstantRangeFilter(admin.FieldListFilter):
         if not text:
             return None
         try:
-            return moments.instant_from(text, zone=self.zone)
+            return moments.instant_from(moments.plainly_dated(text), zone=self.zone)
         except ValueError:
             messages.error(
                 request,
-                gettext("“%(text)s” is no date or time; write it like 2026-01-31 or 2026-01-31 08:00:00.")
-                % {"text": text[:40]},
+                gettext("“%(text)s” is no date or time; write it like %(day)s or %(day)s 08:00:00.")
+                % {"text": text[:40], "day": moments.example_day()},
             )
             return None
 

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from metering import moments
 from metering.histories import (
     ChangePage,
     History,
@@ -107,10 +108,11 @@ def _day(request: HttpRequest, text: str, *, is_last: bool = False) -> dt.dateti
     if not text:
         return None
     try:
-        day = dt.date.fromisoformat(text)
+        day = moments.day_from(text)
         day += dt.timedelta(days=1 if is_last else 0)
     except (ValueError, OverflowError):
-        messages.error(request, _("“%(text)s” is no day; write it like 2026-01-31.") % {"text": text[:40]})
+        said = _("“%(text)s” is no day; write it like %(day)s.")
+        messages.error(request, said % {"text": text[:40], "day": moments.example_day()})
         return None
     return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
 

@@ -15,9 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from unfold.widgets import UnfoldAdminSingleDateWidget
 
-from metering import numerals
+from metering import moments, numerals
 from metering.answering.answers import answer
 from metering.answering.usage import Scope, Slice, usage_in
 from metering.answering.usage_charts import last_used_first
@@ -29,6 +28,7 @@ from metering.measuring.meaning import Meaning
 from metering.models import AttributionRule, MetricDefinition, Project
 
 from . import cells
+from .day_fields import DayField
 from .row_ids import id_from
 
 MAX_TOPS = 500
@@ -73,7 +73,7 @@ class Row:
 class DayForm(forms.Form):
     """The day of the toolbar, with the theme's calendar: the browser's own wouldn't be ISO."""
 
-    on = forms.DateField(required=False, widget=UnfoldAdminSingleDateWidget())
+    on = DayField(required=False)
 
 
 def payer_tree_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -129,7 +129,7 @@ def _top(request: HttpRequest, tops: Sequence[Project]) -> Project | None:
 
 def _day(text: str | None) -> dt.date | None:
     try:
-        day = dt.date.fromisoformat(text or "")
+        day = moments.day_from(text or "")
     except ValueError:
         return None
     return day if dt.date(1971, 1, 1) <= day < dt.date(9990, 1, 1) else None

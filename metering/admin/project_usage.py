@@ -15,9 +15,8 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
-from unfold.widgets import UnfoldAdminSingleDateWidget
 
-from metering import numerals
+from metering import moments, numerals
 from metering.answering.answers import answer
 from metering.answering.last_uses import last_uses_of
 from metering.answering.usage_charts import Course, Interval, Unit, course_of, days_interval
@@ -31,6 +30,7 @@ from metering.texts.timestamps import iso
 
 from . import cells
 from .charts import Chart, usage_chart
+from .day_fields import DayField
 
 WINDOWS: dict[Unit, Any] = {
     "hour": gettext_lazy("Hours"),
@@ -62,8 +62,7 @@ class UsageForm(forms.Form):
         )
         self.fields["scope"] = forms.ChoiceField(label=_("Usage"), choices=SCOPES.items())
         for name, label in (("from", _("From (UTC)")), ("to", _("To, included"))):
-            widget = UnfoldAdminSingleDateWidget()
-            self.fields[name] = forms.DateField(label=label, required=False, widget=widget)
+            self.fields[name] = DayField(label=label, required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ def _begun(day: dt.date, unit: Unit) -> dt.date:
 
 def _day(text: Any) -> dt.date | None:
     try:
-        day = dt.date.fromisoformat(str(text or ""))
+        day = moments.day_from(str(text or ""))
     except ValueError:
         return None
     return day if _FIRST <= day < _LAST else None

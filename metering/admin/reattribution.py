@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from metering import numerals
 from metering.attributing.misattribution import reattribution_preview
@@ -17,20 +17,18 @@ from metering.attributing.reattribution import reattribute
 from metering.errors import MeterbookError
 from metering.models import Project
 
+from .day_fields import DayField
 from .refusals import worded
 
 MAX_EVENTS_HERE = 20_000  # some seconds; more is for the command, which no time-out of a page ends
 
 
 class ReattributionForm(forms.Form):
-    first_day = forms.DateField(
+    first_day = DayField(
         label=_("First day (UTC)"),
-        widget=UnfoldAdminSingleDateWidget(),
         help_text=_("When the use happened."),
     )
-    last_day = forms.DateField(
-        label=_("Last day (UTC)"), widget=UnfoldAdminSingleDateWidget(), help_text=_("Included.")
-    )
+    last_day = DayField(label=_("Last day (UTC)"), help_text=_("Included."))
     reason = forms.CharField(
         label=_("Reason"),
         max_length=1000,

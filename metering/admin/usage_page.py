@@ -11,9 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from unfold.widgets import UnfoldAdminSingleDateWidget
 
-from metering import numerals
+from metering import moments, numerals
 from metering.answering.answers import answer
 from metering.answering.several_usages import Question, usages_in
 from metering.answering.usage_charts import (
@@ -34,6 +33,7 @@ from metering.verifying.verification import last_verification
 
 from . import cells
 from .charts import Chart, shares_chart, usage_chart
+from .day_fields import DayField
 from .metric_words import reach_in_words
 from .paging import LargeTableAdmin
 
@@ -49,7 +49,7 @@ class DaysForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, label in (("from", _("From (UTC)")), ("to", _("To, included"))):
-            self.fields[name] = forms.DateField(label=label, widget=UnfoldAdminSingleDateWidget())
+            self.fields[name] = DayField(label=label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _interval(request: HttpRequest, end: dt.datetime | None) -> Interval | None:
 
 def _day(text: str | None) -> dt.date | None:
     try:
-        day = dt.date.fromisoformat(text or "")
+        day = moments.day_from(text or "")
     except ValueError:
         return None
     return day if dt.date(1970, 1, 1) <= day < dt.date(9998, 1, 1) else None

@@ -22,6 +22,12 @@ def numeral(value: Decimal | int | str | None) -> str:
 
 
 @register.filter
+def percentage(percent: Decimal | int | str) -> str:
+    """19 as "19%"."""
+    return numerals.with_percent_sign(numeral(percent))
+
+
+@register.filter
 def measured(value: float | None) -> str:
     """A measurement to one decimal."""
     return numerals.DASH if value is None else numerals.fixed(value, decimals=1)

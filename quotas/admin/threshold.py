@@ -18,6 +18,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from metering import numerals
 from metering.accountability import changed_by
 from metering.admin import cells
 from metering.admin.consequences import Consequence, ConsequencesFirst
@@ -25,7 +26,6 @@ from metering.admin.filters import ProjectFilter
 from metering.admin.reason import ReasonForm
 from metering.admin.refusals import worded
 from metering.errors import MeterbookError
-from metering.texts.numbers import plain
 from quotas.alerting import send_test
 from quotas.models import UsageThreshold
 from quotas.thresholds import PERIOD_OF_RESET, change_threshold, remove_threshold, set_steps, set_threshold
@@ -246,7 +246,7 @@ class UsageThresholdAdmin(ConsequencesFirst):
         number = cells.number(threshold.level, unit=threshold.metric.unit)
         if threshold.quota_fraction is None:
             return number
-        share = gettext("%s%% of the quota") % plain(threshold.quota_fraction * 100)
+        share = gettext("%s of the quota") % numerals.exact_percent(threshold.quota_fraction)
         return format_html('{}<span class="mb-number mb-quiet mb-small">{}</span>', number, share)
 
     @admin.display(description=_("each"))

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 from metering import numerals
 from metering.admin import cells
 from metering.admin.filters import InstantRangeFilter, ProjectFilter
-from metering.texts.numbers import plain
 from quotas.models import ThresholdChange
 
 from . import file_columns
@@ -104,8 +103,8 @@ def _value(change: ThresholdChange, name: str, unit: str) -> str:
     if name == "amount":
         return numerals.with_unit(cells.grouped(value), unit)
     if name == "quota_fraction":
-        return gettext("%s %% of the quota") % plain(value * 100)
+        return gettext("%s of the quota") % numerals.exact_percent(value)
     if name == "approach_fraction":
-        return f"{plain(value * 100)} %"
+        return numerals.exact_percent(value)
     shown = getattr(change, f"get_{name}_display", lambda: str(value))()
     return str(shown).partition(" (")[0]

@@ -42,7 +42,7 @@ def test_a_draft_of_a_plan_is_compared_with_what_was_charged(seat: Seat, acme: N
     expect(account).to_contain_text("40.00")
     expect(account).to_contain_text("55.00")
     expect(account).to_contain_text("+15.00")
-    expect(account).to_contain_text("+37.5 %")
+    expect(account).to_contain_text("+37.5%")
     expect(page.get_by_text("0 less, 1 more")).to_be_visible()
     name, text = downloaded(page, page.get_by_role("link", name="Download as CSV"))
     assert name.endswith(".csv")

@@ -1,6 +1,7 @@
 """Pages in German and French write numbers as their readers do; documents and files stay as they are."""
 
 import re
+from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,8 +12,9 @@ from billing.models import Invoice
 from config.staff.preferences import Wishes, keep_wishes
 from metering.attributing.scope_tree import attribute
 from quotas.enforcement import set_quota
+from quotas.thresholds import set_threshold
 from tests.billing.billed import a_seller, billed, issued, used
-from tests.billing.factories import a_fee, a_plan, a_subscription, a_usage_price, an_account
+from tests.billing.factories import a_draft, a_fee, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, an_event, at, recorded
 
 pytestmark = pytest.mark.django_db
@@ -45,13 +47,13 @@ def invoice() -> Invoice:
     return document
 
 
-def text_of(page: str, *args: object, language: str) -> str:
+def text_of(page: str, *args: object, language: str, **query: object) -> str:
     """What a superuser who chose the language reads there; breaking blanks are single ones."""
     user, _is_new = User.objects.get_or_create(username="root", is_staff=True, is_superuser=True)
     keep_wishes(user, Wishes("", language))
     client = Client()
     client.force_login(user)
-    response = client.get(reverse(f"admin:{page}", args=args))
+    response = client.get(reverse(f"admin:{page}", args=args, query=query))
     assert response.status_code == 200
     content = response.content.decode()
     assert f'lang="{language}"' in content
@@ -91,3 +93,32 @@ def test_the_list_of_quotas_is_read_in_the_readers_numbers(language: str) -> Non
     assert NUMBERS[language] in text
     assert SHARES[language] in text
     assert {"en": "15,000.5", "de": "15.000,5", "fr": f"15{NNBSP}000,5"}[language] in text
+
+
+@languages
+def test_shares_of_quotas_are_read_in_the_readers_percentages(language: str) -> None:
+    acme, tokens = a_project("acme"), a_metric("tokens", unit="tokens")
+    set_quota(acme, metric=tokens, limit="1000", period="month")
+    set_threshold(acme, metric=tokens, quota_fraction=Decimal("0.895"), period="month")
+
+    text = text_of("quotas_usagethreshold_changelist", language=language)
+
+    shares = {
+        "en": "89.5% of the quota",
+        "de": f"89,5{NBSP}% des Kontingents",
+        "fr": f"89,5{NNBSP}% du quota",
+    }
+    assert shares[language] in text
+
+
+@languages
+def test_what_if_is_read_in_the_readers_percentages(language: str) -> None:
+    account = an_account(a_project("acme"))
+    a_subscription(account, a_plan(a_fee("100"), key="basic"))
+    draft = a_draft(a_fee("106.60"), key="pro")
+
+    text = text_of(
+        "billing_plan_what_if", plan=draft.pk, first_on="2026-03-01", last_on="2026-03-31", language=language
+    )
+
+    assert {"en": "+6.6%", "de": f"+6,6{NBSP}%", "fr": f"+6,6{NNBSP}%"}[language] in text

@@ -1,5 +1,6 @@
 """What verbs object to: in the language of the page to people, in English to programs and to the database."""
 
+import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -10,13 +11,14 @@ from django.utils import translation
 from django.utils.translation import trans_real
 
 from billing.errors import ApprovalMissing
+from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.models import CreditGrant
 from config.message_catalogues import compiled
 from metering.admin.refusals import worded
 from metering.errors import Conflict, Figure, Invalid
 from tests.billing.documents.documents import a_simple_invoice
 from tests.billing.factories import an_account
-from tests.factories import a_project
+from tests.factories import a_project, at
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +78,42 @@ def test_german_payment_form_says_in_german_how_much_is_open(clerk: Client) -> N
 
     assert answer.context["form"].errors == {"amount": ["Höchstens 14.758,80\N{NO-BREAK SPACE}EUR."]}
     assert not invoice.payments.exists()
+
+
+def test_german_form_reads_a_german_day_and_says_how_one_is_written(clerk: Client) -> None:
+    invoice = a_simple_invoice()
+    page = f"/admin/billing/invoice/{invoice.pk}/pay/"
+    payment = {"amount": "100,00", "method": "bank_transfer"}
+
+    wrong = clerk.post(page, {**payment, "received_on": "9. April"})
+    clerk.post(page, {**payment, "received_on": "09.04.2026"})
+
+    said = "Kein Datum; schreiben Sie es wie 31.01.2026."
+    assert wrong.context["form"].errors == {"received_on": [said]}
+    assert invoice.payments.get().received_on == dt.date(2026, 4, 9)
+
+
+def test_german_form_reads_german_days_in_texts(clerk: Client) -> None:
+    account = an_account(a_project("acme"), timezone="Europe/Berlin")
+    form = {"account": account.pk, "kind": "paid", "amount": "250,50", "priority": "10", "reason": "Paid."}
+    seen = {"_consequences_seen": "credit credit-paid credit-until"}
+
+    wrong = clerk.post("/admin/billing/creditgrant/add/", {**form, **seen, "expires_at": "Silvester"})
+    clerk.post("/admin/billing/creditgrant/add/", {**form, **seen, "expires_at": "31.12.2998"})
+
+    said = "Kein Datum und kein Zeitpunkt; schreiben Sie es wie 31.01.2026 oder 31.01.2026 08:00."
+    assert wrong.context["adminform"].form.errors == {"expires_at": [said]}
+    assert CreditGrant.objects.get().expires_at == at("2998-12-31T23:00:00Z")
+
+
+def test_german_page_says_in_german_why_nobody_approves_their_own_work(clerk: Client) -> None:
+    account = an_account(a_project("acme"), approval_above=Decimal(1))
+    draft = begin_invoice(account, lines=[ManualLine("Work", Decimal(50))], edited_by="ada")
+
+    page = clerk.get(f"/admin/billing/invoice/{draft.pk}/approve/")
+
+    said = "Sie haben diesen Beleg bearbeitet; jemand anderes muss ihn freigeben."
+    assert page.context["obstacle"] == said
 
 
 def test_german_refusal_of_what_needs_approval_names_the_limit() -> None:

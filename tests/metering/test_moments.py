@@ -3,9 +3,9 @@
 import datetime as dt
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from metering.moments import UTC, in_words, instant_from, moment, typed_in, zone_name
+from metering.moments import UTC, in_words, instant_from, moment, plainly_dated, typed_in, zone_name
 
 
 def at(text: str) -> dt.datetime:
@@ -56,6 +56,24 @@ def test_typed_times_are_read_on_the_same_clocks(zone: str, text: str, instant: 
 def test_bucket_bounds_are_read_as_utc_whoever_looks() -> None:
     with timezone.override("Europe/Berlin"):
         assert instant_from("2026-07-01", zone=UTC).isoformat() == "2026-07-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "plain"),
+    [
+        ("de", " 23.11.2026", "2026-11-23"),
+        ("de", "3.1.2026 08:00", "2026-01-03 08:00"),
+        ("fr", "23/11/2026 08:00:30", "2026-11-23 08:00:30"),
+        ("de", "2026-11-23T08:00Z", "2026-11-23T08:00Z"),
+        ("de", "23/11/2026", "23/11/2026"),  # French
+        ("en", "23.11.2026", "23.11.2026"),
+        ("de", "31.02.2026", "31.02.2026"),
+        ("de", "", ""),
+    ],
+)
+def test_days_are_read_as_the_language_writes_them(language: str, text: str, plain: str) -> None:
+    with translation.override(language):
+        assert plainly_dated(text) == plain
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0001-01-01", "9999-12-31T23:59:59-05:00"])

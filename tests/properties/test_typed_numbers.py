@@ -47,9 +47,8 @@ def test_what_a_page_writes_is_read_back_or_refused_but_never_misread(language: 
             read = Decimal(numerals.plainly_written(written))
         except forms.ValidationError:
             assert language != "fr"
-            assert (
-                sum(not each.isdigit() for each in written.removeprefix(numerals.MINUS)) == 1
-            )  # 1,234 or 1.234
+            digits = written.removeprefix(numerals.MINUS)
+            assert sum(not each.isdigit() for each in digits) == 1  # 1,234 or 1.234
         else:
             assert read == number
 

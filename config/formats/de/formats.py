@@ -1,11 +1,14 @@
-"""1.234,50 EUR and 12,5 %; days and times as in English, so that they can be compared and sorted."""
+"""1.234,50 EUR and 12,5 %; days and times as in English, so that they can be compared and sorted.
+
+31.01.2026 is read, too.
+"""
 
 DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = "Y-m-d H:i:s"
 SHORT_DATE_FORMAT = "Y-m-d"
 SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"
 TIME_FORMAT = "H:i:s"
-DATE_INPUT_FORMATS = ["%Y-%m-%d"]
+DATE_INPUT_FORMATS = ["%Y-%m-%d", "%d.%m.%Y"]  # the first is shown, the last is usual
 THOUSAND_SEPARATOR = "."
 DECIMAL_SEPARATOR = ","
 NUMBER_GROUPING = 3

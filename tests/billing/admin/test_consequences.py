@@ -66,7 +66,7 @@ def test_other_taxes_and_terms_are_shown_with_the_drafts_that_go_out_of_date(
 
     assert [str(sentence) for sentence in answer.context["sentences"]] == [
         "Invoices issued from now on are due after 30 days instead of 14.",
-        "Documents computed from now on are taxed by VAT 19 % instead of none.",
+        "Documents computed from now on are taxed by VAT 19% instead of none.",
         "1 draft of this customer is out of date and has to be computed again before it can be issued; "
         "issued documents stay as they are.",
     ]

@@ -56,7 +56,7 @@ def test_credit_is_granted_by_form():
     grant = CreditGrant.objects.get()
     assert (grant.amount, grant.currency, grant.kind, grant.priority) == (500, "EUR", "paid", 10)
     assert (grant.name, grant.granted_by) == ("Order 17", "root")
-    assert grant.expires_at == at("2998-12-31T23:00:00Z")  # midnight in Berlin
+    assert grant.expires_at == at("2999-01-01T23:00:00Z")  # the end of that day in Berlin
     assert credit_available(account, at=MARCH) == 500
 
 
@@ -64,7 +64,7 @@ def test_credit_is_granted_by_form():
     ("overrides", "field", "words"),
     [
         ({"amount": "0"}, "amount", "Must be a positive amount in EUR."),
-        ({"amount": "0.001"}, "amount", "Must be a positive amount in EUR."),
+        ({"amount": "0.001"}, "amount", "Has more decimals than EUR."),
         ({"amount": "lots"}, "amount", "Enter a number."),
         ({"priority": "1000"}, "priority", "Must be from 0 to 999."),
         ({"expires_at": "2020-01-01"}, "expires_at", "Lies in the past."),
@@ -83,6 +83,57 @@ def test_wrong_grant_names_its_field(overrides, field, words):
     assert list(errors) == [field]
     assert words in str(errors[field])
     assert not CreditGrant.objects.exists()
+
+
+def test_impossible_credit_is_refused_before_anybody_is_asked():
+    account = an_account(a_project("acme"))
+    client = superuser()
+
+    for overrides, errors in (
+        ({"amount": "250.505"}, {"amount": ["Has more decimals than EUR."]}),
+        ({"priority": "1000"}, {"priority": ["Must be from 0 to 999."]}),
+        ({"expires_at": "2020-01-01"}, {"expires_at": ["Lies in the past."]}),
+    ):
+        asked = form(account, _consequences_seen="", **overrides)
+        answer = client.post(url("creditgrant", "add"), asked)
+        assert answer.context["adminform"].form.errors == errors
+    assert not CreditGrant.objects.exists()
+
+
+def test_credit_is_valid_on_its_last_day():
+    account = an_account(a_project("acme"), timezone="Europe/Berlin")
+    client = superuser()
+
+    asked = client.post(url("creditgrant", "add"), form(account, _consequences_seen=""))
+    client.post(url("creditgrant", "add"), form(account))
+    client.post(url("creditgrant", "add"), form(account, expires_at="2999-01-01 08:00"))
+    client.post(url("creditgrant", "add"), form(account, expires_at=""))
+
+    assert "It is valid until 2999-01-01 (included)." in map(str, asked.context["sentences"])
+    assert credit_available(account, at=at("2999-01-01T22:59:59Z")) == 1000
+    assert credit_available(account, at=at("2999-01-01T23:00:00Z")) == 500
+    whole, timed, endless = CreditGrant.objects.order_by("id")
+    for grant, words in (
+        (whole, "2999-01-01 (included)"),
+        (timed, "2999-01-01 08:00"),
+        (endless, "without end"),
+    ):
+        assert words in client.get(url("creditgrant", "change", grant.pk)).content.decode()
+        assert words in client.get(url("creditgrant", "changelist")).content.decode()
+    page = client.get(url("billingaccount", "change", account.pk)).content.decode()
+    assert "500.00 EUR of it is valid until 2999-01-01 08:00" in page
+
+
+def test_credit_of_a_zone_that_skips_midnight_is_valid_on_its_last_day():
+    account = an_account(a_project("acme"), timezone="Asia/Beirut")
+    client = superuser()
+
+    client.post(url("creditgrant", "add"), form(account, expires_at="2027-03-27"))
+
+    grant = CreditGrant.objects.get()
+    assert grant.expires_at == at("2027-03-27T22:00:00Z")  # their 28th begins at 01:00
+    page = client.get(url("creditgrant", "change", grant.pk)).content.decode()
+    assert "2027-03-27 (included)" in page
 
 
 def test_what_is_left_is_withdrawn_with_a_reason():

@@ -135,8 +135,8 @@ def test_page_reads_like_the_document(staff: Client, account: BillingAccount) ->
     assert "Pro 2026-03-01 to 2026-03-31" in page
     assert "Tokens tokens Explain 123.5 tokens 0.10 12.35" in page
     assert "Pro 2026-04-01 to 2026-04-30" in page
-    assert "Subtotal 72.35 Loyalty (10 %) Renewal. · ada · Remove −7.24" in page
-    assert "VAT 19 % of 65.11 12.37 Total 77.48 EUR" in page
+    assert "Subtotal 72.35 Loyalty (10%) Renewal. · ada · Remove −7.24" in page
+    assert "VAT 19% of 65.11 12.37 Total 77.48 EUR" in page
 
 
 def test_page_links_customer_subscription_and_metric(staff: Client, account: BillingAccount) -> None:
@@ -199,7 +199,7 @@ def test_page_tells_what_became_of_an_invoice(staff: Client, account: BillingAcc
     assert "16.10 EUR open" in page
     assert "Deposit Credit · Drawn 20.00 EUR" in page
     assert "Bank transfer 2026-04-09 · SEPA 8812 · Take back 50.00" in page
-    assert "Bank transfer, taken back 2026-04-12 · bounced · No funds. -6.10" in page
+    assert "Bank transfer, taken back 2026-04-12 · bounced · No funds. −6.10" in page
     assert "Issued by ada 2026-04-02 12:00" in page
     assert "50.00 EUR paid by ada" in page
     assert "Payment of 6.10 EUR taken back by ben" in page
@@ -296,6 +296,17 @@ def test_drafts_refuse_what_issued_documents_allow(staff: Client, account: Billi
     response = staff.post(url(page, draft.pk), {"reason": "x", "amount": "1"})
 
     assert told(response) == ["The document is a draft; issue it first."]
+
+
+def test_files_of_drafts_are_called_by_customer_and_draft(staff: Client, account: BillingAccount) -> None:
+    draft = draft_of(account)
+
+    names = [staff.get(url(page, draft.pk))["Content-Disposition"] for page in ("pdf", "csv")]
+
+    assert names == [
+        f'attachment; filename="draft-acme-{draft.pk}.pdf"',
+        f'attachment; filename="draft-acme-{draft.pk}.csv"',
+    ]
 
 
 def test_documents_are_downloaded_and_sent_again(staff: Client, account: BillingAccount) -> None:

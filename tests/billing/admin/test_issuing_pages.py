@@ -51,7 +51,7 @@ def test_page_shows_what_issuing_means(issuer: Client, account: BillingAccount) 
 
     assert "Issue the invoice: Acme Ltd, Draft" in page
     assert "Invoice, net 72.35 EUR Tax 13.75 EUR Total 86.10 EUR" in page
-    assert "Paid by credit: Deposit -20.00 EUR To be paid 66.10 EUR Due 14 days after issue" in page
+    assert "Paid by credit: Deposit −20.00 EUR To be paid 66.10 EUR Due 14 days after issue" in page
     assert "Number the next one, now INV-000001 Mailed to invoices@acme.example" in page
     assert "early" not in page
 
@@ -144,6 +144,21 @@ def test_second_person_approves(clerk: Clerk, issuer: Client, account: BillingAc
     approval = draft.approvals.get()
     assert (approval.approved_by, approval.note) == ("ben", "Agreed on the phone.")
     assert told(confirmed(issuer, "issue", draft)) == ["INV-000001 is issued."]
+
+
+def test_what_is_approved_as_it_is_needs_no_button_for_it(clerk: Clerk, account: BillingAccount) -> None:
+    BillingAccount.objects.update(approval_above=Decimal(1))
+    draft = draft_of(account)
+    add_line(draft, ManualLine("More", Decimal(5)), added_by="ada")
+    ben, button = clerk("view_invoice", "approve_invoice", name="ben"), url("approve", draft.pk)
+    offered = [button in ben.get(url("change", draft.pk)).content.decode()]
+
+    confirmed(ben, "approve", draft)
+    offered.append(button in ben.get(url("change", draft.pk)).content.decode())
+    add_line(draft, ManualLine("Still more", Decimal(5)), added_by="ada")
+    offered.append(button in ben.get(url("change", draft.pk)).content.decode())
+
+    assert offered == [True, False, True]
 
 
 def test_nobody_approves_their_own_work(clerk: Clerk, account: BillingAccount) -> None:

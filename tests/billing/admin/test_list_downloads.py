@@ -5,10 +5,13 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 
+from billing.invoicing.draft_edits import ManualLine, begin_credit_note
 from billing.invoicing.issuing import issue
 from billing.models import BillingAccount, Invoice, InvoiceLine, Subscription
+from billing.reporting.invoice_register import INVOICE_REGISTER
 from billing.settling.payments import record_payment
 from tests.billing.billed import a_day, draft_of
+from tests.billing.reporting.reported import rows_of
 from tests.factories import at
 from tests.metering.admin.listed import file_of_list, url_of
 
@@ -45,6 +48,22 @@ def test_file_of_invoices_says_what_is_owed(staff: Client, invoice: Invoice) -> 
         "46.10",
     )
     assert (row["issued_on"], row["due_on"], row["credits"]) == ("2026-04-01", "2026-04-15", "")
+
+
+def test_file_of_invoices_means_by_paid_and_credited_what_the_register_does(
+    staff: Client, invoice: Invoice
+) -> None:
+    note = begin_credit_note(
+        invoice, lines=[ManualLine("Sorry", amount=Decimal(10))], reason="Outage.", edited_by="ada"
+    )
+    issue(note, now=at("2026-04-12T08:00:00Z"), issued_by="ada")
+
+    (row,) = file_of_list(staff, Invoice, "kind__exact=invoice")
+
+    (registered,) = rows_of(INVOICE_REGISTER, kind="invoice")
+    names = ("paid", "credited", "open", "amount_due", "account", "project", "customer", "currency")
+    assert {name: row[name] for name in names} == {name: registered[name] for name in names}
+    assert (row["paid"], row["credited"], row["open"]) == ("40.00", "11.90", "34.20")
 
 
 def test_tab_of_the_list_holds_in_the_file(staff: Client, invoice: Invoice) -> None:

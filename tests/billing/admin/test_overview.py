@@ -161,7 +161,7 @@ def test_review_queue_says_what_changed_and_why():
         "55.00 EUR",
         "70.00",
         "−15.00 EUR",
-        "−21 %",
+        "−21%",
     )
     assert row["url"] == f"/admin/billing/invoice/{draft.pk}/change/"
     assert [(each["name"], each["previous"], each["amount"]) for each in row["differences"]] == [
@@ -169,7 +169,7 @@ def test_review_queue_says_what_changed_and_why():
         ("Tokens", "10.00", "25.00"),
     ]
     assert [(each["metric"], each["change"], each["percent"]) for each in row["quantities"]] == [
-        ("Tokens", "+150", "+150 %")
+        ("Tokens", "+150", "+150%")
     ]
     assert str(invoice.number) in text
     assert "Ready" in text

@@ -84,10 +84,10 @@ def test_more_than_is_open_is_refused_or_becomes_credit(cashier: Client, invoice
     ("fields", "field", "words"),
     [
         ({"amount": "0"}, "amount", "Must be a positive amount in EUR."),
-        ({"amount": "1.005"}, "amount", "Must be a positive amount in EUR."),
+        ({"amount": "1.005"}, "amount", "Has more decimals than EUR."),
         ({"amount": "much"}, "amount", "Enter a number."),
         ({"received_on": "2999-01-01"}, "received_on", "Lies in the future."),
-        ({"received_on": "x"}, "received_on", "valid date"),
+        ({"received_on": "x"}, "received_on", "No day; write it like 2026-01-31."),
         ({"method": "credit_note"}, "method", "valid choice"),
         ({"reference": "x" * 201}, "reference", "at most 200"),
     ],
@@ -127,12 +127,15 @@ def test_payment_is_taken_back_once(cashier: Client, invoice: Invoice) -> None:
     assert cashier.get(url("take_back_payment", invoice.pk, 0)).status_code == 404
 
 
-def test_taking_a_payment_back_names_the_credit_that_stays(cashier: Client, invoice: Invoice) -> None:
+def test_taking_a_payment_back_names_the_credit_that_goes_with_it(cashier: Client, invoice: Invoice) -> None:
     cashier.post(url("record_payment", invoice.pk), payment(amount="100", excess_to_credit="on"))
 
     page = read(cashier, url("take_back_payment", invoice.pk, Payment.objects.get().pk))
 
-    assert "86.10 EUR are open again. 13.90 EUR more were received with it and became credit" in page
+    assert (
+        "86.10 EUR are open again. 13.90 EUR more were received with it and became credit of the account; "
+        "what is left of that is withdrawn, too."
+    ) in page
 
 
 def test_payments_need_their_right(clerk: Clerk, cashier: Client, invoice: Invoice) -> None:

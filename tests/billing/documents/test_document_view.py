@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from billing.documents.document_view import document_view
+from billing.documents.document_view import document_view, file_name_of
 from billing.documents.document_words import days_words, file_name, money_words, rate_words
 from billing.documents.line_views import Block, LineView, Section
 from billing.documents.tier_views import TierView
+from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.invoicing.sellers import change_seller
 from billing.invoicing.voiding import void
 from billing.models import Invoice
@@ -255,7 +256,14 @@ def test_file_names_are_harmless():
     assert file_name("INV-000042", "pdf") == "INV-000042.pdf"
     assert file_name('../a b\r\n"/000042', "csv") == "a-b-000042.csv"
     assert file_name("№", "pdf") == "document.pdf"
-    assert file_name(None, "pdf") == "draft.pdf"
+
+
+def test_file_of_a_draft_is_called_by_customer_and_draft():
+    invoice = a_simple_invoice()
+    draft = begin_invoice(invoice.account, lines=[ManualLine("Work", Decimal(1))], edited_by="ada")
+
+    assert file_name_of(invoice, "pdf") == "INV-000001.pdf"
+    assert file_name_of(draft, "csv") == f"draft-acme-{draft.pk}.csv"
 
 
 def test_project_is_named_where_lines_are_by_project():

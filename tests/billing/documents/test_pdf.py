@@ -69,6 +69,20 @@ def test_credit_note_says_what_it_credits(simple):
 
 
 @pytest.mark.django_db
+def test_labels_stand_on_one_line(simple):
+    """None is broken within a word, which happens to words that are longer than their column."""
+    note = void(simple, now=at("2026-04-02T00:00:00Z"), reason="Wrong company.", voided_by="ada")
+    texts = {*texts_of(document_view(simple)), *texts_of(document_view(note))}
+
+    labels = {
+        *("Date of issue", "Due", "Billing period", "Credits invoice", "Account"),
+        *("Billed to", "Credited to", "Amount due", "Credited", "Payment", "Reason"),
+        *("Description", "Quantity", "Unit price", "Amount (EUR)", "Subtotal", "Total"),
+    }
+    assert labels - texts == set()
+
+
+@pytest.mark.django_db
 def test_three_hundred_lines_repeat_the_head_of_the_table(simple):
     lines = [LineView(f"Tokens {n}", "region: eu", "1", "token", "0.10", "0.10") for n in range(300)]
     view = replace(document_view(simple), sections=[Section("Team", "1–31 March 2026", [Block("", lines)])])

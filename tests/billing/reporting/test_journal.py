@@ -91,7 +91,12 @@ def test_payment_taken_back_and_paid_again_beyond_what_is_owed():
     first = record_payment(invoice, amount=Decimal(50), received_on=a_day("2026-04-02"), now=now).payment
     take_back_payment(first, reason="Bounced.", recorded_by="ada", received_on=a_day("2026-04-03"))
     record_payment(
-        invoice, amount=Decimal(100), received_on=a_day("2026-04-04"), now=now, excess_to_credit=True
+        invoice,
+        amount=Decimal(100),
+        received_on=a_day("2026-04-04"),
+        reference="RG INV-000001",
+        now=now,
+        excess_to_credit=True,
     )
 
     found = postings(kind="payment")
@@ -101,13 +106,11 @@ def test_payment_taken_back_and_paid_again_beyond_what_is_owed():
         ("payment", "receivables", "", "0.00", "50.00"),
         ("payment taken back: Bounced.", "bank", "bank_transfer", "0.00", "50.00"),
         ("payment taken back: Bounced.", "receivables", "", "50.00", "0.00"),
-        ("payment", "bank", "bank_transfer", "86.10", "0.00"),
-        ("payment", "receivables", "", "0.00", "86.10"),
+        ("payment: RG INV-000001", "bank", "bank_transfer", "100.00", "0.00"),
+        ("payment: RG INV-000001", "receivables", "", "0.00", "86.10"),
+        ("payment: RG INV-000001", "customer_credit", "", "0.00", "13.90"),
     ]
-    assert postings(kind="credit") == [
-        ("paid credit granted: Paid in advance", "bank", "", "13.90", "0.00"),
-        ("paid credit granted: Paid in advance", "customer_credit", "", "0.00", "13.90"),
-    ]
+    assert postings(kind="credit") == []
     assert balances() == {
         "bank": 100,
         "customer_credit": Decimal("-13.90"),
@@ -115,6 +118,52 @@ def test_payment_taken_back_and_paid_again_beyond_what_is_owed():
         "revenue_fees": -60,
         "tax_payable": Decimal("-13.75"),
     }
+
+
+def test_receipt_that_is_taken_back_leaves_the_bank_as_one_sum():
+    account = a_customer()
+    billed("2026-04-01T00:00:00Z")
+    invoice = issued(account, "2026-04-01T12:00:00Z")
+    paid = record_payment(
+        invoice,
+        amount=Decimal(100),
+        received_on=a_day("2026-04-04"),
+        reference="RG INV-000001",
+        now=at("2026-04-09T09:00:00Z"),
+        excess_to_credit=True,
+    ).payment
+
+    take_back_payment(paid, reason="Bounced.", recorded_by="ada", received_on=a_day("2026-04-07"))
+
+    text = "payment taken back: RG INV-000001; Bounced."
+    assert postings(start="2026-04-05", until="2026-04-08") == [
+        (text, "bank", "bank_transfer", "0.00", "100.00"),
+        (text, "receivables", "", "86.10", "0.00"),
+        (text, "customer_credit", "", "13.90", "0.00"),
+    ]
+    assert {row["document"] for row in rows_of(JOURNAL, kind="payment")} == {"INV-000001"}
+    assert postings(kind="credit") == []
+
+
+def test_credit_that_a_payment_left_and_somebody_withdrew_is_for_finance_to_clear():
+    account = a_customer()
+    billed("2026-04-01T00:00:00Z")
+    paid = record_payment(
+        issued(account, "2026-04-01T12:00:00Z"),
+        amount=Decimal(100),
+        received_on=a_day("2026-04-04"),
+        now=at("2026-04-09T09:00:00Z"),
+        excess_to_credit=True,
+    ).payment
+
+    withdraw_credit(account.credit_grants.get(), reason="Paid out.", entered_by="ada")
+    take_back_payment(paid, reason="Bounced.", recorded_by="ada", received_on=a_day("2026-04-07"))
+
+    assert postings(kind="credit") == [
+        ("paid credit withdrawn: Paid out.", "clearing", "", "0.00", "13.90"),
+        ("paid credit withdrawn: Paid out.", "customer_credit", "", "13.90", "0.00"),
+    ]
+    assert (balances()["bank"], balances()["clearing"]) == (Decimal("13.90"), Decimal("-13.90"))
 
 
 def test_credit_is_a_liability_where_it_was_paid_and_an_expense_where_it_was_not():

@@ -214,7 +214,7 @@ def test_terms_of_an_account_and_the_seller_go_back(staff: Client) -> None:
     staff.post(offered(staff, "billing.seller")[0], {"reason": "a slip"})
 
     account.refresh_from_db()
-    assert "are taxed by VAT 19 % instead of none" in page
+    assert "are taxed by VAT 19% instead of none" in page
     assert account.tax_rates == [{"name": "VAT", "percent": "19"}]
     assert account.payment_terms_days != 90
     assert Seller.objects.get().footer == "old"
