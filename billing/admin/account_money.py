@@ -8,9 +8,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from billing.invoicing.standing import Status, status_of
+from billing.invoicing.totals import total
 from billing.models import BillingAccount, Invoice, ParkedAccount, PeriodCorrection
 from billing.reporting.receivables import Amount, owed
-from billing.settling.credits import credit_available, usable_grants
+from billing.settling.credits import usable_grants
 from metering.admin import cells
 from metering.measuring.windows import zone_named
 
@@ -25,7 +26,7 @@ _OPEN = (PeriodCorrection.State.WAITING, PeriodCorrection.State.APPROVED, Period
 
 
 def money_card(account: BillingAccount, *, now: dt.datetime) -> dict[str, Any]:
-    """What the page shows about money, in six statements however much the account has."""
+    """What the page shows about money, in five statements however much the account has."""
     today = now.astimezone(zone_named(account.timezone)).date()
     parked = ParkedAccount.objects.filter(account=account).first()
     corrections = list(
@@ -65,24 +66,26 @@ def _cards(account: BillingAccount, *, now: dt.datetime, today: dt.date) -> list
             "url": documents_url(account__id__exact=account.pk, standing="overdue"),
             "is_bad": bool(late.count),
         },
-        {
-            "title": _("Prepaid credit"),
-            "value": in_words(credit_available(account, at=now), account.currency),
-            "note": _credit_words(account, now=now),
-            "url": listed("creditgrant", account__id__exact=account.pk),
-        },
+        _credit_card(account, now=now),
     ]
 
 
-def _credit_words(account: BillingAccount, *, now: dt.datetime) -> str:
-    """What becomes of the credit: drawn, and the first of it lost on a day."""
-    limited = usable_grants(account.pk, at=now).exclude(expires_at=None)
-    first: Any = limited.order_by("expires_at", "id").first()
-    if first is None:
-        return _("drawn as soon as an invoice is issued")
-    return _("drawn as soon as an invoice is issued; %(amount)s of it is valid until %(until)s") % {
-        "amount": in_words(first.balance, account.currency),
-        "until": LocalTimes(zone_named(account.timezone)).last(first.expires_at),
+def _credit_card(account: BillingAccount, *, now: dt.datetime) -> dict[str, Any]:
+    """What there is to draw, and until when the first of it is valid."""
+    grants: list[Any] = list(usable_grants(account.pk, at=now))
+    note = _("drawn as soon as an invoice is issued")
+    limited = [grant for grant in grants if grant.expires_at is not None]
+    if limited:
+        first = min(limited, key=lambda grant: grant.expires_at)
+        note = _("drawn as soon as an invoice is issued; %(amount)s of it is valid until %(until)s") % {
+            "amount": in_words(first.balance, account.currency),
+            "until": LocalTimes(zone_named(account.timezone)).last(first.expires_at),
+        }
+    return {
+        "title": _("Prepaid credit"),
+        "value": in_words(total(grant.balance for grant in grants), account.currency),
+        "note": note,
+        "url": listed("creditgrant", account__id__exact=account.pk),
     }
 
 

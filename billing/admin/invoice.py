@@ -14,6 +14,7 @@ from billing.invoicing.approvals import approval_of, needs_approval
 from billing.invoicing.sellers import seller
 from billing.invoicing.standing import Status, status_of
 from billing.models import CreditEntry, CreditGrant, Invoice, InvoiceLine, Payment
+from billing.settling.payments import credit_left_by
 from metering import numerals
 from metering.admin import cells
 from metering.admin.row_ids import id_from
@@ -125,6 +126,7 @@ def document_card(
     status = status_of(invoice, on=today)
     lines = list(invoice.lines.select_related("billed_period").order_by("position"))
     payments = list(invoice.payments.select_related("credit_note", "invoice", "reversal").order_by("id"))
+    left = credit_left_by(payments)
     notes = list(invoice.credit_notes.order_by("id"))
     owes = status in {Status.ISSUED, Status.PARTLY_PAID, Status.OVERDUE} and not invoice.is_credit_note
 
@@ -167,7 +169,9 @@ def document_card(
         "amount_due": in_words(invoice.amount_due, currency),
         "open": in_words(invoice.open_amount, currency) if owes else "",
         "draws": _draws(invoice),
-        "payments": [_payment(one, pages, invoice, may_pay=may_pay) for one in payments],
+        "payments": [
+            _payment(one, pages, invoice, may_pay=may_pay, to_credit=left.get(one.pk)) for one in payments
+        ],
         "notes_of_it": [_link(note) | {"total": in_words(note.total, currency)} for note in notes],
         "uses": _uses(invoice),
         "history": [
@@ -227,7 +231,9 @@ def _draws(invoice: Invoice) -> list[tuple[str, str, str]]:
     ]
 
 
-def _payment(payment: Payment, pages: InvoiceAdmin, invoice: Invoice, *, may_pay: bool) -> dict[str, Any]:
+def _payment(
+    payment: Payment, pages: InvoiceAdmin, invoice: Invoice, *, may_pay: bool, to_credit: Decimal | None
+) -> dict[str, Any]:
     is_credit_note = payment.credit_note_id is not None
     is_open = payment.reverses_id is None and not hasattr(payment, "reversal") and not is_credit_note
     words = payment.get_method_display()
@@ -240,6 +246,13 @@ def _payment(payment: Payment, pages: InvoiceAdmin, invoice: Invoice, *, may_pay
         "reference": payment.reference,
         "reason": payment.reason,
         "amount": bare(payment.amount, invoice.currency),
+        "beyond": ""
+        if to_credit is None
+        else gettext("%(received)s received, %(credit)s of it became credit")
+        % {
+            "received": in_words(EXACT.add(payment.amount, to_credit), invoice.currency),
+            "credit": in_words(to_credit, invoice.currency),
+        },
         "is_taken_back": hasattr(payment, "reversal"),
         "take_back_url": pages.page_url("take_back_payment", invoice.pk, payment.pk)
         if may_pay and is_open

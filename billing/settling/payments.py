@@ -1,6 +1,7 @@
 """Payments: recorded by hand or by API, append-only; what is wrong is taken back by a row of its own."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -132,6 +133,15 @@ def credit_from(payment: Payment) -> CreditGrant | None:
     """What was paid beyond the invoice, as credit of the account."""
     account_id = payment.invoice.account_id
     return CreditGrant.objects.filter(account=account_id, key=f"{CREDIT_KEY}{payment.pk}").first()
+
+
+def credit_left_by(payments: Sequence[Payment]) -> dict[int, Decimal]:
+    """By payment of one invoice, what was paid beyond it; those that left nothing aren't in it."""
+    keys = {f"{CREDIT_KEY}{payment.pk}": payment.pk for payment in payments}
+    if not keys:
+        return {}
+    grants = CreditGrant.objects.filter(account=payments[0].invoice.account_id, key__in=keys)
+    return {keys[key]: amount for key, amount in grants.values_list("key", "amount")}
 
 
 def _take_back_credit(grant: CreditGrant, *, reason: str, entered_by: str) -> CreditEntry | None:

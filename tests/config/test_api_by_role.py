@@ -22,12 +22,12 @@ A_PLAN = {"key": "pro", "name": "Pro", "currency": "EUR", "prices": []}
 
 
 def views(patterns: Any = None, before: str = "") -> Iterator[tuple[str, Any]]:
-    """(route, view class) of everything below /api/v1/."""
+    """(route, view class) of everything below /api/v1/; that itself only says where to read."""
     for pattern in patterns if patterns is not None else get_resolver().url_patterns:
         route = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
             yield from views(pattern.url_patterns, route)
-        elif isinstance(pattern, URLPattern) and route.startswith("api/v1/"):
+        elif isinstance(pattern, URLPattern) and route.startswith("api/v1/") and route != "api/v1/":
             yield route, pattern.callback.cls
 
 

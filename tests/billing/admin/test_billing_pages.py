@@ -178,7 +178,7 @@ def test_price_page_begins_with_what_is_stored(staff: Client) -> None:
         },
     )
 
-    assert page.context["preview"]["words"].startswith("all units at 2.00 EUR per 60 units up to 10")
+    assert page.context["preview"]["words"].startswith("all units at 2.00 EUR per 60 units up to 600 units")
     [price] = prices_of(plan)
     assert (price.price, price.label_match, price.split_by) == (stored, {"region": "eu"}, splits)
     plan_page = staff.get(url("plan", "change", plan.pk)).content.decode()

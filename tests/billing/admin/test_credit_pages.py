@@ -65,7 +65,7 @@ def test_credit_is_granted_by_form():
     [
         ({"amount": "0"}, "amount", "Must be a positive amount in EUR."),
         ({"amount": "0.001"}, "amount", "Has more decimals than EUR."),
-        ({"amount": "lots"}, "amount", "Enter a number."),
+        ({"amount": "lots"}, "amount", "is no number"),
         ({"priority": "1000"}, "priority", "Must be from 0 to 999."),
         ({"expires_at": "2020-01-01"}, "expires_at", "Lies in the past."),
         ({"expires_at": "soon"}, "expires_at", "No date or time"),
@@ -94,8 +94,7 @@ def test_impossible_credit_is_refused_before_anybody_is_asked():
         ({"priority": "1000"}, {"priority": ["Must be from 0 to 999."]}),
         ({"expires_at": "2020-01-01"}, {"expires_at": ["Lies in the past."]}),
     ):
-        asked = form(account, _consequences_seen="", **overrides)
-        answer = client.post(url("creditgrant", "add"), asked)
+        answer = client.post(url("creditgrant", "add"), form(account, **overrides))
         assert answer.context["adminform"].form.errors == errors
     assert not CreditGrant.objects.exists()
 
@@ -104,10 +103,10 @@ def test_credit_is_valid_on_its_last_day():
     account = an_account(a_project("acme"), timezone="Europe/Berlin")
     client = superuser()
 
-    asked = client.post(url("creditgrant", "add"), form(account, _consequences_seen=""))
-    client.post(url("creditgrant", "add"), form(account))
-    client.post(url("creditgrant", "add"), form(account, expires_at="2999-01-01 08:00"))
-    client.post(url("creditgrant", "add"), form(account, expires_at=""))
+    asked = client.post(url("creditgrant", "add"), form(account))
+    confirmed(client, url("creditgrant", "add"), form(account))
+    confirmed(client, url("creditgrant", "add"), form(account, expires_at="2999-01-01 08:00"))
+    confirmed(client, url("creditgrant", "add"), form(account, expires_at=""))
 
     assert "It is valid until 2999-01-01 (included)." in map(str, asked.context["sentences"])
     assert credit_available(account, at=at("2999-01-01T22:59:59Z")) == 1000
@@ -128,7 +127,7 @@ def test_credit_of_a_zone_that_skips_midnight_is_valid_on_its_last_day():
     account = an_account(a_project("acme"), timezone="Asia/Beirut")
     client = superuser()
 
-    client.post(url("creditgrant", "add"), form(account, expires_at="2027-03-27"))
+    confirmed(client, url("creditgrant", "add"), form(account, expires_at="2027-03-27"))
 
     grant = CreditGrant.objects.get()
     assert grant.expires_at == at("2027-03-27T22:00:00Z")  # their 28th begins at 01:00

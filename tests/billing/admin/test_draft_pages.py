@@ -65,7 +65,7 @@ def test_line_of_a_quantity_is_added(editor: Client, account: BillingAccount) ->
         ({"name": "X"}, "amount", "Give an amount, or a quantity and a unit amount."),
         ({"name": "X", "amount": "1.005"}, "amount", "Has more decimals than EUR."),
         ({"name": "X", "amount": "0"}, "amount", "Must not be zero."),
-        ({"name": "X", "amount": "NaN"}, "amount", "Enter a number."),
+        ({"name": "X", "amount": "NaN"}, "amount", "is no number"),
         ({"name": "X", "amount": "1", "unit_amount": "2"}, "unit_amount", "not both"),
         ({"name": " ", "amount": "1"}, "name", "required"),
     ],

@@ -65,7 +65,11 @@ def test_list_shows_what_is_owed_since_when(staff: Client, account: BillingAccou
 
     page = read(staff, url("changelist"))
 
-    assert f"Draft ({draft_id}) Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 86.10 EUR – – Draft" in page
+    row = "Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 72.35 EUR 86.10 EUR – – Draft"
+    assert f"Draft ({draft_id}) {row}" in page
+        f"Draft ({draft_id}) Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 72.35 EUR 86.10 EUR – – Draft"
+        in page
+    )
     assert late.number in page
     assert "6 days overdue Overdue" in page
     assert "238.00 EUR 200.00 EUR" in page

@@ -57,7 +57,7 @@ def test_lines_add_up_after_discounts(client: Client) -> None:
 
     [(_currency, _count, found)] = sums(client, narrowed)
 
-    assert found == [("Amount", "30.00"), ("Discount", "-3.00"), ("Net", "27.00")]
+    assert found == [("Amount", "30.00"), ("Discount", "−3.00"), ("Net", "27.00")]
 
 
 def test_what_is_credited_of_a_metric_is_less_of_its_revenue(client: Client) -> None:

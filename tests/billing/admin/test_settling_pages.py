@@ -85,7 +85,7 @@ def test_more_than_is_open_is_refused_or_becomes_credit(cashier: Client, invoice
     [
         ({"amount": "0"}, "amount", "Must be a positive amount in EUR."),
         ({"amount": "1.005"}, "amount", "Has more decimals than EUR."),
-        ({"amount": "much"}, "amount", "Enter a number."),
+        ({"amount": "much"}, "amount", "is no number"),
         ({"received_on": "2999-01-01"}, "received_on", "Lies in the future."),
         ({"received_on": "x"}, "received_on", "No day; write it like 2026-01-31."),
         ({"method": "credit_note"}, "method", "valid choice"),
@@ -136,6 +136,15 @@ def test_taking_a_payment_back_names_the_credit_that_goes_with_it(cashier: Clien
         "86.10 EUR are open again. 13.90 EUR more were received with it and became credit of the account; "
         "what is left of that is withdrawn, too."
     ) in page
+
+
+def test_page_says_what_the_bank_statement_does(cashier: Client, invoice: Invoice) -> None:
+    cashier.post(url("record_payment", invoice.pk), payment(amount="100", excess_to_credit="on"))
+
+    page = read(cashier, url("change", invoice.pk))
+
+    assert "Bank transfer 2026-04-09 · SEPA 8812 · 100.00 EUR received, 13.90 EUR of it became credit" in page
+    assert CreditGrant.objects.get().reason == "Paid beyond INV-000001: SEPA 8812"
 
 
 def test_payments_need_their_right(clerk: Clerk, cashier: Client, invoice: Invoice) -> None:

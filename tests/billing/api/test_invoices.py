@@ -118,6 +118,7 @@ def test_invoice_of_a_run_says_all_that_is_on_it(account, call):
         "notes": "",
         "discounts": [],
         "taxes": [{"name": "VAT", "percent": "19", "amount": "13.75", "base": "72.35"}],
+        "digest": None,
         "approvals": [],
         "credit_notes": [],
     }
