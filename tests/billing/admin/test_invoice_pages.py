@@ -67,9 +67,6 @@ def test_list_shows_what_is_owed_since_when(staff: Client, account: BillingAccou
 
     row = "Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 72.35 EUR 86.10 EUR – – Draft"
     assert f"Draft ({draft_id}) {row}" in page
-        f"Draft ({draft_id}) Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 72.35 EUR 86.10 EUR – – Draft"
-        in page
-    )
     assert late.number in page
     assert "6 days overdue Overdue" in page
     assert "238.00 EUR 200.00 EUR" in page
