@@ -58,7 +58,7 @@ def test_file_of_invoices_means_by_paid_and_credited_what_the_register_does(
     )
     issue(note, now=at("2026-04-12T08:00:00Z"), issued_by="ada")
 
-    (row,) = file_of_list(staff, Invoice, "kind__exact=invoice")
+    (row,) = file_of_list(staff, Invoice, "origin__exact=run")
 
     (registered,) = rows_of(INVOICE_REGISTER, kind="invoice")
     names = ("paid", "credited", "open", "amount_due", "account", "project", "customer", "currency")
