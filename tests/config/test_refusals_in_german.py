@@ -19,6 +19,7 @@ from metering.errors import Conflict, Figure, Invalid
 from tests.billing.documents.documents import a_simple_invoice
 from tests.billing.factories import an_account
 from tests.factories import a_project, at
+from tests.metering.admin.confirming import confirmed
 
 pytestmark = pytest.mark.django_db
 
@@ -96,10 +97,9 @@ def test_german_form_reads_a_german_day_and_says_how_one_is_written(clerk: Clien
 def test_german_form_reads_german_days_in_texts(clerk: Client) -> None:
     account = an_account(a_project("acme"), timezone="Europe/Berlin")
     form = {"account": account.pk, "kind": "paid", "amount": "250,50", "priority": "10", "reason": "Paid."}
-    seen = {"_consequences_seen": "credit credit-paid credit-until"}
 
-    wrong = clerk.post("/admin/billing/creditgrant/add/", {**form, **seen, "expires_at": "Silvester"})
-    clerk.post("/admin/billing/creditgrant/add/", {**form, **seen, "expires_at": "31.12.2998"})
+    wrong = clerk.post("/admin/billing/creditgrant/add/", {**form, "expires_at": "Silvester"})
+    confirmed(clerk, "/admin/billing/creditgrant/add/", {**form, "expires_at": "31.12.2998"})
 
     said = "Kein Datum und kein Zeitpunkt; schreiben Sie es wie 31.01.2026 oder 31.01.2026 08:00."
     assert wrong.context["adminform"].form.errors == {"expires_at": [said]}
