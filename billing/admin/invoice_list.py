@@ -34,7 +34,16 @@ from metering.texts.numbers import EXACT
 from . import file_columns
 from .document_numbers import named_by_number
 from .document_pages import DocumentPages, today_of
-from .document_words import kind_in_words, lateness, money_cell, period_of, status_badge, title_of, zone_of
+from .document_words import (
+    bare,
+    kind_in_words,
+    lateness,
+    money_cell,
+    period_of,
+    status_badge,
+    title_of,
+    zone_of,
+)
 from .list_sums import sums_of
 
 MOST_ACCOUNTS_FOUND = 500  # by name; whoever types less than that narrows it down
@@ -109,7 +118,6 @@ class InvoiceList(DocumentPages):
         "title",
         "customer_shown",
         "period",
-        "net_shown",
         "total_shown",
         "open_shown",
         "due",
@@ -184,13 +192,14 @@ class InvoiceList(DocumentPages):
     def period(self, invoice: Invoice) -> str:
         return period_of(invoice) or cells.DASH
 
-    @admin.display(description=_("net"))
-    def net_shown(self, invoice: Invoice) -> SafeString:
-        return money_cell(EXACT.add(invoice.subtotal, invoice.discount_total), invoice.currency)
-
     @admin.display(description=_("total"))
     def total_shown(self, invoice: Invoice) -> SafeString:
-        return money_cell(invoice.total, invoice.currency)
+        net = EXACT.add(invoice.subtotal, invoice.discount_total)
+        amount = money_cell(invoice.total, invoice.currency)
+        if net == invoice.total:
+            return amount
+        words = gettext("net %s") % bare(net, invoice.currency)
+        return format_html('{}<div class="mb-number mb-quiet mb-small">{}</div>', amount, words)
 
     @admin.display(description=_("open"))
     def open_shown(self, invoice: Any) -> SafeString:

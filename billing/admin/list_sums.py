@@ -19,6 +19,7 @@ class ListSum:
     """Of the rows in one currency: how many there are, and each column's sum in words."""
 
     currency: str
+    row_count: int
     count: str
     sums: tuple[tuple[Any, str], ...]
 
@@ -38,6 +39,7 @@ def sums_of(changelist: PlaceChangeList, columns: Mapping[Any, Any], *, currency
     return [
         ListSum(
             row["of"],
+            row["row_count"],
             grouped(row["row_count"]),
             tuple((title, bare(row[name], row["of"])) for title, name in zip(columns, names, strict=True)),
         )

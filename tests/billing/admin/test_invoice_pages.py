@@ -65,11 +65,11 @@ def test_list_shows_what_is_owed_since_when(staff: Client, account: BillingAccou
 
     page = read(staff, url("changelist"))
 
-    row = "Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 72.35 EUR 86.10 EUR – – Draft"
+    row = "Invoice Acme Ltd acme 2026-03-01 to 2026-04-30 86.10 EUR net 72.35 – – Draft"
     assert f"Draft ({draft_id}) {row}" in page
     assert late.number in page
     assert "6 days overdue Overdue" in page
-    assert "238.00 EUR 200.00 EUR" in page
+    assert "238.00 EUR net 200.00 200.00 EUR" in page
     assert "in 14 days Partly paid" in page
 
 
