@@ -49,8 +49,8 @@ def test_invoice_is_previewed_reviewed_and_issued(seat: Seat, acme: BillingAccou
     page.goto("/admin/billing/billingaccount/")
     page.get_by_role("link", name="Acme Ltd").click()
     page.get_by_role("link", name="So far this period").click()
-    expect(page.get_by_role("row", name="Tokens Usage 12.35 123.5 token")).to_be_visible()
-    expect(page.get_by_role("row", name="Tokens Usage 2.00 20 token")).to_be_visible()
+    expect(page.get_by_role("row", name="Over 123.5 token 12.35")).to_be_visible()
+    expect(page.get_by_role("row", name="Running 20 token 2.00")).to_be_visible()
 
     _bills_now(page)
     draft = page.get_by_role("main")
