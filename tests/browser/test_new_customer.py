@@ -93,4 +93,6 @@ def _puts_it_on_the_plan(page: Page) -> None:
     pick(page, "Plan", "Pro")
     field(page, "From").fill("2026-03-01")
     save(page)
+    expect(page.get_by_text("Base fee in advance: 30.00 EUR")).to_be_visible()
+    page.get_by_role("button", name="Save it").click()
     expect_told(page, "added")

@@ -46,7 +46,7 @@ COMMANDS = (
     "send_invoices",
     "expire_credits",
 )
-EVERYTHING = frozenset({"ingest", "read", "manage", "backfill"})
+EVERYTHING = frozenset({"ingest", "read", "manage", "backfill", "bill"})
 
 
 def said_by(name: str, *arguments: Any, **options: Any) -> str:
