@@ -22,9 +22,15 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
 from billing.documents.countries import country_name
-from billing.errors import LimitNotLoosened
 from billing.models import BillingAccount, Subscription
-from billing.selling.accounts import APPROVALS, FIELDS, LIMITS, change_account, loosened, open_account
+from billing.selling.accounts import (
+    APPROVALS,
+    FIELDS,
+    LIMITS,
+    change_account,
+    ensure_not_loosened,
+    open_account,
+)
 from billing.selling.billing_cycles import period_at
 from billing.selling.unbilled import Unbilled, unbilled_usage_of
 from metering import numerals
@@ -240,13 +246,14 @@ class BillingAccountAdmin(ConsequencesFirst):
             return []
         account, given = BillingAccount.objects.get(pk=form.instance.pk), _given(form)
         if not request.user.has_perm(MAY_LOOSEN):
-            for name in loosened({name: getattr(account, name) for name in APPROVALS}, given):
-                raise LimitNotLoosened(name)
+            ensure_not_loosened(account, given)
         return of_account(account, given)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
-            change_account(BillingAccount.objects.get(pk=obj.pk), _given(form), now=database_now())
+            may_loosen = request.user.has_perm(MAY_LOOSEN)
+            account = BillingAccount.objects.get(pk=obj.pk)
+            change_account(account, _given(form), now=database_now(), may_loosen=may_loosen)
             return
         self.adopt(obj, open_account(form.cleaned_data["project"], _given(form)))
 

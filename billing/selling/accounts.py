@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
+from billing.errors import LimitNotLoosened
 from billing.models import BillingAccount
 from billing.models.account import (
     MAX_ADDRESS_LINES,
@@ -78,16 +79,19 @@ def open_account(project: Project, fields: Mapping[str, Any]) -> BillingAccount:
 
 
 def change_account(
-    account: BillingAccount, changes: Mapping[str, Any], *, now: dt.datetime
+    account: BillingAccount, changes: Mapping[str, Any], *, now: dt.datetime, may_loosen: bool = True
 ) -> BillingAccount:
     """Change what is known of a customer. Issued documents stay as they are.
 
     Another time zone holds from the next boundary of each billing period on. Raises `Invalid` that names the
-    field, and `Conflict` for another currency once there are subscriptions.
+    field, `Conflict` for another currency once there are subscriptions, and `LimitNotLoosened` without
+    `may_loosen`.
     """
     checked = _checked(changes)
     with transaction.atomic():
         stored = held_account(account.pk, is_changing=True)
+        if not may_loosen:
+            ensure_not_loosened(stored, checked)
         currency = checked.get("currency", stored.currency)
         if currency != stored.currency and stored.subscriptions.exists():
             raise Conflict(
@@ -106,10 +110,16 @@ def change_account(
     return account
 
 
+def ensure_not_loosened(account: BillingAccount, changes: Mapping[str, Any]) -> None:
+    """Whoever draws documents up mustn't decide that nobody need look at them: refuse as `change_account`
+    does; nothing is held, so that asks again. Raises `LimitNotLoosened`."""
+    for name in loosened({name: getattr(account, name) for name in APPROVALS}, changes):
+        raise LimitNotLoosened(name)
+
+
 def loosened(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Which of `APPROVALS` in `after` let more pass without a second person than they did `before`; both by
-    name, None for no limit. Pure: whoever drew something up mustn't decide that nobody need look at it, so
-    every edge asks."""
+    name, None for no limit. Pure."""
     return [
         name
         for name in APPROVALS
@@ -150,7 +160,7 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         "invoice_emails": _emails,
         "issue_grace_days": lambda value: _days(value, "issue_grace_days", MAX_ISSUE_GRACE_DAYS),
         "issues_automatically": lambda value: _flag(value, "issues_automatically"),
-        **{name: partial(limit_from, name=name) for name in LIMITS},
+        **{name: partial(_limit, name=name) for name in LIMITS},
     }
     return {name: readers[name](value) for name, value in fields.items()}
 
@@ -227,7 +237,7 @@ def _flag(value: Any, name: str) -> bool:
     return value
 
 
-def limit_from(value: Any, name: str) -> Decimal | None:
+def _limit(value: Any, name: str) -> Decimal | None:
     """An amount in the account's currency from which something else holds; None: never."""
     if value is None:
         return None
