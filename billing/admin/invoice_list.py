@@ -24,7 +24,7 @@ from billing.models import (
     InvoiceDispatch,
     InvoiceLine,
 )
-from billing.reporting.approvals_waiting import drafts_to_approve, own_drafts_to_approve
+from billing.reporting.approvals_waiting import drafts_to_approve
 from metering import numerals
 from metering.admin import cells
 from metering.admin.paging import Place, PlaceChangeList, RowPage, page_by_id
@@ -81,10 +81,9 @@ class StandingFilter(admin.SimpleListFilter):
             case "drafts":
                 return queryset.drafts()
             case "to_approve":
-                by = request.user.get_username()
-                found = drafts_to_approve(by=by)
-                self.own_count = len(own_drafts_to_approve(by=by))
-                return queryset.filter(pk__in=[draft.invoice_id for draft in found])
+                found = drafts_to_approve(by=request.user.get_username())
+                self.own_count = sum(draft.is_own for draft in found)
+                return queryset.filter(pk__in=[draft.invoice_id for draft in found if not draft.is_own])
             case "unsent":
                 return queryset.filter(dispatch__state=InvoiceDispatch.State.FAILED)
             case "open":
@@ -114,15 +113,7 @@ class InvoiceList(DocumentPages):
     list_before_template = "admin/billing/invoice/tabs.html"
     csv_key = "number"
     csv_columns = file_columns.INVOICES
-    list_display = (
-        "title",
-        "customer_shown",
-        "period",
-        "total_shown",
-        "open_shown",
-        "due",
-        "standing",
-    )
+    list_display = ("title", "customer_shown", "period", "total_shown", "open_shown", "due", "standing")
     list_display_links = ("title",)
     list_filter = (StandingFilter, ("account", AutocompleteSelectFilter), "origin")
     # Numbers of Home and of the overview lead to the documents that they are made of.

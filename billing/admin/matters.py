@@ -83,7 +83,8 @@ def billing_matters(request: HttpRequest, *, now: dt.datetime) -> Iterator[Matte
 
 def _approvals(request: HttpRequest) -> Iterator[Matter]:
     """Those that this person may agree to, which leaves out what they worked on themselves."""
-    drafts = drafts_to_approve(by=request.user.get_username())
+    found = drafts_to_approve(by=request.user.get_username())
+    drafts = [draft for draft in found if not draft.is_own]
     amounts: dict[str, Amount] = {}
     for draft in drafts:
         amounts[draft.currency] = amounts.get(draft.currency, Amount()) + Amount(1, draft.total)

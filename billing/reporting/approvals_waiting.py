@@ -43,34 +43,22 @@ _ABOVE_LIMIT = """
 
 @dataclass(frozen=True, slots=True)
 class ToApprove:
-    """A draft that one person may agree to."""
+    """A draft that takes another person's agreement; `is_own`: whoever asks isn't that person."""
 
     invoice_id: int
     currency: str
     total: Decimal
     since: dt.datetime
+    is_own: bool
 
 
 def drafts_to_approve(*, by: str) -> Sequence[ToApprove]:
-    """Those that wait for somebody other than who worked on them, and that `by` didn't work on.
+    """Those that wait for somebody other than who worked on them; `is_own` are those that `by` worked on.
 
     One statement, and three more where some of them have approvals, which may be of what they were before.
     """
-    return _waiting(by=by, is_own=False)
-
-
-def own_drafts_to_approve(*, by: str) -> Sequence[ToApprove]:
-    """Those that `by` worked on, and that therefore wait for somebody else. Statements as above."""
-    return _waiting(by=by, is_own=True)
-
-
-def _waiting(*, by: str, is_own: bool) -> Sequence[ToApprove]:
     with connection.cursor() as cursor:
         cursor.execute(_ABOVE_LIMIT, {"by": by})
-        rows = [row for row in cursor.fetchall() if row[4] == is_own]
+        rows = cursor.fetchall()
     approved = approved_as_they_are([row[0] for row in rows if row[-1]])
-    return [
-        ToApprove(invoice_id, currency, total, created_at)
-        for invoice_id, currency, total, created_at, _is_own, _has_approvals in rows
-        if invoice_id not in approved
-    ]
+    return [ToApprove(*row[:-1]) for row in rows if row[0] not in approved]
