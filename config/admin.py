@@ -201,7 +201,7 @@ class UserAdmin(ShowsRights, DjangoUserAdmin, HouseAdmin):  # type: ignore[misc]
         if request.method == "POST":
             user.is_active = False
             user.save(update_fields=["is_active"])
-            self.log_change(request, user, gettext("Deactivated."))
+            self.log_change(request, user, _("Deactivated."))
             return self.done(request, gettext("“%s” can't sign in any more.") % user, url=back_url)
         return self.confirmation(
             request,

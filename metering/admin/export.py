@@ -221,7 +221,7 @@ class ExportAdmin(ReadOnlyAdmin):
             except MeterbookError as refusal:
                 messages.error(request, worded(refusal))
                 return HttpResponseRedirect(back_url)
-            self.log_change(request, export, gettext("Removed the file."))
+            self.log_change(request, export, _("Removed the file."))
             return self.done(request, gettext("The file is removed."), url=self.page_url("changelist"))
         return self.confirmation(
             request,
