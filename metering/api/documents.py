@@ -26,8 +26,8 @@ class ProblemDocument(serializers.Serializer):
     )
 
 
-class SentEventDocument(serializers.Serializer):
-    """One usage event, as its producer sends it."""
+class _EventMembers(serializers.Serializer):
+    """What a usage event says, on its way in and out."""
 
     id = serializers.CharField(
         required=False, help_text="The producer's id: recorded once per project and source."
@@ -44,12 +44,17 @@ class SentEventDocument(serializers.Serializer):
     occurred_at = serializers.DateTimeField(
         required=False, help_text="When it happened, with an offset. Default: now."
     )
-    timestamp = serializers.DateTimeField(required=False, help_text="The same as occurred_at.")
     labels = serializers.DictField(required=False, help_text="Dimensions and values, as a JSON object.")
-    metadata = serializers.DictField(required=False, help_text="The same as labels.")
     surface = serializers.CharField(
         required=False, allow_null=True, help_text="Key of a surface that is installed in the project."
     )
+
+
+class SentEventDocument(_EventMembers):
+    """One usage event, as its producer sends it."""
+
+    timestamp = serializers.DateTimeField(required=False, help_text="The same as occurred_at.")
+    metadata = serializers.DictField(required=False, help_text="The same as labels.")
 
 
 class CloudEventDocument(serializers.Serializer):
@@ -67,24 +72,9 @@ class CloudEventDocument(serializers.Serializer):
     data = serializers.DictField(required=False, help_text="The labels.")  # type: ignore[assignment]
 
 
-class EventDocument(serializers.Serializer):
+class EventDocument(_EventMembers):
     """One usage event, as the ledger holds it. Read-only members are the ledger's."""
 
-    id = serializers.CharField(
-        required=False, help_text="The producer's id: recorded once per project and source."
-    )
-    source = serializers.CharField(required=False, help_text="Default: api.")  # type: ignore[assignment]
-    project = serializers.CharField(required=False, help_text="Key of the project.")
-    event_name = serializers.CharField(required=False)
-    metric_key = serializers.CharField(
-        required=False, help_text="Instead of event_name: an event that this metric must count."
-    )
-    subject_type = serializers.CharField(required=False, allow_null=True)
-    subject_id = serializers.CharField(required=False, allow_null=True)
-    quantity = serializers.CharField(required=False, allow_null=True, help_text="Decimal string or number.")
-    occurred_at = serializers.DateTimeField(required=False)
-    labels = serializers.DictField(required=False)
-    surface = serializers.CharField(required=False, allow_null=True)
     event_id = serializers.CharField(read_only=True)
     billing_scope = serializers.CharField(read_only=True)
     recorded_at = serializers.DateTimeField(read_only=True)
