@@ -1,17 +1,9 @@
 """Who is billed, with everything that is known of the customer."""
 
-import datetime as dt
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Self
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -19,7 +11,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextareaWidget
 
 from billing.documents.countries import country_name
 from billing.models import BillingAccount, Subscription
@@ -31,130 +22,20 @@ from billing.selling.accounts import (
     ensure_not_loosened,
     open_account,
 )
-from billing.selling.billing_cycles import period_at
-from billing.selling.unbilled import Unbilled, unbilled_usage_of
-from metering import numerals
 from metering.admin import cells
-from metering.admin.base import VerbForm
 from metering.admin.consequences import Consequence, ConsequencesFirst
-from metering.admin.project_forms import time_zone_choices
 from metering.admin.row_ids import id_from
-from metering.catalogue import current
 from metering.clock import database_now
-from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
-from metering.texts.numbers import plain
 
 from . import file_columns
+from .account_form import BillingAccountForm
 from .account_money import money_card
 from .consequences import of_account, rates_words
-from .plan import currency_choices
+from .customer_card import customer_card
 from .running import running_page
-from .subscription_words import LocalTimes, period_in_words, state_badge
 
 MAY_LOOSEN = "billing.loosen_approval"
-UNBILLED_DAYS = 62  # two months: this one and the last
-SHORTEST_PAST, LONGEST_PAST = dt.timedelta(days=30), dt.timedelta(days=365)
-_RATE = re.compile(r"(?P<name>.*\S)\s+(?P<percent>[0-9.]+)\s*%?")
-
-
-class LinesField(forms.CharField):
-    """A list of texts, one per line."""
-
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(required=False, max_length=5000, **kwargs)
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value) or ""
-        return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-class AddressesField(LinesField):
-    """E-mail addresses, one per line."""
-
-    def validate(self, value: Any) -> None:
-        super().validate(value)
-        for line in value:
-            try:
-                validate_email(line)
-            except ValidationError:
-                words = gettext("“%s” isn't a complete e-mail address, such as invoices@example.com.")
-                raise ValidationError(words % line[:100]) from None
-
-
-class TaxRatesField(LinesField):
-    """Named percentages, one per line: “VAT 19”."""
-
-    def prepare_value(self, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return "\n".join(f"{rate['name']} {rate['percent']}" for rate in value)
-
-    def to_python(self, value: Any) -> Any:
-        rates = []
-        for line in super().to_python(value):
-            found = _RATE.fullmatch(line)
-            if found is None:
-                raise ValidationError(
-                    gettext("“%s” isn't a name and a percentage, such as “VAT 19”.") % line[:100]
-                )
-            rates.append(found.groupdict())
-        return rates
-
-
-class BillingAccountForm(VerbForm):
-    address_lines = LinesField(
-        label=_("Address"), help_text=_("One line per line, as on an envelope, without name and country.")
-    )
-    tax_rates = TaxRatesField(
-        label=_("Tax rates"),
-        help_text=_(
-            "One per line, a name and a percentage: VAT 19. Each is taken of the net amount, never of one "
-            "another. Empty: no tax."
-        ),
-    )
-    invoice_emails = AddressesField(
-        label=_("Invoice e-mails"), help_text=_("Where invoices are sent, one address per line.")
-    )
-    currency = forms.ChoiceField(
-        label=_("Currency"),
-        choices=currency_choices,
-        widget=UnfoldAdminSelect2Widget(),
-        help_text=_("Of all its invoices. It can't be changed once there are subscriptions."),
-    )
-    timezone = forms.ChoiceField(
-        label=_("Time zone"),
-        choices=time_zone_choices,
-        initial="UTC",
-        widget=UnfoldAdminSelect2Widget(),
-        help_text=_("Billing periods begin at its midnight; a change holds from the next period on."),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in LIMITS:
-            limit = self.initial.get(name)
-            if isinstance(limit, Decimal):  # 200.0000 as it is stored
-                self.initial[name] = plain(limit)
-        stored = self.instance.timezone
-        if "timezone" in self.fields and stored:
-            zones = time_zone_choices()
-            if (stored, stored) not in zones:
-                zones.append((stored, stored))
-            self.fields["timezone"].choices = zones  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any] | None:
-        """An error of one line, such as `invoice_emails[1]`, belongs to the field with the lines."""
-        refusal = self.refusal
-        if refusal is not None and getattr(refusal, "field", None):
-            refusal.field = refusal.field.split("[")[0]  # type: ignore[attr-defined]
-        return super().clean()
-
 
 # What whoever may only look reads instead of a list as it is stored.
 _FIXED: dict[Any, str] = {"tax_rates": "tax_rates_fixed", "address_lines": "address_fixed"}
@@ -351,89 +232,3 @@ class BillingAccountAdmin(ConsequencesFirst):
 def _given(form: Any) -> dict[str, Any]:
     """What the form lets its person change."""
     return {name: form.cleaned_data[name] for name in FIELDS if name in form.cleaned_data}
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """From when until when the bars of subscriptions are drawn."""
-
-    start: dt.datetime
-    end: dt.datetime
-
-    @classmethod
-    def around(cls, now: dt.datetime, *, begun_at: dt.datetime) -> Self:
-        """From the first beginning on, a year back at most, and a third of that ahead."""
-        past = min(max(now - begun_at, SHORTEST_PAST), LONGEST_PAST)
-        return cls(now - past, now + past / 3)
-
-    def place(self, instant: dt.datetime) -> float:
-        """Where, from 0 to 100."""
-        share = (instant - self.start) / (self.end - self.start)
-        return round(min(max(share, 0.0), 1.0) * 100, 2)
-
-
-def customer_card(account: BillingAccount, *, now: dt.datetime) -> dict[str, Any]:
-    """What the page shows below the form: who pays, subscriptions over time, usage that nothing prices."""
-    zone = zone_named(account.timezone)
-    subscriptions = list(
-        account.subscriptions.select_related("plan")
-        .prefetch_related("cycles")
-        .order_by("-effective_from", "-id")
-    )
-    catalogue = current()
-    payer_id = catalogue.payer_at(account.project_id, now)
-    first_day = now.astimezone(zone).date() - dt.timedelta(days=UNBILLED_DAYS)
-    since = first_instant(first_day, zone)
-    unbilled = unbilled_usage_of(account, since=since, until=now, catalogue=catalogue)
-    shown = [each for each in subscriptions if not each.is_empty][:50]
-    timeline = Timeline.around(now, begun_at=min((each.effective_from for each in shown), default=now))
-    return {
-        "payer": Project.objects.get(pk=payer_id) if payer_id != account.project_id else None,
-        "subscriptions": [_subscription_line(each, zone=zone, now=now, timeline=timeline) for each in shown],
-        "timeline": {
-            "first": timeline.start.astimezone(zone).date(),
-            "last": timeline.end.astimezone(zone).date(),
-            "now": timeline.place(now),
-        },
-        "unbilled": [_unbilled_line(each, zone=zone) for each in unbilled],
-        "unbilled_days": UNBILLED_DAYS,
-        "subscribe_url": reverse("admin:billing_subscription_add") + f"?account={account.pk}",
-    }
-
-
-def _subscription_line(
-    subscription: Subscription, *, zone: ZoneInfo, now: dt.datetime, timeline: Timeline
-) -> dict[str, Any]:
-    times = LocalTimes(zone)
-    period = period_at(subscription, now)
-    start = timeline.place(subscription.effective_from)
-    end = 100.0 if subscription.effective_until is None else timeline.place(subscription.effective_until)
-    return {
-        "url": reverse("admin:billing_subscription_change", args=[subscription.pk]),
-        "plan": subscription.plan.name,
-        "version": subscription.plan.version,
-        "badge": state_badge(subscription, now=now),
-        "since": times.short(subscription.effective_from),
-        "until": times.short(subscription.effective_until, empty=gettext("further notice")),
-        "period": period_in_words(period) if period else cells.DASH,
-        "left": start,
-        "width": max(end - start, 0.0),
-        "is_active": subscription.covers(now),
-    }
-
-
-def _unbilled_line(unbilled: Unbilled, *, zone: ZoneInfo) -> dict[str, Any]:
-    times = LocalTimes(zone)
-    return {
-        "url": reverse("admin:metering_metricdefinition_change", args=[unbilled.metric_id]),
-        "metric": unbilled.metric_key,
-        "since": times.short(unbilled.start),
-        "until": times.short(unbilled.end),
-        "value": numerals.with_unit(cells.readable(unbilled.value), unbilled.unit)
-        if unbilled.value is not None
-        else cells.DASH,
-        "record_count": numerals.count(unbilled.record_count),
-        "why": gettext("no price of “%s” matches these labels") % unbilled.plan_key
-        if unbilled.plan_key
-        else gettext("no subscription takes it"),
-    }

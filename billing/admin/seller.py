@@ -11,7 +11,7 @@ from billing.invoicing.sellers import change_seller, seller
 from billing.models import Seller
 from metering.admin.base import EditableAdmin, VerbForm
 
-from .account import LinesField
+from .account_form import LinesField
 
 FIELDS = ("legal_name", "address_lines", "country", "tax_id", "email", "payment_details", "footer")
 
