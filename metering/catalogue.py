@@ -118,13 +118,13 @@ class Catalogue:
         return node
 
     def keys_of(self, project_ids: Iterable[int]) -> dict[int, str]:
-        """The keys of projects by id, with a statement where one isn't held."""
+        """The keys of projects by id, of those that there are; a statement where one isn't held."""
         wanted = set(project_ids)
         unknown = wanted - self._by_id.keys()
         if unknown:
             for row in Project.objects.filter(pk__in=unknown).values_list("id", "key", "path", "timezone"):
                 self._remember(ProjectNode(*row))
-        return {project_id: self._by_id[project_id].key for project_id in wanted}
+        return {node.id: node.key for node in map(self._by_id.get, wanted) if node is not None}
 
     def has_children(self, node: ProjectNode) -> bool:
         """Whether any project lies below. Asked of the database: children made later aren't held here."""

@@ -23,9 +23,21 @@ NAMED_SUBJECTS = 3
 def of_quota(before: ProjectQuota | None, after: ProjectQuota) -> list[Consequence]:
     """Of a quota as it will be, saved or not; nothing where nobody is refused sooner than before, and of
     a limit that the verb refuses."""
-    if after.limit < 0:
-        return []
-    standing = utilisations_of([after])[after.pk]
+    return [] if after.limit < 0 else _of_quota(before, after, _standing(after))
+
+
+def standing_and_consequences(before: ProjectQuota | None, after: ProjectQuota) -> list[str]:
+    """What is used of the limit in the period that runs now; then, in words, as `of_quota`."""
+    standing = _standing(after)
+    words = _("Used in the period that runs now: %(used)s of %(limit)s.") % _facts(after, standing)
+    return [words, *(one.words for one in _of_quota(before, after, standing))]
+
+
+def _standing(quota: ProjectQuota) -> Utilisation:
+    return utilisations_of([quota])[quota.pk]
+
+
+def _of_quota(before: ProjectQuota | None, after: ProjectQuota, standing: Utilisation) -> list[Consequence]:
     found = []
     if _refuses_more(before, after):
         refused = _refused_at_once(before, after, standing)
@@ -33,12 +45,6 @@ def of_quota(before: ProjectQuota | None, after: ProjectQuota) -> list[Consequen
     if before is None or before.limit != after.limit:
         found += _blocked_by_shares(after, standing)
     return found
-
-
-def standing_words(after: ProjectQuota) -> str:
-    """What is used of the limit, in the period that runs now."""
-    facts = _facts(after, utilisations_of([after])[after.pk])
-    return _("Used in the period that runs now: %(used)s of %(limit)s.") % facts
 
 
 def _refuses_more(before: ProjectQuota | None, after: ProjectQuota) -> bool:
@@ -166,7 +172,7 @@ def _blocked(threshold: UsageThreshold) -> list[Consequence]:
 
 def of_temporary_limit(quota: ProjectQuota, limit: Decimal) -> list[Consequence]:
     """Of a temporary limit that begins now: whether it refuses at once what the quota would still allow."""
-    standing = utilisations_of([quota])[quota.pk]
+    standing = _standing(quota)
     if quota.mode != ProjectQuota.Mode.HARD or not 0 <= limit < standing.limit:
         return []
     if limit and standing.taken < limit:

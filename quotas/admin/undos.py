@@ -11,7 +11,7 @@ from quotas.enforcement import change_quota, set_quota
 from quotas.models import ProjectQuota, UsageThreshold
 from quotas.thresholds import change_threshold, set_threshold
 
-from .consequences import of_quota, of_threshold, standing_words
+from .consequences import of_threshold, standing_and_consequences
 
 
 def _whose(values: Values) -> tuple[Project, MetricDefinition]:
@@ -35,7 +35,7 @@ def _quota_again(values: Values) -> None:
 
 def _quota_warnings(row: ProjectQuota | None, values: Values) -> list[Any]:
     after = _with(ProjectQuota, row, values)
-    return [] if after is None else [standing_words(after), *(one.words for one in of_quota(row, after))]
+    return [] if after is None else standing_and_consequences(row, after)
 
 
 def _threshold(row: UsageThreshold, values: Values) -> None:
@@ -72,8 +72,9 @@ def _with(model: Any, row: Any, values: Values) -> Any:
     for name, value in values.items():
         if name not in ("project", "metric", "removed_at"):
             setattr(after, name, value)
-    is_known = Project.objects.filter(pk=after.project_id).exists()
-    return after if is_known and after.metric_id in current().meanings else None
+    catalogue = current()
+    is_known = after.project_id in catalogue.keys_of([after.project_id])
+    return after if is_known and after.metric_id in catalogue.meanings else None
 
 
 QUOTAS = Undo(
