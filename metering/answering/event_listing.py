@@ -2,7 +2,9 @@
 
 A page costs the same anywhere in the ledger: for each project and event name that is asked for, the index
 usage_event_by_project (by payer: usage_event_by_payer) yields its next few rows in order, and those are
-merged. Voids, and what they cancel, are few: usage_event_voided_once holds nothing else.
+merged. Of more projects than a page has rows only those count whose next row is among the first: any other
+has so many rows of others before it that none of its own comes onto the page. Voids, and what they cancel,
+are few: usage_event_voided_once holds nothing else.
 """
 
 import datetime as dt
@@ -123,12 +125,17 @@ def events_page(
 ) -> Page:
     """One page of events as the API shows them, by (occurred_at, id) descending; labels are raw JSON."""
     params = Params()
-    names = [event_filter.event_name] if event_filter.event_name is not None else catalogue.event_names()
-    owners, owner = "SELECT id FROM metering_project", "project_id"
+    name = event_filter.event_name
+    places = catalogue.event_places() if name is None else [(name, "")]
+    owners, owner = "SELECT id, path FROM metering_project", "project_id"
     if event_filter.payer_id is not None:
-        owners, owner = f"SELECT {params.add(event_filter.payer_id)}::bigint", "billing_scope_id"
+        # What it pays for may lie anywhere.
+        places = [(each, "") for each in dict.fromkeys(each for each, _ in places)]
+        owners = f"{owners} WHERE id = {params.add(event_filter.payer_id)}"
+        owner = "billing_scope_id"
     elif event_filter.project_ids is not None:
-        owners = f"SELECT unnest({params.add(list(event_filter.project_ids))}::bigint[])"
+        owners = f"{owners} WHERE id = ANY ({params.add(list(event_filter.project_ids))}::bigint[])"
+    names, paths = [each for each, _ in places], [path for _, path in places]
     backwards = cursor is not None and cursor.backwards
     order = "ASC" if backwards else "DESC"
     after = ""
@@ -137,22 +144,40 @@ def events_page(
         after = (
             f"AND (e.occurred_at, e.id) {sign} ({params.add(cursor.occurred_at)}, {params.add(cursor.id)})"
         )
+
+    def next_rows(columns: str, count: int) -> str:
+        """Of one `wanted` project and event name."""
+        return f"""
+            SELECT {columns}
+              FROM metering_usageevent e
+             WHERE e.{owner} = wanted.id
+               AND e.event_name = wanted.event_name
+               {event_filter.sql(params)}
+               {after}
+             ORDER BY e.occurred_at {order}, e.id {order}
+             LIMIT {params.add(count)}
+        """  # noqa: S608 (values are bound; the text is ours)
+
+    wanted = f"""
+        SELECT owner.id, named.event_name
+          FROM ({owners}) AS owner
+          JOIN unnest({params.add(names)}::text[], {params.add(paths)}::text[]) AS named (event_name, path)
+            ON starts_with(owner.path, named.path)
+    """  # noqa: S608
+    if event_filter.project_ids is None or len(event_filter.project_ids) > limit:
+        wanted = f"""
+            SELECT wanted.id, wanted.event_name
+              FROM ({wanted}) AS wanted
+             CROSS JOIN LATERAL ({next_rows("e.occurred_at, e.id AS event_id", 1)}) next
+             ORDER BY next.occurred_at {order}, next.event_id {order}
+             LIMIT {params.add(limit + 1)}
+        """  # noqa: S608
     statement = f"""
         SELECT {_COLUMNS}, {event_filter.voided_by_sql(params)}
           FROM (
                 SELECT found.*
-                  FROM ({owners}) AS wanted (id)
-                 CROSS JOIN unnest({params.add(names)}::text[]) AS named (event_name)
-                 CROSS JOIN LATERAL (
-                       SELECT e.*
-                         FROM metering_usageevent e
-                        WHERE e.{owner} = wanted.id
-                          AND e.event_name = named.event_name
-                          {event_filter.sql(params)}
-                          {after}
-                        ORDER BY e.occurred_at {order}, e.id {order}
-                        LIMIT {params.add(limit + 1)}
-                       ) found
+                  FROM ({wanted}) AS wanted
+                 CROSS JOIN LATERAL ({next_rows("e.*", limit + 1)}) found
                  ORDER BY found.occurred_at {order}, found.id {order}
                  LIMIT {params.add(limit + 1)}
                ) e
