@@ -57,7 +57,7 @@ class ProjectAdmin(ProjectActions):
     # Ids of ancestors, compared byte by byte: parents directly before their children in any collation.
     ordering = (Collate("path", "C"),)
     sortable_by = ()
-    list_per_page = 200
+    list_per_page = 100
     csv_columns = file_columns.PROJECTS
     csv_key = "key"
     list_display = ("tree", "kind_badge", "payer_now", "key_count", "metric_count", "zone")
