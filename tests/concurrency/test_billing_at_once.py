@@ -3,12 +3,15 @@
 import signal
 import time
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from billing.errors import DocumentIsIssued
+from billing.errors import DocumentIsIssued, DraftChangedSince
+from billing.invoicing.approvals import approve, approved_as_they_are, content_digest
+from billing.invoicing.draft_edits import ManualLine, add_line
 from billing.invoicing.drafting import draft
 from billing.invoicing.issuing import issue
 from billing.invoicing.late_usage import watch_late_usage
@@ -122,6 +125,50 @@ def test_one_draft_issued_by_two_is_issued_once() -> None:
 
     assert Counter(results) == {"INV-000001": 1, DocumentIsIssued: 1}
     assert_numbers_without_gaps(1)
+
+
+def test_approval_waits_for_a_line_that_is_being_added_and_falls() -> None:
+    customers(1)
+    billed(APRIL)
+    draft = Invoice.objects.get()
+    seen = content_digest(draft)
+
+    with Held(lambda: add_line(draft, ManualLine("Set-up", Decimal(900)), added_by="bob")) as held:
+        approving = Rival(lambda: approve(draft, approved_by="eve", seen=seen))
+        assert approving.is_still_waiting_after(0.3)
+        held.commit()
+
+    assert isinstance(approving.error, DraftChangedSince)
+    assert not approved_as_they_are([draft.pk])
+
+
+def test_approval_that_does_not_say_what_was_seen_is_of_what_came_in_between() -> None:
+    """The control: the lock alone lets the other line be approved unseen."""
+    customers(1)
+    billed(APRIL)
+    draft = Invoice.objects.get()
+
+    with Held(lambda: add_line(draft, ManualLine("Set-up", Decimal(900)), added_by="bob")) as held:
+        approving = Rival(lambda: approve(draft, approved_by="eve"))
+        held.commit()
+
+    assert approving.error is None
+    assert approved_as_they_are([draft.pk]) == {draft.pk}
+
+
+def test_draft_is_not_issued_with_a_line_that_is_added_while_it_is_looked_at() -> None:
+    customers(1)
+    billed(APRIL)
+    draft = Invoice.objects.get()
+    seen = content_digest(draft)
+
+    with Held(lambda: add_line(draft, ManualLine("Set-up", Decimal(900)), added_by="bob")) as held:
+        issuing = Rival(lambda: issue(draft, now=at(APRIL), issued_by="eve", is_early=True, seen=seen))
+        assert issuing.is_still_waiting_after(0.3)
+        held.commit()
+
+    assert isinstance(issuing.error, DraftChangedSince)
+    assert not Invoice.objects.issued().exists()
 
 
 def test_number_of_an_issue_that_fails_at_the_end_is_not_lost() -> None:
