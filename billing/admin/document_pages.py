@@ -13,7 +13,8 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.errors import DocumentIsDraft, DocumentIsIssued
+from billing.errors import DocumentIsDraft, DocumentIsIssued, DraftChangedSince
+from billing.invoicing.approvals import content_digest, digest_from
 from billing.models import Invoice
 from metering.admin.paging import LargeTableAdmin
 from metering.admin.refusals import worded
@@ -32,6 +33,20 @@ class RefusableForm(forms.Form):
     def refuse(self, refusal: MeterbookError) -> None:
         name = str(getattr(refusal, "field", None) or "").partition(".")[0]
         self.add_error(name if name in self.fields else None, worded(refusal))
+
+
+class SeenForm(RefusableForm):
+    """Carries the digest of the draft that was shown, so that nothing happens to another one."""
+
+    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput())
+
+    def __init__(self, data: Any, *, invoice: Invoice, initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial={"seen": content_digest(invoice).hex(), **(initial or {})})
+
+    @property
+    def digest(self) -> bytes:
+        """Raises `DraftChangedSince` for what can't be one."""
+        return digest_from(self.cleaned_data["seen"])
 
 
 class ReasonForm(RefusableForm):
@@ -120,6 +135,9 @@ class DocumentPages(LargeTableAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 result = verb()
+            except DraftChangedSince as refusal:
+                assert invoice is not None
+                return self.refused(request, invoice, refusal)  # where it can be looked at again
             except MeterbookError as refusal:
                 form.refuse(refusal)
             else:

@@ -1,5 +1,7 @@
 """What is added to drafts by hand, as forms: lines, discounts, a note, and whom an invoice is for."""
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -9,10 +11,10 @@ from billing.invoicing.draft_edits import ManualLine
 from billing.models import BillingAccount
 from metering.admin.number_fields import NumberField
 
-from .document_pages import RefusableForm
+from .document_pages import RefusableForm, SeenForm
 
 
-class LineForm(RefusableForm):
+class LineForm(SeenForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=200,
@@ -44,10 +46,10 @@ class LineForm(RefusableForm):
 
     @property
     def line(self) -> ManualLine:
-        return ManualLine(**self.cleaned_data)
+        return ManualLine(**{name: value for name, value in self.cleaned_data.items() if name != "seen"})
 
 
-class DiscountForm(RefusableForm):
+class DiscountForm(SeenForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=200,
@@ -73,8 +75,13 @@ class DiscountForm(RefusableForm):
         help_text=_("For colleagues and auditors; the customer doesn't see it."),
     )
 
+    @property
+    def discount(self) -> dict[str, Any]:
+        """As `add_discount` takes it."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "seen"}
 
-class NotesForm(RefusableForm):
+
+class NotesForm(SeenForm):
     notes = forms.CharField(
         label=_("Note to the customer"),
         required=False,

@@ -143,7 +143,7 @@ class DraftPages(DocumentPages):
         refusal = self.not_a_draft(request, invoice)
         if refusal is not None:
             return refusal
-        form = LineForm(request.POST if request.method == "POST" else None)
+        form = LineForm(request.POST if request.method == "POST" else None, invoice=invoice)
         sentences = []
         if invoice.is_credit_note and invoice.origin == Invoice.Origin.MANUAL:
             sentences.append(_("On this credit note amounts are positive: what the customer gets back."))
@@ -154,7 +154,7 @@ class DraftPages(DocumentPages):
             button=_("Add the line"),
             sentences=sentences,
             form=form,
-            verb=lambda: add_line(invoice, form.line, added_by=request.user.get_username()),
+            verb=lambda: add_line(invoice, form.line, added_by=request.user.get_username(), seen=form.digest),
             answer=lambda line: self.changed(
                 request, invoice, gettext_noop("lines"), gettext("“%s” is on the draft.") % line.name
             ),
@@ -186,7 +186,7 @@ class DraftPages(DocumentPages):
         refusal = self.not_a_draft(request, invoice)
         if refusal is not None:
             return refusal
-        form = DiscountForm(request.POST if request.method == "POST" else None)
+        form = DiscountForm(request.POST if request.method == "POST" else None, invoice=invoice)
         return self.ask(
             request,
             invoice,
@@ -194,7 +194,9 @@ class DraftPages(DocumentPages):
             button=_("Add the discount"),
             sentences=[_("On the whole document, after the discounts there are: two of 10 % make 19 %.")],
             form=form,
-            verb=lambda: add_discount(invoice, **form.cleaned_data, added_by=request.user.get_username()),
+            verb=lambda: add_discount(
+                invoice, **form.discount, added_by=request.user.get_username(), seen=form.digest
+            ),
             answer=lambda discount: self.changed(
                 request,
                 invoice,
@@ -235,7 +237,11 @@ class DraftPages(DocumentPages):
         refusal = self.not_a_draft(request, invoice)
         if refusal is not None:
             return refusal
-        form = NotesForm(request.POST if request.method == "POST" else None, initial={"notes": invoice.notes})
+        form = NotesForm(
+            request.POST if request.method == "POST" else None,
+            invoice=invoice,
+            initial={"notes": invoice.notes},
+        )
         return self.ask(
             request,
             invoice,
@@ -243,7 +249,10 @@ class DraftPages(DocumentPages):
             button=_("Save the note"),
             form=form,
             verb=lambda: set_notes(
-                invoice, form.cleaned_data["notes"], edited_by=request.user.get_username()
+                invoice,
+                form.cleaned_data["notes"],
+                edited_by=request.user.get_username(),
+                seen=form.digest,
             ),
             answer=lambda _none: self.changed(
                 request, invoice, gettext_noop("notes"), gettext("The note is saved.")

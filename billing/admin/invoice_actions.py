@@ -15,8 +15,6 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 from billing.errors import OwnWorkNotApproved
 from billing.invoicing.approvals import (
     approve,
-    content_digest,
-    digest_from,
     exceeds_limit,
     is_work_of,
 )
@@ -31,24 +29,10 @@ from metering.clock import database_now
 from metering.errors import MeterbookError
 from metering.texts.numbers import EXACT
 
-from .document_pages import DocumentPages, ReasonForm, RefusableForm
+from .document_pages import DocumentPages, ReasonForm, SeenForm
 from .document_words import in_words, kind_in_words, zone_of
 
 ZERO = Decimal(0)
-
-
-class SeenForm(RefusableForm):
-    """Carries the digest of what was shown, so that nothing else is agreed to."""
-
-    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput())
-
-    def __init__(self, data: Any, *, invoice: Invoice) -> None:
-        super().__init__(data, initial={"seen": content_digest(invoice).hex()})
-
-    @property
-    def digest(self) -> bytes:
-        """Raises `DraftChangedSince` for what can't be one."""
-        return digest_from(self.cleaned_data["seen"])
 
 
 class IssueForm(SeenForm):

@@ -180,6 +180,10 @@ class ManualLineDocument(serializers.Serializer):
     reason = serializers.CharField(required=False, help_text="For colleagues and auditors.")
 
 
+class AddedLineDocument(ManualLineDocument):
+    digest = seen_digest()
+
+
 class InvoiceRequestDocument(serializers.Serializer):
     account = serializers.IntegerField(required=False, help_text="Id; or name the project.")
     project = serializers.CharField(required=False, help_text="Key of the project that pays.")
@@ -189,6 +193,7 @@ class InvoiceRequestDocument(serializers.Serializer):
 
 class InvoiceNotesDocument(serializers.Serializer):
     notes = serializers.CharField(help_text="What the customer reads at the end.", allow_blank=True)
+    digest = seen_digest()
 
 
 class DiscountRequestDocument(serializers.Serializer):
@@ -198,6 +203,7 @@ class DiscountRequestDocument(serializers.Serializer):
     reason = serializers.CharField(help_text="For colleagues and auditors.")
     percent = serializers.CharField(required=False)
     fixed_amount = money(required=False)
+    digest = seen_digest()
 
 
 class IssueDocument(serializers.Serializer):

@@ -16,10 +16,10 @@ from metering.clock import database_now
 from metering.errors import Conflict
 
 from . import positions
-from .invoice_documents import DiscountRequestDocument, InvoiceDocument, ManualLineDocument
+from .invoice_documents import AddedLineDocument, DiscountRequestDocument, InvoiceDocument
 from .invoices import PROBLEMS, answer_with
-from .manual_lines import line_from
-from .member_values import number_of, reason_of
+from .manual_lines import MEMBERS, line_of
+from .member_values import number_of, reason_of, seen_of
 from .visible_documents import actor_of, visible_document
 
 
@@ -34,13 +34,18 @@ class InvoiceLinesView(DraftEditView):
     @extend_schema(
         operation_id="invoices_add_line",
         summary="Add a line by hand to a draft",
-        description="Answers with the draft. It stays there when the draft is computed again.",
-        request=ManualLineDocument,
+        description=(
+            "Answers with the draft. The line stays there when the draft is computed again. With `digest` "
+            "the same request sent again is refused, for the draft has changed by then."
+        ),
+        request=AddedLineDocument,
         responses={201: InvoiceDocument, **PROBLEMS},
     )
     def post(self, request: Request, invoice_id: int) -> Response:
         invoice = visible_document(request, invoice_id)
-        add_line(invoice, line_from(request.data), added_by=actor_of(principal_of_request(request)))
+        members = members_of(request.data, known=(*MEMBERS, "digest"))
+        by = actor_of(principal_of_request(request))
+        add_line(invoice, line_of(members), added_by=by, seen=seen_of(members))
         return answer_with(request, invoice_id, status=201)
 
 
@@ -70,7 +75,7 @@ class InvoiceDiscountsView(DraftEditView):
     )
     def post(self, request: Request, invoice_id: int) -> Response:
         invoice = visible_document(request, invoice_id)
-        members = members_of(request.data, known=("name", "reason", "percent", "fixed_amount"))
+        members = members_of(request.data, known=("name", "reason", "percent", "fixed_amount", "digest"))
         add_discount(
             invoice,
             name=text_of(members, "name") or "",
@@ -78,6 +83,7 @@ class InvoiceDiscountsView(DraftEditView):
             percent=number_of(members, "percent"),
             fixed_amount=number_of(members, "fixed_amount"),
             added_by=actor_of(principal_of_request(request)),
+            seen=seen_of(members),
         )
         return answer_with(request, invoice_id, status=201)
 

@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.invoicing.approvals import approve, digest_from
+from billing.invoicing.approvals import approve
 from billing.invoicing.draft_edits import begin_credit_note
 from billing.invoicing.issuing import issue
 from billing.invoicing.voiding import void
@@ -31,7 +31,7 @@ from .invoice_documents import (
 )
 from .invoices import PROBLEMS, answer_with
 from .manual_lines import credit_lines_from
-from .member_values import day_of, flag_of, needed, number_of, reason_of
+from .member_values import day_of, flag_of, needed, number_of, reason_of, seen_of
 from .visible_documents import actor_of, visible_document, visible_payment
 
 
@@ -58,7 +58,7 @@ class InvoiceIssueView(APIView):
             now=database_now(),
             issued_by=actor_of(principal_of_request(request)),
             is_early=flag_of(members, "early"),
-            seen=_seen(members),
+            seen=seen_of(members),
         )
         return answer_with(request, invoice_id)
 
@@ -111,7 +111,7 @@ class InvoiceApproveView(APIView):
             invoice,
             approved_by=actor_of(principal_of_request(request)),
             note=reason_of(members, "note"),
-            seen=_seen(members),
+            seen=seen_of(members),
         )
         approval.refresh_from_db()
         return Response(shown_approval(approval), status=201)
@@ -204,12 +204,6 @@ class PaymentTakeBackView(APIView):
         )
         taken_back.refresh_from_db()
         return Response(shown_payment(taken_back, amounts_in(invoice.currency)), status=201)
-
-
-def _seen(members: dict[str, object]) -> bytes | None:
-    """The digest of the draft that the caller has looked at. Raises `DraftChangedSince`."""
-    text = text_of(members, "digest", max_length=64)
-    return None if text is None else digest_from(text)
 
 
 def key_of(request: Request, members: dict[str, object]) -> str:

@@ -25,7 +25,7 @@ from .invoice_documents import (
     InvoiceRequestDocument,
 )
 from .manual_lines import lines_from
-from .member_values import day_of, needed
+from .member_values import day_of, needed, seen_of
 from .visible import billable_account, is_billed
 from .visible_documents import actor_of, narrowed, visible_document, visible_documents
 
@@ -131,12 +131,13 @@ class InvoiceView(APIView):
     )
     def patch(self, request: Request, invoice_id: int) -> Response:
         invoice = visible_document(request, invoice_id)
-        members = members_of(request.data, known=("notes",))
+        members = members_of(request.data, known=("notes", "digest"))
         needed(members, "notes")
         set_notes(
             invoice,
             text_of(members, "notes", max_length=2000) or "",
             edited_by=actor_of(principal_of_request(request)),
+            seen=seen_of(members),
         )
         return answer_with(request, invoice_id)
 

@@ -1,5 +1,6 @@
 """Lines by hand, as requests spell them. Complaints name the member by its path."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from billing.invoicing.draft_edits import ManualLine
@@ -15,7 +16,10 @@ CREDIT_MEMBERS = ("name", "amount", "line", "reason")
 
 def line_from(value: Any) -> ManualLine:
     """A line for a draft."""
-    members = members_of(value, known=MEMBERS)
+    return line_of(members_of(value, known=MEMBERS))
+
+
+def line_of(members: Mapping[str, Any]) -> ManualLine:
     return ManualLine(
         name=text_of(members, "name") or "",
         amount=number_of(members, "amount"),

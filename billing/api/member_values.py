@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from billing.invoicing.approvals import digest_from
 from billing.rating.members import exact_number
 from metering.api.parsing import text_of
 from metering.errors import Invalid
@@ -30,6 +31,13 @@ def number_of(members: Mapping[str, Any], name: str) -> Decimal | None:
 def reason_of(members: Mapping[str, Any], name: str = "reason") -> str:
     """Why; empty where nobody says. Whether it is needed the verb knows."""
     return text_of(members, name, max_length=REASON_LENGTH) or ""
+
+
+def seen_of(members: Mapping[str, Any]) -> bytes | None:
+    """`digest`: that of the draft which the caller has looked at. Raises `DraftChangedSince` for what is
+    none."""
+    text = text_of(members, "digest", max_length=64)
+    return None if text is None else digest_from(text)
 
 
 def flag_of(members: Mapping[str, Any], name: str) -> bool:

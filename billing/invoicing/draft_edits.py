@@ -1,6 +1,8 @@
 """Changing drafts by hand: lines, discounts, notes; invoices and credit notes that no run makes.
 
 Each verb holds the account, then the draft, and works the totals out anew; nothing is read from the ledger.
+Where one is told the digest of the draft that was looked at, `seen`, it raises `DraftChangedSince` for any
+other: so sending the same twice, or two at once, adds nothing unseen.
 """
 
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from metering.clock import database_now
 from metering.errors import Invalid, NotFound
 from metering.texts.numbers import EXACT, plain
 
+from .approvals import ensure_as_seen
 from .draft_lines import taxes_of
 from .drafting import held_draft, store_totals
 from .retotalling import retotal
@@ -105,11 +108,11 @@ def begin_credit_note(
     return note
 
 
-def add_line(invoice: Invoice, line: ManualLine, *, added_by: str) -> InvoiceLine:
+def add_line(invoice: Invoice, line: ManualLine, *, added_by: str, seen: bytes | None = None) -> InvoiceLine:
     """Add a line by hand to a draft; a negative amount takes something off. Raises `DocumentIsIssued`,
     `Invalid` that names the field."""
     with transaction.atomic():
-        account, stored = _held(invoice)
+        account, stored = _held(invoice, seen)
         if stored.credits is not None:
             added = _add(stored, account, line, added_by=added_by, is_credit=True)
             _retotalled(stored, account, edited_by=added_by)
@@ -138,6 +141,7 @@ def add_discount(
     percent: Decimal | None = None,
     fixed_amount: Decimal | None = None,
     added_by: str,
+    seen: bytes | None = None,
 ) -> InvoiceDiscount:
     """Add a discount, after those there are: a percentage of what is left then, or a fixed amount.
 
@@ -150,7 +154,7 @@ def add_discount(
     if percent is not None and (not 0 < percent <= 100 or percent != round(percent, 6)):
         raise Invalid("Must be above 0, at most 100, with at most 6 decimals.", field="percent")
     with transaction.atomic():
-        account, stored = _held(invoice)
+        account, stored = _held(invoice, seen)
         if stored.credits_id is not None:
             raise Invalid("A credit note takes no discount.", field="invoice")
         if fixed_amount is not None:
@@ -181,11 +185,11 @@ def remove_discount(invoice: Invoice, discount_id: int, *, removed_by: str) -> N
         _retotalled(stored, account, edited_by=removed_by)
 
 
-def set_notes(invoice: Invoice, notes: str, *, edited_by: str) -> None:
+def set_notes(invoice: Invoice, notes: str, *, edited_by: str, seen: bytes | None = None) -> None:
     """What the customer reads at the end of a document that is still a draft. Raises `DocumentIsIssued`."""
     notes = _notes(notes)
     with transaction.atomic():
-        _account, stored = _held(invoice)
+        _account, stored = _held(invoice, seen)
         if stored.notes == notes:
             return
         stored.notes, stored.edited_by = notes, edited_by
@@ -198,8 +202,9 @@ def _notes(notes: str) -> str:
     return notes.strip()
 
 
-def _held(invoice: Invoice) -> tuple[BillingAccount, Invoice]:
+def _held(invoice: Invoice, seen: bytes | None = None) -> tuple[BillingAccount, Invoice]:
     account, stored = held_account(invoice.account_id), held_draft(invoice.pk)
+    ensure_as_seen(stored, seen)
     if stored.origin == Invoice.Origin.VOID:
         raise VoidNotEdited
     return account, stored

@@ -23,7 +23,7 @@ OPERATIONS = {
     "projects_change": "Members that are left out stay. A project with usage can't move in the tree.",
     "attribution_get": "One rule: who pays for the project, or for a surface of it, from when until when.",
     "quotas_get": "With its limit as it is now and the temporary ones to come.",
-    "quotas_remove": "Usage is unlimited from now on.",
+    "quotas_remove": "Its limit ends at once; other quotas and thresholds still hold.",
     "quota_overrides_get": "One temporary limit, with its reason.",
     "quotas_decisions_get": "Why something was refused or warned about: the facts as they were then.",
     "quotas_holds_list": "Amounts set aside, and what became of each.",

@@ -8,6 +8,8 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from billing.models import Invoice
+
 
 def url(page: str, *args: object, model: str = "invoice") -> str:
     return reverse(f"admin:billing_{model}_{page}", args=args)
@@ -35,3 +37,10 @@ def errors_of(response: Any) -> dict[str, list[str]]:
     """What the form says, by field; `__all__` is the whole form."""
     assert response.status_code == 200
     return {name: list(map(str, found)) for name, found in response.context["form"].errors.items()}
+
+
+def confirmed(client: Client, page: str, document: Invoice, **fields: object) -> Any:
+    """Post what a page of a document asks for, with what it carries unseen, as its button does."""
+    shown = client.get(url(page, document.pk)).context["form"]
+    hidden = {field.name: field.value() for field in shown.hidden_fields()}
+    return client.post(url(page, document.pk), {**hidden, **fields})

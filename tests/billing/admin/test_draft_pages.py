@@ -12,7 +12,7 @@ from billing.models import BillingAccount, BillingRun, Invoice
 from billing.selling.subscriptions import cancel
 from metering.clock import ledger_end
 from tests.billing.admin.conftest import Clerk
-from tests.billing.admin.reading import errors_of, read, told, url
+from tests.billing.admin.reading import confirmed, errors_of, read, told, url
 from tests.billing.billed import draft_of, table_of, used
 from tests.billing.factories import an_account
 from tests.factories import a_project, at
@@ -34,9 +34,7 @@ def _position_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_line_of_an_amount_is_added(editor: Client, account: BillingAccount) -> None:
     draft = draft_of(account)
 
-    response = editor.post(
-        url("add_line", draft.pk), {"name": "Support", "amount": "-5.50", "reason": "Ticket 88"}
-    )
+    response = confirmed(editor, "add_line", draft, name="Support", amount="-5.50", reason="Ticket 88")
 
     assert told(response) == ["“Support” is on the draft."]
     line = draft.lines.get(kind="manual")
@@ -54,9 +52,30 @@ def test_line_of_an_amount_is_added(editor: Client, account: BillingAccount) -> 
 def test_line_of_a_quantity_is_added(editor: Client, account: BillingAccount) -> None:
     draft = draft_of(account)
 
-    editor.post(url("add_line", draft.pk), {"name": "Work", "quantity": "1.5", "unit_amount": "33.33"})
+    confirmed(editor, "add_line", draft, name="Work", quantity="1.5", unit_amount="33.33")
 
     assert table_of(draft)[-1] == ("manual", "Work", "1.5", "50.00")
+
+
+@pytest.mark.parametrize(
+    ("page", "fields"),
+    [
+        ("add_line", {"name": "Support", "amount": "5"}),
+        ("add_discount", {"name": "Loyalty", "percent": "10", "reason": "Renewal"}),
+        ("edit_notes", {"notes": "Thank you."}),
+    ],
+)
+def test_form_that_is_sent_twice_changes_the_draft_once(
+    editor: Client, account: BillingAccount, page: str, fields: dict[str, str]
+) -> None:
+    draft = draft_of(account)
+    form = {"seen": editor.get(url(page, draft.pk)).context["form"]["seen"].value(), **fields}
+
+    answers = [editor.post(url(page, draft.pk), form) for _ in range(2)]
+
+    assert {answer.url for answer in answers} == {url("change", draft.pk)}
+    assert told(answers[1]) == ["The draft has changed since you looked at it; look again."]
+    assert draft.lines.filter(kind="manual").count() + draft.discounts.count() == (page != "edit_notes")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +94,7 @@ def test_wrong_line_names_its_field(
 ) -> None:
     draft = draft_of(account)
 
-    errors = errors_of(editor.post(url("add_line", draft.pk), fields))
+    errors = errors_of(confirmed(editor, "add_line", draft, **fields))
 
     assert list(errors) == [field]
     assert words in errors[field][0]
@@ -108,9 +127,7 @@ def test_computed_line_stays(editor: Client, account: BillingAccount) -> None:
 def test_discount_is_added_and_taken_off(editor: Client, account: BillingAccount) -> None:
     draft = draft_of(account)
 
-    added = editor.post(
-        url("add_discount", draft.pk), {"name": "Loyalty", "percent": "10", "reason": "Renewal"}
-    )
+    added = confirmed(editor, "add_discount", draft, name="Loyalty", percent="10", reason="Renewal")
     assert told(added) == ["“Loyalty” comes to −7.24 EUR."]
     discount = draft.discounts.get()
     removed = editor.post(url("remove_discount", draft.pk, discount.pk))
@@ -134,9 +151,8 @@ def test_wrong_discount_names_its_field(
 ) -> None:
     draft = draft_of(account)
 
-    errors = errors_of(
-        editor.post(url("add_discount", draft.pk), {"name": "Loyalty", "reason": "Renewal", **fields})
-    )
+    sent = {"name": "Loyalty", "reason": "Renewal", **fields}
+    errors = errors_of(confirmed(editor, "add_discount", draft, **sent))
 
     assert list(errors) == [field]
     assert words in errors[field][0]
@@ -146,7 +162,7 @@ def test_wrong_discount_names_its_field(
 def test_note_to_the_customer_is_saved(editor: Client, account: BillingAccount) -> None:
     draft = draft_of(account)
 
-    response = editor.post(url("edit_notes", draft.pk), {"notes": "Thank you.\nSee you."})
+    response = confirmed(editor, "edit_notes", draft, notes="Thank you.\nSee you.")
 
     assert told(response) == ["The note is saved."]
     assert "Thank you. See you. Change the note to the customer" in read(editor, url("change", draft.pk))

@@ -15,7 +15,7 @@ from billing.selling.plans import publish_plan
 from billing.settling.credits import credit_available, grant_credit
 from billing.settling.payments import record_payment
 from tests.billing.admin.conftest import Clerk
-from tests.billing.admin.reading import errors_of, read, text_of, told, url
+from tests.billing.admin.reading import confirmed, errors_of, read, text_of, told, url
 from tests.billing.billed import a_seller, billed, draft_of, issued, used
 from tests.billing.factories import a_draft, a_fee, a_plan, a_subscription, a_usage_price, an_account
 from tests.factories import a_metric, a_project, at
@@ -28,13 +28,6 @@ APRIL = "2026-04-02T10:00:00Z"
 @pytest.fixture
 def issuer(clerk: Clerk) -> Client:
     return clerk("view_invoice", "issue_invoice")
-
-
-def confirmed(client: Client, page: str, document: Invoice, **fields: object):
-    """Post what the page shows, as its button does."""
-    shown = client.get(url(page, document.pk)).context["form"]
-    hidden = {field.name: field.value() for field in shown.hidden_fields()}
-    return client.post(url(page, document.pk), {**hidden, **fields})
 
 
 def by_hand(account: BillingAccount, amount: str) -> Invoice:
@@ -71,9 +64,10 @@ def test_draft_that_changed_since_is_not_issued(issuer: Client, account: Billing
     seen = issuer.get(url("issue", draft.pk)).context["form"]["seen"].value()
     add_line(draft, ManualLine("More", Decimal(5)), added_by="ada")
 
-    errors = errors_of(issuer.post(url("issue", draft.pk), {"seen": seen}))
+    response = issuer.post(url("issue", draft.pk), {"seen": seen})
 
-    assert errors == {"__all__": ["The draft has changed since you looked at it; look again."]}
+    assert response.url == url("change", draft.pk)
+    assert told(response) == ["The draft has changed since you looked at it; look again."]
     assert not Invoice.objects.issued().exists()
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import override
 from billing.models import BillingAccount, BillingRun, Invoice, Subscription
 from config.message_catalogues import compiled
 from quotas.models import ProjectQuota
-from tests.billing.admin.reading import read, url
+from tests.billing.admin.reading import confirmed, read, url
 from tests.billing.billed import draft_of
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def test_history_of_a_draft_tells_of_its_edits(staff: Client, account: BillingAc
     draft = draft_of(account)
     assert "Nothing was done to it by hand" in read(staff, url("history", draft.pk))
 
-    staff.post(url("add_line", draft.pk), {"name": "Support", "amount": "5", "reason": "Ticket 88"})
+    confirmed(staff, "add_line", draft, name="Support", amount="5", reason="Ticket 88")
 
     page = staff.get(url("history", draft.pk))
     assert _title(page.content.decode()) == f"Draft ({draft.pk}) | History | Meterbook"

@@ -242,6 +242,31 @@ def test_draft_is_begun_edited_and_issued(account, call):
     assert Invoice.objects.get().lines.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "route", "body", "status"),
+    [
+        ("POST", "lines/", {"name": "Setup", "amount": "5"}, 201),
+        ("POST", "discounts/", {"name": "Partner", "reason": "Contract", "percent": "10"}, 201),
+        ("PATCH", "", {"notes": "Thank you."}, 200),
+    ],
+)
+def test_what_names_the_draft_as_it_was_seen_is_done_once(
+    account, call, method: str, route: str, body: dict[str, str], status: int
+) -> None:
+    draft = begin_invoice(account, lines=[ManualLine("Workshop", Decimal(100))], edited_by="ada")
+    path = f"/invoices/{draft.pk}/"
+    seen = call("GET", path).json()["digest"]
+
+    first = call(method, path + route, {**body, "digest": seen})
+    again = call(method, path + route, {**body, "digest": seen})
+    nonsense = call(method, path + route, {**body, "digest": "none"})
+
+    assert first.status_code == status
+    assert_problem(again, 409, "draft_changed_since")
+    assert_problem(nonsense, 409, "draft_changed_since")
+    assert call("GET", path).json() == first.json()
+
+
 def test_draft_of_a_run_is_computed_anew_and_discarded(account, call):
     tokens = a_metric("tokens")
     a_subscription(account, a_plan(a_usage_price(tokens)), effective_until=at(APRIL))
