@@ -159,7 +159,7 @@ def of_subscription(
         "customer": account.legal_name,
         "plan": f"{terms['plan'].name} ({terms['plan']})",
         "since": times.short(preview.at),
-        "until": _("%s, not included") % times.short(until) if until else _("further notice"),
+        "until": times.last(until, empty=_("further notice")),
     }
     found = [
         Consequence("subscription", _("%(customer)s is on %(plan)s from %(since)s until %(until)s.") % facts)

@@ -84,7 +84,7 @@ def _subscription_line(
         "version": subscription.plan.version,
         "badge": state_badge(subscription, now=now),
         "since": times.short(subscription.effective_from),
-        "until": times.short(subscription.effective_until, empty=gettext("further notice")),
+        "until": times.last(subscription.effective_until, empty=gettext("further notice")),
         "period": period_in_words(period) if period else cells.DASH,
         "left": start,
         "width": max(end - start, 0.0),
@@ -98,7 +98,7 @@ def _unbilled_line(unbilled: Unbilled, *, zone: ZoneInfo) -> dict[str, Any]:
         "url": reverse("admin:metering_metricdefinition_change", args=[unbilled.metric_id]),
         "metric": unbilled.metric_key,
         "since": times.short(unbilled.start),
-        "until": times.short(unbilled.end),
+        "until": times.last(unbilled.end),
         "value": numerals.with_unit(cells.readable(unbilled.value), unbilled.unit)
         if unbilled.value is not None
         else cells.DASH,

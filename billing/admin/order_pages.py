@@ -25,7 +25,7 @@ from metering.errors import MeterbookError
 from metering.measuring.windows import zone_named
 
 from .price_words import Words
-from .subscription_forms import PlanChangeForm, WhenForm
+from .subscription_forms import CancellationForm, PlanChangeForm, WhenForm
 from .subscription_words import LocalTimes, period_in_words
 
 CONFIRM = "_confirm"  # name of the button that carries it out; the other one only looks ahead
@@ -72,7 +72,7 @@ class OrderPages(ConsequencesFirst):
     )
     def cancel_subscription(self, request: HttpRequest, object_id: str) -> HttpResponse:
         subscription, now = _subscription(object_id), database_now()
-        form = WhenForm(request.POST or None, subscription=subscription, now=now)
+        form = CancellationForm(request.POST or None, subscription=subscription, now=now)
         return self._order(
             request,
             subscription,
@@ -198,6 +198,7 @@ def order_card(preview: ChangePreview, subscription: Subscription, *, now: dt.da
     is_later = preview.at > now
     return {
         "at": at,
+        "until": times.last(preview.at),
         "is_later": is_later,
         "zone": subscription.account.timezone,
         "currency": preview.currency,

@@ -60,7 +60,7 @@ def _subscription_lines(request: HttpRequest, account: BillingAccount) -> list[d
             "version": each.plan.version,
             "badge": state_badge(each, now=now),
             "since": times.short(each.effective_from),
-            "until": times.short(each.effective_until, empty=_("further notice")),
+            "until": times.last(each.effective_until, empty=_("further notice")),
         }
         for each in latest[:SHOWN_SUBSCRIPTIONS]
     ]

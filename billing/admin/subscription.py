@@ -115,7 +115,7 @@ class SubscriptionAdmin(OrderPages):
 
     @admin.display(description=_("until"))
     def until(self, subscription: Any) -> str:
-        return str(subscription.times.short(subscription.effective_until, empty=gettext("further notice")))
+        return str(subscription.times.last(subscription.effective_until, empty=gettext("further notice")))
 
     # -- form --------------------------------------------------------------------------------------------
 
@@ -214,8 +214,8 @@ def subscription_card(subscription: Subscription) -> dict[str, Any]:
     return {
         "badge": state_badge(subscription, now=now),
         "since": times.short(subscription.effective_from),
-        "until": times.short(subscription.effective_until, empty=gettext("further notice")),
-        "trial_until": times.short(subscription.trial_until, empty=""),
+        "until": times.last(subscription.effective_until, empty=gettext("further notice")),
+        "trial_until": times.last(subscription.trial_until, empty=""),
         "cancelled_at": times.short(subscription.cancelled_at, empty=""),
         "zone": subscription.account.timezone,
         "before": _neighbour(subscription.replaces, times),

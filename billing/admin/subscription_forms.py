@@ -1,7 +1,7 @@
 """Subscribing, changing plans and cancelling, as forms. Times are on the clocks of the account's zone."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -81,10 +81,14 @@ class SubscriptionForm(VerbForm):
         help_text=_("A date or a time, on the account's clocks; it may lie in the past. Empty: now."),
     )
     effective_until = LocalInstantField(
-        label=_("Until"), required=False, help_text=_("Not included. Empty: until further notice.")
+        label=_("Until"),
+        required=False,
+        help_text=_("The last day, included, or a time. Empty: until further notice."),
     )
     trial_until = LocalInstantField(
-        label=_("Trial until"), required=False, help_text=_("Nothing is charged before it. Empty: no trial.")
+        label=_("Trial until"),
+        required=False,
+        help_text=_("The last free day, included, or a time. Empty: no trial."),
     )
     anchor = forms.ChoiceField(
         label=_("Billing periods"),
@@ -115,7 +119,8 @@ class SubscriptionForm(VerbForm):
     def clean(self) -> dict[str, Any] | None:
         account = self.cleaned_data.get("account")
         if account is not None:
-            self.instants = _instants(self, zone_named(account.timezone), self.cleaned_data)
+            zone = zone_named(account.timezone)
+            self.instants = _instants(self, zone, self.cleaned_data, ends={"effective_until", "trial_until"})
         return super().clean()
 
     def _post_clean(self) -> None:
@@ -123,13 +128,15 @@ class SubscriptionForm(VerbForm):
 
 
 def _instants(
-    form: forms.BaseForm, zone: ZoneInfo, given: Mapping[str, Any]
+    form: forms.BaseForm, zone: ZoneInfo, given: Mapping[str, Any], *, ends: Collection[str]
 ) -> dict[str, dt.datetime | None]:
+    """By field; of `ends` a date is the last day."""
     instants: dict[str, dt.datetime | None] = {}
     for name in ("effective_from", "effective_until", "trial_until", AT):
         if name in given:
             try:
-                instants[name] = instant_in(zone, given[name])
+                read = end_in if name in ends else instant_in
+                instants[name] = read(zone, given[name])
             except ValidationError as error:
                 form.add_error(name, error)
     return instants
@@ -146,8 +153,9 @@ def plans_open_to(account: BillingAccount) -> QuerySet[Plan]:
 
 
 class WhenForm(ReasonForm):
-    """When a subscription ends or changes; `instant` is None for the end of the running period."""
+    """When a subscription changes; `instant` is None for the end of the running period."""
 
+    ends: ClassVar[Collection[str]] = ()
     when = forms.ChoiceField(
         label=_("When"),
         choices=(
@@ -177,10 +185,21 @@ class WhenForm(ReasonForm):
             self.instant = self.now
         elif when == AT:
             zone = zone_named(self.subscription.account.timezone)
-            self.instant = _instants(self, zone, given).get(AT)
+            self.instant = _instants(self, zone, given, ends=self.ends).get(AT)
             if self.instant is None and "at" not in self.errors:
                 self.add_error("at", _("Say when."))
         return given
+
+
+class CancellationForm(WhenForm):
+    """When a subscription ends: a date is its last day."""
+
+    ends = (AT,)
+    at = LocalInstantField(
+        label=_("Until"),
+        required=False,
+        help_text=_("For another time: the last day, included, or a time, on the account's clocks."),
+    )
 
 
 class PlanChangeForm(WhenForm):

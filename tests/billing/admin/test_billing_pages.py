@@ -330,15 +330,14 @@ def test_subscription_is_begun_on_the_accounts_clocks(staff: Client) -> None:
     }
 
     wrong = staff.post(url("subscription", "add"), {**sent, "effective_from": "March"})
-    refused = staff.post(url("subscription", "add"), {**sent, "effective_until": "2026-03-01"})
+    refused = staff.post(url("subscription", "add"), {**sent, "effective_until": "2026-02-28"})
     asked = staff.post(url("subscription", "add"), sent)
     before = Subscription.objects.count()
     confirmed(staff, url("subscription", "add"), sent)
 
     assert before == 0
     assert [str(one) for one in asked.context["sentences"]] == [
-        f"{account.legal_name} is on {plan.name} ({plan}) from 2026-03-01 until "
-        "2026-12-31 12:00, not included.",
+        f"{account.legal_name} is on {plan.name} ({plan}) from 2026-03-01 until 2026-12-31 12:00.",
         "The first billing period: 2026-03-01 to 2026-03-31, 31 days.",
         "Base fee in advance: 30.00 EUR for 31 of 31 days, on the next draft.",
         "It begins in the past: periods that are over come onto the next draft, usage included.",
@@ -430,6 +429,40 @@ def test_subscription_is_cancelled_and_kept(staff: Client) -> None:
     staff.post(url("subscription", "withdraw_cancellation", subscription.pk), {"reason": "a mistake"})
     subscription.refresh_from_db()
     assert (subscription.cancelled_at, subscription.effective_until) == (None, None)
+
+
+def test_last_days_are_included(staff: Client) -> None:
+    """Of a subscription, its trial and its cancellation; pages say them as they were typed."""
+    account, plan = an_account(a_project("acme"), timezone="Europe/Berlin"), a_plan()
+    terms = {
+        "account": account.pk,
+        "plan": plan.pk,
+        "effective_from": "2999-03-01",
+        "effective_until": "2999-03-31",
+        "trial_until": "2999-03-14",
+        "anchor": "calendar",
+        "anchor_on": "",
+    }
+
+    confirmed(staff, url("subscription", "add"), terms)
+
+    subscription = Subscription.objects.get()
+    assert subscription.effective_until == at("2999-03-31T22:00:00Z")  # summer time begins on the 31st
+    assert subscription.trial_until == at("2999-03-14T23:00:00Z")
+    page = staff.get(url("subscription", "change", subscription.pk)).content.decode()
+    assert "2999-03-31 (included)" in page
+    assert "2999-03-14 (included)" in page
+    assert "2999-03-31 (included)" in staff.get(url("subscription", "changelist")).content.decode()
+    assert "2999-03-31 (included)" in staff.get(url("billingaccount", "change", account.pk)).content.decode()
+
+    order_url = url("subscription", "cancel_subscription", subscription.pk)
+    order = {"when": "at", "at": "2999-03-20", "reason": "asked for"}
+    looked = staff.post(order_url, order)
+    staff.post(order_url, {**order, "_confirm": "1"})
+
+    assert "It holds until <strong>2999-03-20 (included)</strong> (Europe/Berlin)." in looked.content.decode()
+    subscription.refresh_from_db()
+    assert subscription.effective_until == at("2999-03-20T23:00:00Z")
 
 
 def test_onlooker_changes_nothing(onlooker: Client) -> None:
