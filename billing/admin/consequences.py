@@ -15,7 +15,10 @@ from billing.settling.credits import credit_available
 from metering import numerals
 from metering.admin.cells import grouped
 from metering.admin.consequences import Consequence
+from metering.catalogue import current
+from metering.clock import database_now
 from metering.measuring.windows import zone_named
+from metering.models import AttributionRule
 
 from .document_words import in_words
 from .subscription_words import LocalTimes, period_in_words
@@ -146,6 +149,27 @@ def of_credit(
     if kind == CreditGrant.Kind.PAID:
         found.append(Consequence("credit-paid", _("Make sure that the money has been received.")))
     return found
+
+
+def of_payer(rule: AttributionRule) -> list[Consequence]:
+    """Of a rule of attribution as it will be: whether anybody is billed for what the payer then pays for.
+
+    Nothing where nobody is billed at all: then usage is only measured.
+    """
+    begins = rule.effective_from or database_now()
+    payer_id = rule.billing_attribution_project_id
+    if payer_id != rule.project_id:  # whoever pays may be paid for in turn
+        payer_id = current().payer_at(payer_id, begins)
+    accounts = BillingAccount.objects.all()
+    account = accounts.filter(project=payer_id).first()
+    facts = {"payer": current().project_by_id(payer_id).key}
+    if account is None and accounts.exists():
+        words = _("%(payer)s has no billing account: as long as that is so, this usage is on no invoice.")
+        return [Consequence("payer-without-account", words % facts)]
+    if account is not None and not account.subscriptions.unended(begins).exists():
+        words = _("%(payer)s is on no plan: as long as that is so, this usage is on no invoice.")
+        return [Consequence("payer-without-plan", words % facts)]
+    return []
 
 
 def of_subscription(

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
+from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
 from django.utils.translation import gettext, gettext_noop
@@ -86,7 +88,8 @@ class EndForm(forms.Form):
 
 
 def consequences_of(rule: AttributionRule) -> list[Consequence]:
-    """Of a rule as it will be made: who pays from when on, which rule it ends, and what stays."""
+    """Of a rule as it will be made: who pays from when on, which rule it ends, what stays, and what other
+    apps say to it."""
     facts = {
         "project": rule.project.key,
         "payer": rule.billing_attribution_project.key,
@@ -124,7 +127,10 @@ def consequences_of(rule: AttributionRule) -> list[Consequence]:
         "Usage that is recorded already keeps its payer, whenever it happened; late usage that is recorded "
         "from now on follows the rule."
     )
-    return [*found, Consequence("rule-recorded", words)]
+    found.append(Consequence("rule-recorded", words))
+    for name in settings.ATTRIBUTION_CONSEQUENCES:
+        found += import_string(name)(rule)
+    return found
 
 
 @admin.register(AttributionRule)

@@ -10,8 +10,10 @@ from django.urls import reverse
 
 from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.models import BillingAccount, CreditGrant
+from metering.attributing.scope_tree import attribute
+from metering.models import Project
 from tests.billing.billed import a_seller
-from tests.billing.factories import an_account
+from tests.billing.factories import a_plan, a_subscription, an_account
 from tests.factories import a_project
 
 
@@ -131,3 +133,50 @@ def test_credit_is_given_once_its_sum_was_seen(staff: Client, account: BillingAc
         "Make sure that the money has been received.",
     ]
     assert (nothing, CreditGrant.objects.get().amount) == (0, 20)
+
+
+def told_of_rule(staff: Client, project: Project, *, payer: Project) -> list[str]:
+    """What is said of a rule before it is made, of money alone."""
+    form = {
+        "project": project.pk,
+        "surface": "",
+        "billing_attribution_project": payer.pk,
+        "effective_from_0": "",
+        "effective_from_1": "",
+        "effective_until_0": "",
+        "effective_until_1": "",
+    }
+    answer = staff.post(reverse("admin:metering_attributionrule_add"), form)
+    return [str(sentence) for sentence in answer.context["sentences"] if "invoice" in str(sentence)]
+
+
+def test_rule_says_that_nobody_is_billed(staff: Client) -> None:
+    top = a_project("top")
+    shop, other = a_project("shop", parent=top), a_project("other", parent=top)
+
+    measured_only = told_of_rule(staff, shop, payer=top)
+    account = an_account(other)
+    without_account = told_of_rule(staff, shop, payer=top)
+    without_plan = told_of_rule(staff, shop, payer=other)
+    a_subscription(account, a_plan())
+    billed = told_of_rule(staff, shop, payer=other)
+    attribute(other, payer=top)
+    paid_for_in_turn = told_of_rule(staff, shop, payer=other)
+
+    assert measured_only == billed == []
+    assert without_account == paid_for_in_turn
+    assert without_account == [
+        "top has no billing account: as long as that is so, this usage is on no invoice."
+    ]
+    assert without_plan == ["other is on no plan: as long as that is so, this usage is on no invoice."]
+
+
+def test_project_that_pays_for_itself_again_is_told_of_its_own_account(staff: Client) -> None:
+    top = a_project("top")
+    shop = a_project("shop", parent=top)
+    a_subscription(an_account(top), a_plan())
+    attribute(shop, payer=top)
+
+    assert told_of_rule(staff, shop, payer=shop) == [
+        "shop has no billing account: as long as that is so, this usage is on no invoice."
+    ]
