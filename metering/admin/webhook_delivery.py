@@ -254,7 +254,8 @@ class DomainEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("event"))
     def kind_explained(self, event: DomainEvent) -> SafeString:
-        return cells.two_lines(event.kind, KINDS[event.kind].description if event.kind in KINDS else "")
+        known = KINDS.get(event.kind)
+        return cells.two_lines(event.kind, gettext(known.description) if known else "")
 
     @admin.display(description=_("document"))
     def payload(self, event: DomainEvent) -> SafeString:

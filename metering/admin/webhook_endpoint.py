@@ -66,7 +66,7 @@ class HealthFilter(DropdownFilter):
 
 def _kind_choices() -> list[tuple[str, Any]]:
     return [
-        (name, format_html("{} <span class='mb-quiet'>{}</span>", name, KINDS[name].description))
+        (name, format_html("{} <span class='mb-quiet'>{}</span>", name, gettext(KINDS[name].description)))
         for name in SUBSCRIBABLE
     ]
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 METRIC_DEFINED = "metric.defined"
 USAGE_RECORDED = "usage.recorded"
 USAGE_AGGREGATED = "usage.aggregated"
@@ -21,7 +23,7 @@ ENDPOINT_TESTED = "endpoint.tested"  # only ever sent to the endpoint that is te
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """One kind: what it says in a line, and an example of its `data`."""
+    """One kind: what it says in a line, which pages translate, and an example of its `data`."""
 
     name: str
     description: str
@@ -70,7 +72,7 @@ KINDS: Mapping[str, EventKind] = {
     for kind in (
         EventKind(
             METRIC_DEFINED,
-            "A metric was defined. Without a project it is one that every project sees.",
+            gettext_noop("A metric was defined. Without a project it is one that every project sees."),
             {
                 "metric": "tokens",
                 "display_name": "Tokens",
@@ -83,7 +85,7 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             USAGE_RECORDED,
-            "Usage was recorded: one for each request, with how many new events of each name.",
+            gettext_noop("Usage was recorded: one for each request, with how many new events of each name."),
             {
                 "count": 3,
                 "last_id": 182734,
@@ -92,7 +94,9 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             USAGE_AGGREGATED,
-            "Usage was merged into the rollups: what changed, by metric, project, payer and UTC day.",
+            gettext_noop(
+                "Usage was merged into the rollups: what changed, by metric, project, payer and UTC day."
+            ),
             {
                 "touched_count": 1,
                 "touched": [
@@ -108,27 +112,39 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             THRESHOLD_APPROACHING,
-            "Usage came near a threshold: to the fraction of it that is set, 80 % by default.",
+            gettext_noop("Usage came near a threshold: to the fraction of it that is set, 80 % by default."),
             {**_THRESHOLD, "value": "812400", "approach_fraction": "0.8"},
         ),
-        EventKind(THRESHOLD_EXCEEDED, "Usage reached a threshold.", {**_THRESHOLD, "value": "1000350"}),
-        EventKind(QUOTA_EXCEEDED, "Usage was refused because it would have exceeded a hard quota.", _QUOTA),
         EventKind(
-            QUOTA_SOFT_BREACHED,
-            "Usage went over a soft quota and was recorded; told once in each period.",
+            THRESHOLD_EXCEEDED, gettext_noop("Usage reached a threshold."), {**_THRESHOLD, "value": "1000350"}
+        ),
+        EventKind(
+            QUOTA_EXCEEDED,
+            gettext_noop("Usage was refused because it would have exceeded a hard quota."),
             _QUOTA,
         ),
-        EventKind(INVOICE_ISSUED, "An invoice was issued: it has its number and never changes.", _INVOICE),
-        EventKind(INVOICE_PAID, "Nothing is owed on an invoice any more.", _INVOICE),
-        EventKind(INVOICE_OVERDUE, "An invoice wasn't paid by its due day; told once.", _INVOICE),
+        EventKind(
+            QUOTA_SOFT_BREACHED,
+            gettext_noop("Usage went over a soft quota and was recorded; told once in each period."),
+            _QUOTA,
+        ),
+        EventKind(
+            INVOICE_ISSUED,
+            gettext_noop("An invoice was issued: it has its number and never changes."),
+            _INVOICE,
+        ),
+        EventKind(INVOICE_PAID, gettext_noop("Nothing is owed on an invoice any more."), _INVOICE),
+        EventKind(
+            INVOICE_OVERDUE, gettext_noop("An invoice wasn't paid by its due day; told once."), _INVOICE
+        ),
         EventKind(
             INVOICE_VOIDED,
-            "An invoice was taken back in full, by a credit note.",
+            gettext_noop("An invoice was taken back in full, by a credit note."),
             {**_INVOICE, "credit_note": "CN-000007", "reason": "Billed to the wrong company."},
         ),
         EventKind(
             CREDIT_NOTE_ISSUED,
-            "A credit note was issued; its amounts are negative.",
+            gettext_noop("A credit note was issued; its amounts are negative."),
             {
                 **_INVOICE,
                 "number": "CN-000007",
@@ -139,7 +155,9 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             ENDPOINT_TESTED,
-            "Somebody tried an endpoint. It is sent to that one alone, whatever it subscribes to.",
+            gettext_noop(
+                "Somebody tried an endpoint. It is sent to that one alone, whatever it subscribes to."
+            ),
             {"message": "It works.", "requested_by": "ada"},
         ),
     )

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import trans_real
 
@@ -15,6 +16,7 @@ from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.models import CreditGrant
 from config.message_catalogues import compiled
 from metering.admin.refusals import worded
+from metering.announcing.kinds import KINDS
 from metering.errors import Conflict, Figure, Invalid
 from tests.billing.documents.documents import a_simple_invoice
 from tests.billing.factories import an_account
@@ -157,3 +159,14 @@ def test_api_answers_in_english_whatever_the_browser_asks_for(clerk: Client) -> 
     assert german.status_code == 409
     assert german.json()["detail"] == "There is a project 'acme' already."
     assert german.content == plain.content
+
+
+def test_kinds_of_messages_are_told_in_german_to_people_alone(clerk: Client) -> None:
+    german = "Nutzung erreichte einen Schwellenwert."
+
+    page = clerk.get(reverse("admin:metering_webhookendpoint_add")).content.decode()
+
+    assert german in page
+    assert "Usage reached a threshold." not in page
+    with translation.override("de"):
+        assert KINDS["threshold.exceeded"].description == "Usage reached a threshold."
