@@ -3,8 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
-from metering.errors import Conflict, Figure, Invalid
-from metering.texts.timestamps import iso
+from metering.errors import Conflict, Figure, Invalid, Moment, Worded
 
 from .models import PeriodCorrection, Plan, Subscription
 from .money import amount_text
@@ -70,14 +69,14 @@ class UsageTakenAlready(Conflict):
     code = "usage_taken_already"
 
     def __init__(self, *, metric_key: str, other: Subscription) -> None:
-        until = iso(other.effective_until) if other.effective_until else "further notice"
+        until = Moment(other.effective_until) if other.effective_until else Worded("further notice")
         super().__init__(
             "Usage of '{metric_key}' belongs to the subscription {pk} ('{plan}') from"
             " {effective_from} until {until}; cancel that one, or change its plan.",
             metric_key=metric_key,
             pk=other.pk,
             plan=other.plan.key,
-            effective_from=iso(other.effective_from),
+            effective_from=Moment(other.effective_from),
             until=until,
             field="plan",
         )
@@ -92,7 +91,7 @@ class ChangeScheduledAlready(Conflict):
         super().__init__(
             "A change to '{plan}' is scheduled for {effective_from}; take that back first.",
             plan=successor.plan.key,
-            effective_from=iso(successor.effective_from),
+            effective_from=Moment(successor.effective_from),
         )
 
 
@@ -103,7 +102,7 @@ class NotInForce(Conflict):
 
     def __init__(self, subscription: Subscription, *, at: dt.datetime) -> None:
         super().__init__(
-            "The subscription {pk} isn't in force at {at}.", pk=subscription.pk, at=iso(at), field="at"
+            "The subscription {pk} isn't in force at {at}.", pk=subscription.pk, at=Moment(at), field="at"
         )
 
 
@@ -144,7 +143,8 @@ class GraceNotOver(Conflict):
 
     def __init__(self, *, until: dt.datetime) -> None:
         super().__init__(
-            "Usage may still arrive until {until}; issue it then, or say that it is early.", until=iso(until)
+            "Usage may still arrive until {until}; issue it then, or say that it is early.",
+            until=Moment(until),
         )
 
 

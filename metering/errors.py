@@ -1,7 +1,10 @@
 """What can be wrong, in the kernel's own words. No HTTP here; `config/problems.py` maps kinds to statuses."""
 
+import datetime as dt
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from metering.texts.timestamps import iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,16 @@ class Figure:
 
     def __str__(self) -> str:
         return f"{self.number} {self.unit}" if self.unit else self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An instant within a message: in UTC to programs; people read it on their own clocks."""
+
+    instant: dt.datetime
+
+    def __str__(self) -> str:
+        return iso(self.instant)
 
 
 class Worded(Exception):

@@ -18,9 +18,9 @@ from billing.errors import (
 )
 from billing.models import BillingAccount, BillingCycle, Plan, Price, Subscription, SubscriptionItem
 from billing.periods import calendar_anchor
-from metering.errors import Conflict, Invalid, NotFound
+from metering.errors import Conflict, Invalid, Moment, NotFound
 from metering.measuring.windows import zone_named
-from metering.texts.timestamps import EARLIEST, iso
+from metering.texts.timestamps import EARLIEST
 
 from .accounts import held_account
 from .billing_cycles import move_cycles, period_at
@@ -334,7 +334,7 @@ def _instant(subscription: Subscription, *, at: dt.datetime | None, now: dt.date
     if at < subscription.effective_from:
         raise Invalid(
             "The subscription begins only at {effective_from}.",
-            effective_from=iso(subscription.effective_from),
+            effective_from=Moment(subscription.effective_from),
             field="at",
         )
     if subscription.effective_until is not None and at >= subscription.effective_until:

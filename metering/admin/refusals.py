@@ -2,8 +2,8 @@
 
 from django.utils.translation import gettext
 
-from metering import numerals
-from metering.errors import Figure, Worded
+from metering import moments, numerals
+from metering.errors import Figure, Moment, Worded
 
 
 def worded(refusal: Exception) -> str:
@@ -18,4 +18,6 @@ def worded(refusal: Exception) -> str:
 def _worded_value(value: object) -> object:
     if isinstance(value, Figure):
         return numerals.with_unit(numerals.written(value.number), value.unit)
+    if isinstance(value, Moment):
+        return moments.in_words(value.instant)
     return worded(value) if isinstance(value, Worded) else value

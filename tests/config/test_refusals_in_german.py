@@ -8,16 +8,16 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import trans_real
 
-from billing.errors import ApprovalMissing
+from billing.errors import ApprovalMissing, GraceNotOver
 from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.models import CreditGrant
 from config.message_catalogues import compiled
 from metering.admin.refusals import worded
 from metering.announcing.kinds import KINDS
-from metering.errors import Conflict, Figure, Invalid
+from metering.errors import Conflict, Figure, Invalid, Worded
 from tests.billing.documents.documents import a_simple_invoice
 from tests.billing.factories import an_account
 from tests.factories import a_project, at
@@ -161,8 +161,26 @@ def test_api_answers_in_english_whatever_the_browser_asks_for(clerk: Client) -> 
     assert german.content == plain.content
 
 
+def test_instants_are_on_the_clocks_of_who_reads() -> None:
+    refusal = GraceNotOver(until=at("2026-07-01T22:00:00Z"))
+
+    with translation.override("de"), timezone.override("Europe/Berlin"):
+        assert worded(refusal) == (
+            "Bis 2026-07-02 00:00:00 CEST kann noch Verbrauch eintreffen; stellen Sie die Rechnung dann, "
+            "oder sagen Sie, dass es früh ist."
+        )
+        assert "until 2026-07-01T22:00:00Z;" in str(refusal)
+
+
+def test_words_within_a_refusal_are_german() -> None:
+    refusal = Conflict("{pk} until {until}.", pk=1, until=Worded("further notice"))
+
+    with translation.override("de"):
+        assert (str(refusal), worded(refusal)) == ("1 until further notice.", "1 until auf Weiteres.")
+
+
 def test_kinds_of_messages_are_told_in_german_to_people_alone(clerk: Client) -> None:
-    german = "Nutzung erreichte einen Schwellenwert."
+    german = "Der Verbrauch erreichte einen Schwellenwert."
 
     page = clerk.get(reverse("admin:metering_webhookendpoint_add")).content.decode()
 
