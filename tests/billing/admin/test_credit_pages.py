@@ -275,7 +275,7 @@ def test_form_that_is_sent_twice_gives_credit_once():
     sent = form(account, key=key)
 
     answers = [confirmed(client, url("creditgrant", "add"), sent) for _ in range(2)]
-    confirmed(client, url("creditgrant", "add"), form(account, key=str(uuid4())))
+    confirmed(client, url("creditgrant", "add"), form(account, key=f"page-{uuid4()}"))
 
     assert [answer.status_code for answer in answers] == [302, 302]
     assert f'value="{key}"' in page.content.decode()
