@@ -185,18 +185,6 @@ class Catalogue:
         """Every name that an event of the ledger can have: recording asks for a metric that listens."""
         return sorted(self._by_event_name)
 
-    def event_places(self) -> list[tuple[str, str]]:
-        """Where an event of the ledger can lie, at most: its name, and the path of the topmost project of it.
-        Of two places of one name neither lies in the other. Projects with usage never move."""
-        found = []
-        for name in self.event_names():
-            paths: list[str] = []
-            for path in sorted({meaning.owner_path for meaning in self._by_event_name[name]}):
-                if not paths or not path.startswith(paths[-1]):
-                    paths.append(path)
-            found += [(name, path) for path in paths]
-        return found
-
     def metric_for(self, project: ProjectNode, key: str) -> Meaning | None:
         """The metric `key` as `project` sees it: its own, an ancestor's or a global one."""
         for meaning in self._by_metric_key.get(key, ()):

@@ -143,7 +143,6 @@ class UsageEventAdmin(CorrectableEvents):
         cancellation = changelist.spec(CancellationFilter).wanted()
         if changelist.query or not self._is_filtered(changelist):
             return page_by_id(rows, place=Place.from_text(place), size=self.list_per_page)
-        catalogue = current()
         try:
             cursor = Cursor.from_text(place) if place else None
         except Invalid:
@@ -156,7 +155,6 @@ class UsageEventAdmin(CorrectableEvents):
                 end=span.end,
                 **cancellation,
             ),
-            catalogue=catalogue,
             cursor=cursor,
             limit=self.list_per_page,
         )

@@ -60,7 +60,7 @@ def project_page(request: HttpRequest, catalogue: Catalogue, project: Project) -
         "usage": _usage(request, catalogue, place, metrics),
         "may_see_usage": request.user.has_perm("metering.view_usagemeterrollup"),
         "keys": _keys(request, project, now=now),
-        "events": _events(request, catalogue, project),
+        "events": _events(request, project),
         "surfaces": _surfaces(request, project),
         "metrics": _metrics(request, project, metrics),
     }
@@ -233,13 +233,11 @@ def _keys(request: HttpRequest, project: Project, *, now: dt.datetime) -> Rows |
     return Rows(lines, len(keys) > SHOWN_KEYS, listed("apikey", project__id__exact=project.pk), add_url)
 
 
-def _events(request: HttpRequest, catalogue: Catalogue, project: Project) -> Rows | None:
+def _events(request: HttpRequest, project: Project) -> Rows | None:
     """Its latest usage. By time of use, because that is what an index of the ledger yields by project."""
     if not request.user.has_perm("metering.view_usageevent"):
         return None
-    page = events_page(
-        EventFilter(project_ids=[project.pk]), catalogue=catalogue, cursor=None, limit=SHOWN_EVENTS
-    )
+    page = events_page(EventFilter(project_ids=[project.pk]), cursor=None, limit=SHOWN_EVENTS)
     lines = [
         {
             "url": reverse("admin:metering_usageevent_change", args=[event["id"]]),

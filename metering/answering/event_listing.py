@@ -1,10 +1,10 @@
 """Reading the ledger back, page by page, newest use first.
 
-A page costs the same anywhere in the ledger: for each project and event name that is asked for, the index
+A page costs the same anywhere in the ledger: for each project and each of its event names the index
 usage_event_by_project (by payer: usage_event_by_payer) yields its next few rows in order, and those are
-merged. Of more projects than a page has rows only those count whose next row is among the first: any other
-has so many rows of others before it that none of its own comes onto the page. Voids, and what they cancel,
-are few: usage_event_voided_once holds nothing else.
+merged. Of many projects only those count whose next row is among the first: any other has so many rows of
+others before it that none of its own comes onto the page. Voids, and what they cancel, are few:
+usage_event_voided_once holds nothing else.
 """
 
 import datetime as dt
@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 from django.db import connection
 
-from metering.catalogue import Catalogue
 from metering.measuring.label_filter import Params, text_sql
 from metering.models import UsageEvent
 from metering.texts.cursors import cursor_text, place_at, row_id
@@ -23,6 +22,7 @@ from metering.texts.numbers import plain
 from metering.texts.timestamps import instant_from, iso
 
 MAX_PAGE = 1000
+FEW_PROJECTS = 10
 
 _COLUMNS = """e.id, p.key AS project, s.key AS billing_scope, f.key AS surface,
                e.source, e.event_id, e.event_name, e.subject_type, e.subject_id,
@@ -120,22 +120,10 @@ class Page:
     preceding: Cursor | None
 
 
-def events_page(
-    event_filter: EventFilter, *, catalogue: Catalogue, cursor: Cursor | None, limit: int
-) -> Page:
+def events_page(event_filter: EventFilter, *, cursor: Cursor | None, limit: int) -> Page:
     """One page of events as the API shows them, by (occurred_at, id) descending; labels are raw JSON."""
     params = Params()
-    name = event_filter.event_name
-    places = catalogue.event_places() if name is None else [(name, "")]
-    owners, owner = "SELECT id, path FROM metering_project", "project_id"
-    if event_filter.payer_id is not None:
-        # What it pays for may lie anywhere.
-        places = [(each, "") for each in dict.fromkeys(each for each, _ in places)]
-        owners = f"{owners} WHERE id = {params.add(event_filter.payer_id)}"
-        owner = "billing_scope_id"
-    elif event_filter.project_ids is not None:
-        owners = f"{owners} WHERE id = ANY ({params.add(list(event_filter.project_ids))}::bigint[])"
-    names, paths = [each for each, _ in places], [path for _, path in places]
+    owner = "project_id" if event_filter.payer_id is None else "billing_scope_id"
     backwards = cursor is not None and cursor.backwards
     order = "ASC" if backwards else "DESC"
     after = ""
@@ -160,11 +148,10 @@ def events_page(
 
     wanted = f"""
         SELECT owner.id, named.event_name
-          FROM ({owners}) AS owner
-          JOIN unnest({params.add(names)}::text[], {params.add(paths)}::text[]) AS named (event_name, path)
-            ON starts_with(owner.path, named.path)
+          FROM ({_owners_sql(event_filter, params)}) AS owner
+         CROSS JOIN LATERAL ({_names_sql(event_filter, owner, params)}) AS named
     """  # noqa: S608
-    if event_filter.project_ids is None or len(event_filter.project_ids) > limit:
+    if event_filter.payer_id is None and _are_many(event_filter.project_ids):
         wanted = f"""
             SELECT wanted.id, wanted.event_name
               FROM ({wanted}) AS wanted
@@ -199,6 +186,39 @@ def events_page(
     if (cursor is not None and not backwards) or (backwards and has_more):
         preceding = Cursor(first[_OCCURRED_AT], first[0], backwards=True)
     return Page([_shown(row) for row in rows], following, preceding)
+
+
+def _owners_sql(event_filter: EventFilter, params: Params) -> str:
+    if event_filter.payer_id is not None:
+        return f"SELECT {params.add(event_filter.payer_id)}::bigint AS id"
+    if event_filter.project_ids is not None:
+        return f"SELECT DISTINCT unnest({params.add(list(event_filter.project_ids))}::bigint[]) AS id"
+    return "SELECT id FROM metering_project"
+
+
+def _names_sql(event_filter: EventFilter, owner: str, params: Params) -> str:
+    """The event names of one `owner`: the ledger's own, found by stepping from one to the next through the
+    index, so that nothing of it is left out that no metric listens to any more."""
+    if event_filter.event_name is not None:
+        return f"SELECT {params.add(event_filter.event_name)} AS event_name"
+    return f"""
+        WITH RECURSIVE walk (event_name) AS (
+            SELECT min(e.event_name) FROM metering_usageevent e WHERE e.{owner} = owner.id
+             UNION ALL
+            SELECT (SELECT min(e.event_name)
+                      FROM metering_usageevent e
+                     WHERE e.{owner} = owner.id
+                       AND e.event_name > walk.event_name)
+              FROM walk
+             WHERE walk.event_name IS NOT NULL
+        )
+        SELECT event_name FROM walk WHERE event_name IS NOT NULL
+    """  # noqa: S608 (our own words)
+
+
+def _are_many(project_ids: Sequence[int] | None) -> bool:
+    """Whether it pays to ask first whose next rows come first."""
+    return project_ids is None or len(project_ids) > FEW_PROJECTS
 
 
 def event_of(

@@ -177,7 +177,6 @@ class UsageEventsView(APIView):
         cursor_text = query.text("cursor")
         page = events_page(
             event_filter,
-            catalogue=catalogue,
             cursor=None if cursor_text is None else Cursor.from_text(cursor_text),
             limit=query.number("limit", default=100, least=1, most=MAX_PAGE),
         )
