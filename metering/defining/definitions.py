@@ -128,6 +128,13 @@ def change_metric(metric: MetricDefinition, changes: Mapping[str, Any]) -> Metri
                     touched=touched[0],
                     field=touched[0],
                 )
+            if "event_name" in touched and holds_events_for(stored):
+                raise Conflict(
+                    "Events named '{event_name}' are recorded, and no other metric listens to them; define"
+                    " another metric for the new name.",
+                    event_name=stored.event_name,
+                    field="event_name",
+                )
             admission_policy().ensure_can_judge(metric)
             # What it would now have counted was recorded before it meant that.
             metric.counts_from = ledger_end()
@@ -166,11 +173,29 @@ def held_metric(metric: MetricDefinition) -> MetricDefinition:
 
 def has_counted(metric: MetricDefinition) -> bool:
     """Whether the ledger holds an event that the metric counts. Index: usage_event_by_project."""
-    meaning = Meaning(metric, owner_path=metric.project.path if metric.project else "")
     params = Params()
-    where = meaning.where_sql(params)
+    meaning = Meaning(metric, owner_path=_owner_path(metric))
     below = Project.objects.filter(path__startswith=meaning.owner_path).values_list("id", flat=True)
-    ids = params.add(list(below))
+    return _is_in_ledger(list(below), meaning.where_sql(params), params)
+
+
+def holds_events_for(metric: MetricDefinition) -> bool:
+    """Whether the ledger holds an event that this metric alone listens to, counted by it or not: without it
+    the event would be of no metric, and left out of files. Index: usage_event_by_project."""
+    others = MetricDefinition.objects.filter(event_name=metric.event_name).exclude(pk=metric.pk)
+    heard_by_others = tuple(_owner_path(other) for other in others.select_related("project"))
+    below = Project.objects.filter(path__startswith=_owner_path(metric)).values_list("id", "path")
+    alone = [project_id for project_id, path in below if not path.startswith(heard_by_others)]
+    params = Params()
+    return _is_in_ledger(alone, f"e.event_name = {params.add(metric.event_name)}", params)
+
+
+def _owner_path(metric: MetricDefinition) -> str:
+    return metric.project.path if metric.project else ""
+
+
+def _is_in_ledger(project_ids: list[int], where: str, params: Params) -> bool:
+    ids = params.add(project_ids)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT EXISTS (SELECT FROM metering_usageevent e WHERE e.project_id = ANY ({ids}) AND {where})",  # noqa: S608

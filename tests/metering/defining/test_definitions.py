@@ -358,6 +358,27 @@ def test_meaning_can_be_changed_while_nothing_was_counted(field: str) -> None:
     assert not has_counted(metric)
 
 
+def test_events_are_not_left_without_a_metric_that_listens() -> None:
+    """Also where its filter let none of them in: lists and files go by the names that metrics listen to."""
+    acme, other = Project.objects.get(key="acme"), a_project("other")
+    metric = a_metric("gold", event_name="tokens", event_label_filter={"tier": "gold"})
+    below = a_metric("elsewhere", event_name="tokens", project=other)
+    recorded(an_event(other), an_event(acme, labels={"tier": "iron"}))
+
+    with pytest.raises(Conflict) as caught:
+        change_metric(metric, {"event_name": "requests"})
+    assert (caught.value.field, has_counted(metric)) == ("event_name", False)
+    assert "no other metric listens to them" in str(caught.value)
+    with pytest.raises(Conflict):
+        change_metric(below, {"event_name": "requests"})  # which it has counted
+
+    metric.refresh_from_db()
+    a_metric("all", event_name="tokens", project=acme)
+    change_metric(metric, {"event_name": "requests"})
+
+    assert MetricDefinition.objects.get(pk=metric.pk).event_name == "requests"
+
+
 def test_a_field_set_to_what_it_is_does_not_freeze() -> None:
     metric = a_metric(primary_labels=["region"])
     recorded(an_event(quantity="5"))
