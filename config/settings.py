@@ -209,7 +209,7 @@ ADMIN_MATTERS = [
     "billing.admin.matters.billing_matters",
 ]
 # What else follows from a rule of attribution, said before it is made: callables like that of
-# billing/admin/consequences.py, which take the rule as it will be.
+# billing/admin/consequences.py, which take the request and the rule as it will be.
 ATTRIBUTION_CONSEQUENCES = ["billing.admin.consequences.of_payer"]
 # What "Put back as it was" in the history can do, by table: instances of metering/admin/undoing.py.
 HISTORY_UNDO = {

@@ -6,6 +6,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -151,14 +152,15 @@ def of_credit(
     return found
 
 
-def of_payer(rule: AttributionRule) -> list[Consequence]:
-    """Of a rule of attribution as it will be: whether anybody is billed for what the payer then pays for.
-
-    Nothing where nobody is billed at all: then usage is only measured.
-    """
-    begins = rule.effective_from or database_now()
+def of_payer(request: HttpRequest, rule: AttributionRule) -> list[Consequence]:
+    """Of a rule of attribution as it will be, to who may see accounts: whether anybody is billed for what is
+    recorded by it. Nothing where nobody is billed at all: then usage is only measured."""
+    if not request.user.has_perm("billing.view_billingaccount"):
+        return []
+    now = database_now()
+    begins = max(rule.effective_from or now, now)  # what is recorded already keeps its payer
     payer_id = rule.billing_attribution_project_id
-    if payer_id != rule.project_id:  # whoever pays may be paid for in turn
+    if rule.surface_id is not None or payer_id != rule.project_id:  # whoever pays may be paid for in turn
         payer_id = current().payer_at(payer_id, begins)
     accounts = BillingAccount.objects.all()
     account = accounts.filter(project=payer_id).first()

@@ -17,7 +17,7 @@ from metering.catalogue import current
 from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
 
-from .subscription_words import LocalTimes, period_in_words, state_badge
+from .subscription_words import LocalTimes, period_in_words, state_badge, until_words
 
 UNBILLED_DAYS = 62  # two months: this one and the last
 SHORTEST_PAST, LONGEST_PAST = dt.timedelta(days=30), dt.timedelta(days=365)
@@ -84,7 +84,7 @@ def _subscription_line(
         "version": subscription.plan.version,
         "badge": state_badge(subscription, now=now),
         "since": times.short(subscription.effective_from),
-        "until": times.last(subscription.effective_until, empty=gettext("further notice")),
+        "until": until_words(subscription, times),
         "period": period_in_words(period) if period else cells.DASH,
         "left": start,
         "width": max(end - start, 0.0),

@@ -13,7 +13,7 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.errors import DocumentIsDraft, DocumentIsIssued, DraftChangedSince
+from billing.errors import DocumentIsDraft, DocumentIsIssued
 from billing.invoicing.approvals import content_digest, digest_from
 from billing.models import Invoice
 from metering.admin.paging import LargeTableAdmin
@@ -135,9 +135,6 @@ class DocumentPages(LargeTableAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 result = verb()
-            except DraftChangedSince as refusal:
-                assert invoice is not None
-                return self.refused(request, invoice, refusal)  # where it can be looked at again
             except MeterbookError as refusal:
                 form.refuse(refusal)
             else:

@@ -14,18 +14,18 @@ from billing.invoicing.draft_edits import (
     add_discount,
     add_line,
     begin_invoice,
+    discard_draft,
     remove_discount,
     remove_line,
     set_notes,
 )
-from billing.invoicing.drafting import discard_draft
 from billing.invoicing.runs import run_billing
 from billing.models import BillingAccount, BillingRun, Invoice, ParkedAccount
 from metering.answering.fences import raise_fence
 from metering.clock import database_now
 from metering.errors import Conflict
 
-from .document_pages import DocumentPages
+from .document_pages import DocumentPages, SeenForm
 from .document_words import in_words, title_of
 from .draft_forms import AccountForm, DiscountForm, LineForm, NotesForm
 
@@ -272,6 +272,7 @@ class DraftPages(DocumentPages):
         refusal = self.not_a_draft(request, invoice)
         if refusal is not None:
             return refusal
+        form = SeenForm(request.POST if request.method == "POST" else None, invoice=invoice)
         again = _("What is due is drafted anew by the next billing run; what was added by hand is gone.")
         gone = _("The draft is gone then, with all that is on it.")
 
@@ -287,6 +288,7 @@ class DraftPages(DocumentPages):
             button=_("Discard the draft"),
             sentences=[again if invoice.origin == Invoice.Origin.RUN else gone],
             facts=[(_("Total"), in_words(invoice.total, invoice.currency))],
-            verb=lambda: discard_draft(invoice),
+            form=form,
+            verb=lambda: discard_draft(invoice, seen=form.digest),
             answer=answer,
         )

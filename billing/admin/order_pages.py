@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -138,7 +139,8 @@ class OrderPages(ConsequencesFirst):
                 preview = look()
             except MeterbookError as refusal:
                 field = getattr(refusal, "field", None)
-                form.add_error(field if field in form.fields else None, worded(refusal))
+                with timezone.override(zone_named(subscription.account.timezone)):
+                    form.add_error(field if field in form.fields else None, worded(refusal))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -198,7 +200,7 @@ def order_card(preview: ChangePreview, subscription: Subscription, *, now: dt.da
     is_later = preview.at > now
     return {
         "at": at,
-        "until": times.last(preview.at),
+        "until": "" if preview.at <= subscription.effective_from else times.last(preview.at),
         "is_later": is_later,
         "zone": subscription.account.timezone,
         "currency": preview.currency,

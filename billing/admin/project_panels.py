@@ -16,7 +16,7 @@ from metering.models import Project
 
 from .billing_links import document_link, documents_url
 from .document_words import money_cell, status_badge
-from .subscription_words import LocalTimes, state_badge
+from .subscription_words import LocalTimes, state_badge, until_words
 
 SHOWN_INVOICES = 10
 SHOWN_SUBSCRIPTIONS = 5
@@ -60,7 +60,7 @@ def _subscription_lines(request: HttpRequest, account: BillingAccount) -> list[d
             "version": each.plan.version,
             "badge": state_badge(each, now=now),
             "since": times.short(each.effective_from),
-            "until": times.last(each.effective_until, empty=_("further notice")),
+            "until": until_words(each, times),
         }
         for each in latest[:SHOWN_SUBSCRIPTIONS]
     ]

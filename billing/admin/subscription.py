@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
@@ -28,7 +27,14 @@ from .consequences import of_subscription
 from .order_pages import OrderPages
 from .price_words import price_in_words, usage_in_words
 from .subscription_forms import SubscriptionForm
-from .subscription_words import LocalTimes, period_in_words, rhythm_in_words, state_badge, state_of
+from .subscription_words import (
+    LocalTimes,
+    period_in_words,
+    rhythm_in_words,
+    state_badge,
+    state_of,
+    until_words,
+)
 
 SHOWN_PERIODS = 6  # the running one, those before it, and the next
 TICK = dt.timedelta(microseconds=1)
@@ -115,7 +121,7 @@ class SubscriptionAdmin(OrderPages):
 
     @admin.display(description=_("until"))
     def until(self, subscription: Any) -> str:
-        return str(subscription.times.last(subscription.effective_until, empty=gettext("further notice")))
+        return str(until_words(subscription, subscription.times))
 
     # -- form --------------------------------------------------------------------------------------------
 
@@ -214,7 +220,7 @@ def subscription_card(subscription: Subscription) -> dict[str, Any]:
     return {
         "badge": state_badge(subscription, now=now),
         "since": times.short(subscription.effective_from),
-        "until": times.last(subscription.effective_until, empty=gettext("further notice")),
+        "until": until_words(subscription, times),
         "trial_until": times.last(subscription.trial_until, empty=""),
         "cancelled_at": times.short(subscription.cancelled_at, empty=""),
         "zone": subscription.account.timezone,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -38,18 +39,7 @@ class LocalInstantField(forms.CharField):
 
 def instant_in(zone: ZoneInfo, text: str) -> dt.datetime | None:
     """The instant that the text names in a zone; a date is its first instant. Raises `ValidationError`."""
-    text = moments.plainly_dated(text)
-    if not text:
-        return None
-    try:
-        if len(text) == len("2026-01-31"):
-            return first_instant(dt.date.fromisoformat(text), zone)
-        instant = dt.datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=zone)
-        return instant.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        raise ValidationError(moments.no_instant()) from None
+    return _instant_in(zone, text, of_day=dt.timedelta(0))
 
 
 def end_in(zone: ZoneInfo, text: str) -> dt.datetime | None:
@@ -57,13 +47,28 @@ def end_in(zone: ZoneInfo, text: str) -> dt.datetime | None:
 
     Raises `ValidationError`.
     """
-    end, day = instant_in(zone, text), moments.plainly_dated(text)
-    if end is None or len(day) != len("2026-01-31"):
-        return end
+    return _instant_in(zone, text, of_day=ONE_DAY)
+
+
+def _instant_in(zone: ZoneInfo, text: str, *, of_day: dt.timedelta) -> dt.datetime | None:
+    text = moments.plainly_dated(text)
+    if not text:
+        return None
     try:
-        return first_instant(dt.date.fromisoformat(day) + ONE_DAY, zone)
-    except OverflowError:
+        day = _day_of(text)
+        if day is not None:
+            return first_instant(day + of_day, zone)
+        instant = dt.datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise ValidationError(moments.no_instant()) from None
+
+
+def _day_of(text: str) -> dt.date | None:
+    """The day, in whichever of ISO's spellings; None where a time is named, too."""
+    with suppress(ValueError):
+        return dt.date.fromisoformat(text)
+    return None
 
 
 class SubscriptionForm(VerbForm):

@@ -43,6 +43,13 @@ class LocalTimes:
         return _("%s (included)") % (day - ONE_DAY)
 
 
+def until_words(subscription: Subscription, times: LocalTimes) -> str:
+    """Until when it is in force; a dash where it never is."""
+    if subscription.is_empty:
+        return cells.DASH
+    return times.last(subscription.effective_until, empty=_("further notice"))
+
+
 def state_of(subscription: Subscription, *, now: dt.datetime) -> str:
     """One word: what is true of it now."""
     if subscription.is_empty:

@@ -14,7 +14,7 @@ from .seller import FIELDS as SELLER_FIELDS
 
 
 def _account(row: BillingAccount, values: Values) -> None:
-    change_account(row, values, now=database_now())
+    change_account(row, values, now=database_now(), may_loosen=True)  # `_may_account` was asked
 
 
 def _account_warnings(row: BillingAccount | None, values: Values) -> list[Any]:

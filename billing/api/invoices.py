@@ -7,8 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.invoicing.draft_edits import begin_invoice, set_notes
-from billing.invoicing.drafting import discard_draft
+from billing.invoicing.draft_edits import begin_invoice, discard_draft, set_notes
 from billing.invoicing.standing import Status, with_status
 from billing.models import Invoice
 from metering.api.documents import ProblemDocument
@@ -23,6 +22,7 @@ from .invoice_documents import (
     InvoiceNotesDocument,
     InvoicePage,
     InvoiceRequestDocument,
+    seen_digest,
 )
 from .manual_lines import lines_from
 from .member_values import day_of, needed, seen_of
@@ -145,10 +145,12 @@ class InvoiceView(APIView):
         operation_id="invoices_discard",
         summary="Discard a draft",
         description="What is due is drafted again by the next billing run; lines by hand are gone.",
-        responses={204: None, 403: ProblemDocument, 404: ProblemDocument, 409: ProblemDocument},
+        parameters=[OpenApiParameter("digest", description=str(seen_digest().help_text))],
+        responses={204: None, **PROBLEMS},
     )
     def delete(self, request: Request, invoice_id: int) -> Response:
-        discard_draft(visible_document(request, invoice_id))
+        query = Query(request.query_params, known=("digest",))
+        discard_draft(visible_document(request, invoice_id), seen=seen_of({"digest": query.text("digest")}))
         return Response(status=204)
 
 

@@ -1,4 +1,4 @@
-"""Changing drafts by hand: lines, discounts, notes; invoices and credit notes that no run makes.
+"""Changing drafts by hand: lines, discounts, notes, discarding; invoices and credit notes that no run makes.
 
 Each verb holds the account, then the draft, and works the totals out anew; nothing is read from the ledger.
 Where one is told the digest of the draft that was looked at, `seen`, it raises `DraftChangedSince` for any
@@ -31,7 +31,7 @@ from metering.texts.numbers import EXACT, plain
 
 from .approvals import ensure_as_seen
 from .draft_lines import taxes_of
-from .drafting import held_draft, store_totals
+from .drafting import held_draft, remove_draft, store_totals
 from .retotalling import retotal
 
 NAME_LENGTH = 200
@@ -194,6 +194,16 @@ def set_notes(invoice: Invoice, notes: str, *, edited_by: str, seen: bytes | Non
             return
         stored.notes, stored.edited_by = notes, edited_by
         stored.save(update_fields=["notes", "edited_by"])
+
+
+def discard_draft(invoice: Invoice, *, seen: bytes | None = None) -> None:
+    """Remove a draft with everything on it; the next billing run bills what is due. Raises
+    `DocumentIsIssued`."""
+    with transaction.atomic():
+        held_account(invoice.account_id, is_changing=True)
+        stored = held_draft(invoice.pk)
+        ensure_as_seen(stored, seen)
+        remove_draft(stored)
 
 
 def _notes(notes: str) -> str:

@@ -93,15 +93,11 @@ def draft(
     return invoice
 
 
-def discard_draft(invoice: Invoice) -> None:
-    """Remove a draft with everything on it; the next billing run bills what is due. Raises
-    `DocumentIsIssued`."""
-    with transaction.atomic():
-        held_account(invoice.account_id, is_changing=True)
-        stored = held_draft(invoice.pk)
-        _release(stored)
-        stored.lines.all().delete()
-        _remove(stored)
+def remove_draft(held: Invoice) -> None:
+    """Remove a draft with everything on it. Needs its row, and its account's to be changed."""
+    _release(held)
+    held.lines.all().delete()
+    _remove(held)
 
 
 def clear_draft_of(account: BillingAccount) -> None:

@@ -79,7 +79,7 @@ def open_account(project: Project, fields: Mapping[str, Any]) -> BillingAccount:
 
 
 def change_account(
-    account: BillingAccount, changes: Mapping[str, Any], *, now: dt.datetime, may_loosen: bool = True
+    account: BillingAccount, changes: Mapping[str, Any], *, now: dt.datetime, may_loosen: bool = False
 ) -> BillingAccount:
     """Change what is known of a customer. Issued documents stay as they are.
 

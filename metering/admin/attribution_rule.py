@@ -87,7 +87,7 @@ class EndForm(forms.Form):
     )
 
 
-def consequences_of(rule: AttributionRule) -> list[Consequence]:
+def consequences_of(request: HttpRequest, rule: AttributionRule) -> list[Consequence]:
     """Of a rule as it will be made: who pays from when on, which rule it ends, what stays, and what other
     apps say to it."""
     facts = {
@@ -129,7 +129,7 @@ def consequences_of(rule: AttributionRule) -> list[Consequence]:
     )
     found.append(Consequence("rule-recorded", words))
     for name in settings.ATTRIBUTION_CONSEQUENCES:
-        found += import_string(name)(rule)
+        found += import_string(name)(request, rule)
     return found
 
 
@@ -201,7 +201,7 @@ class AttributionRuleAdmin(ConsequencesFirst):
         return bool(request.user.has_perm("metering.delete_attributionrule"))
 
     def consequences(self, request: HttpRequest, form: Any, *, change: bool) -> Sequence[Consequence]:
-        return consequences_of(form.instance)
+        return consequences_of(request, form.instance)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data

@@ -126,7 +126,7 @@ class HouseAdmin(ListDownload):
         """Ask what the columns need once for the page, and leave it on the rows."""
 
     @admin.display(description=ListDownload.action_checkbox.short_description)
-    def action_checkbox(self, obj: Model) -> SafeString:
+    def action_checkbox(self, obj: Any) -> SafeString:
         return format_html(_checkbox(get_language()), obj.pk)
 
     def page_url(self, name: str, *args: object) -> str:

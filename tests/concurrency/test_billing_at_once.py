@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from billing.errors import DocumentIsIssued, DraftChangedSince
+from billing.errors import DocumentIsIssued, DraftChangedSince, LimitNotLoosened
 from billing.invoicing.approvals import approve, approved_as_they_are, content_digest
 from billing.invoicing.draft_edits import ManualLine, add_line
 from billing.invoicing.drafting import draft
@@ -17,6 +17,7 @@ from billing.invoicing.issuing import issue
 from billing.invoicing.late_usage import watch_late_usage
 from billing.invoicing.runs import run_billing
 from billing.models import BilledPeriod, BillingAccount, BillingRun, Invoice, InvoiceLine, NumberSeries
+from billing.selling.accounts import change_account, ensure_not_loosened
 from metering.clock import ledger_end
 from metering.errors import Conflict
 from tests.billing.billed import a_seller, billed, used
@@ -169,6 +170,52 @@ def test_draft_is_not_issued_with_a_line_that_is_added_while_it_is_looked_at() -
 
     assert isinstance(issuing.error, DraftChangedSince)
     assert not Invoice.objects.issued().exists()
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_line_that_is_sent_twice_at_once_is_added_once(is_seen: bool) -> None:
+    """The control: whoever doesn't say what was seen adds two."""
+    customers(1)
+    billed(APRIL)
+    draft = Invoice.objects.get()
+    seen = content_digest(draft) if is_seen else None
+
+    def attempt() -> str:
+        try:
+            add_line(draft, ManualLine("Set-up", Decimal(900)), added_by="bob", seen=seen)
+        except DraftChangedSince:
+            return "refused"
+        return "added"
+
+    answers = race(attempt, attempt)
+
+    assert Counter(answers) == ({"added": 1, "refused": 1} if is_seen else {"added": 2})
+    assert draft.lines.filter(kind="manual").count() == answers.count("added")
+
+
+def test_limit_that_is_tightened_meanwhile_is_not_loosened() -> None:
+    [account] = customers(1, approval_above=Decimal(300))
+
+    with Held(lambda: change_account(account, {"approval_above": Decimal(100)}, now=at(APRIL))) as held:
+        loosening = Rival(lambda: change_account(account, {"approval_above": Decimal(200)}, now=at(APRIL)))
+        assert loosening.is_still_waiting_after(0.3)
+        held.commit()
+
+    assert isinstance(loosening.error, LimitNotLoosened)
+    assert BillingAccount.objects.get().approval_above == 100
+
+
+def test_limit_that_is_judged_before_it_is_held_is_loosened() -> None:
+    """The control: at the time of looking it was a tightening."""
+    [account] = customers(1, approval_above=Decimal(300))
+
+    with Held(lambda: change_account(account, {"approval_above": Decimal(100)}, now=at(APRIL))) as held:
+        stale = BillingAccount.objects.get()
+        ensure_not_loosened(stale, {"approval_above": Decimal(200)})
+        held.commit()
+    change_account(stale, {"approval_above": Decimal(200)}, now=at(APRIL), may_loosen=True)
+
+    assert BillingAccount.objects.get().approval_above == 200
 
 
 def test_number_of_an_issue_that_fails_at_the_end_is_not_lost() -> None:

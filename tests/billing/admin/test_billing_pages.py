@@ -416,7 +416,7 @@ def test_subscription_is_cancelled_and_kept(staff: Client) -> None:
     )
     page = looked.content.decode()
     assert "No fixed fees are credited or charged" in page
-    assert "Usage until that instant is billed, later usage is not" in page
+    assert "Usage until then is billed, later usage is not" in page
     assert "Its last period" in page
     assert "the old plan" not in page
     staff.post(
@@ -463,6 +463,39 @@ def test_last_days_are_included(staff: Client) -> None:
     assert "It holds until <strong>2999-03-20 (included)</strong> (Europe/Berlin)." in looked.content.decode()
     subscription.refresh_from_db()
     assert subscription.effective_until == at("2999-03-20T23:00:00Z")
+
+
+@pytest.mark.parametrize("spelling", ["2999-03-20", "29990320", "2999-W12-3"])
+def test_last_day_is_included_however_it_is_spelled(staff: Client, spelling: str) -> None:
+    account = an_account(a_project("acme"), timezone="Europe/Berlin")
+    subscription = a_subscription(account, a_plan(), effective_from=at("2999-03-01T00:00:00Z"))
+    order_url = url("subscription", "cancel_subscription", subscription.pk)
+
+    staff.post(order_url, {"when": "at", "at": spelling, "reason": "asked for", "_confirm": "1"})
+
+    subscription.refresh_from_db()
+    assert subscription.effective_until == at("2999-03-20T23:00:00Z")
+
+
+def test_subscription_that_never_begins_is_said_so(staff: Client) -> None:
+    account = an_account(a_project("acme"), timezone="Europe/Berlin")
+    subscription = a_subscription(
+        account, a_plan(), effective_from=at("2999-03-01T00:00:00", "Europe/Berlin")
+    )
+    order_url = url("subscription", "cancel_subscription", subscription.pk)
+    order = {"when": "at", "at": "2999-02-28", "reason": "asked for"}
+
+    too_early = staff.post(order_url, {**order, "at": "2999-02-27"})
+    looked = staff.post(order_url, order)
+    staff.post(order_url, {**order, "_confirm": "1"})
+
+    [refusal] = too_early.context["form"].errors["at"]
+    assert refusal == "The subscription begins only at 2999-03-01 00:00:00 CET."
+    assert "It never begins." in looked.content.decode()
+    for page in (url("subscription", "changelist"), url("subscription", "change", subscription.pk)):
+        content = staff.get(page).content.decode()
+        assert "Never began" in content
+        assert "2999-02-28" not in content
 
 
 def test_onlooker_changes_nothing(onlooker: Client) -> None:

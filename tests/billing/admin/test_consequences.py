@@ -4,17 +4,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from billing.invoicing.draft_edits import ManualLine, begin_invoice
 from billing.models import BillingAccount, CreditGrant
-from metering.attributing.scope_tree import attribute
+from metering.attributing.scope_tree import attribute, install_surface
 from metering.models import Project
 from tests.billing.billed import a_seller
 from tests.billing.factories import a_plan, a_subscription, an_account
-from tests.factories import a_project
+from tests.factories import a_project, at
 
 
 @pytest.fixture
@@ -135,14 +135,16 @@ def test_credit_is_given_once_its_sum_was_seen(staff: Client, account: BillingAc
     assert (nothing, CreditGrant.objects.get().amount) == (0, 20)
 
 
-def told_of_rule(staff: Client, project: Project, *, payer: Project) -> list[str]:
+def told_of_rule(
+    staff: Client, project: Project, *, payer: Project, surface: str | int = "", since: str = ""
+) -> list[str]:
     """What is said of a rule before it is made, of money alone."""
     form = {
         "project": project.pk,
-        "surface": "",
+        "surface": surface,
         "billing_attribution_project": payer.pk,
-        "effective_from_0": "",
-        "effective_from_1": "",
+        "effective_from_0": since,
+        "effective_from_1": "00:00:00" if since else "",
         "effective_until_0": "",
         "effective_until_1": "",
     }
@@ -180,3 +182,37 @@ def test_project_that_pays_for_itself_again_is_told_of_its_own_account(staff: Cl
     assert told_of_rule(staff, shop, payer=shop) == [
         "shop has no billing account: as long as that is so, this usage is on no invoice."
     ]
+
+
+def test_surface_whose_project_pays_is_paid_for_by_who_pays_for_that(staff: Client) -> None:
+    top = a_project("top")
+    shop = a_project("shop", parent=top)
+    a_subscription(an_account(top), a_plan())
+    attribute(shop, payer=top)
+    bot = install_surface(project=shop, key="bot", name="Bot")
+
+    assert told_of_rule(staff, shop, payer=shop, surface=bot.pk) == []
+
+
+def test_rule_from_back_then_is_judged_by_what_is_recorded_from_now_on(staff: Client) -> None:
+    top = a_project("top")
+    shop = a_project("shop", parent=top)
+    terms = {"effective_from": at("2020-01-01T00:00:00Z"), "effective_until": at("2021-01-01T00:00:00Z")}
+    a_subscription(an_account(top), a_plan(), **terms)
+
+    assert told_of_rule(staff, shop, payer=top, since="2020-06-01") == [
+        "top is on no plan: as long as that is so, this usage is on no invoice."
+    ]
+
+
+@pytest.mark.django_db
+def test_accounts_are_not_told_of_to_who_may_not_see_them(client: Client) -> None:
+    top = a_project("top")
+    shop, other = a_project("shop", parent=top), a_project("other", parent=top)
+    an_account(other)
+    operator = User.objects.create_user("operator", is_staff=True)
+    rights = ("view_attributionrule", "add_attributionrule", "view_project")
+    operator.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    client.force_login(operator)
+
+    assert told_of_rule(client, shop, payer=top) == []

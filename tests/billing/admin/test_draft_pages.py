@@ -73,8 +73,9 @@ def test_form_that_is_sent_twice_changes_the_draft_once(
 
     answers = [editor.post(url(page, draft.pk), form) for _ in range(2)]
 
-    assert {answer.url for answer in answers} == {url("change", draft.pk)}
-    assert told(answers[1]) == ["The draft has changed since you looked at it; look again."]
+    assert answers[0].url == url("change", draft.pk)
+    assert errors_of(answers[1]) == {"__all__": ["The draft has changed since you looked at it; look again."]}
+    assert all(answers[1].context["form"][name].value() == value for name, value in form.items())
     assert draft.lines.filter(kind="manual").count() + draft.discounts.count() == (page != "edit_notes")
 
 
@@ -245,8 +246,11 @@ def test_draft_is_discarded(editor: Client, account: BillingAccount) -> None:
     draft = draft_of(account)
 
     assert "Total 86.10 EUR" in read(editor, url("discard", draft.pk))
-    response = editor.post(url("discard", draft.pk))
+    add_line(draft, ManualLine("Support", Decimal(5)), added_by="ada")
+    unseen = errors_of(editor.post(url("discard", draft.pk), {"seen": "00"}))
+    response = confirmed(editor, "discard", draft)
 
+    assert unseen == {"__all__": ["The draft has changed since you looked at it; look again."]}
     assert told(response) == ["The draft of Acme Ltd is discarded."]
     assert not Invoice.objects.exists()
 

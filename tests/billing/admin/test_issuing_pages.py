@@ -64,10 +64,9 @@ def test_draft_that_changed_since_is_not_issued(issuer: Client, account: Billing
     seen = issuer.get(url("issue", draft.pk)).context["form"]["seen"].value()
     add_line(draft, ManualLine("More", Decimal(5)), added_by="ada")
 
-    response = issuer.post(url("issue", draft.pk), {"seen": seen})
+    errors = errors_of(issuer.post(url("issue", draft.pk), {"seen": seen}))
 
-    assert response.url == url("change", draft.pk)
-    assert told(response) == ["The draft has changed since you looked at it; look again."]
+    assert errors == {"__all__": ["The draft has changed since you looked at it; look again."]}
     assert not Invoice.objects.issued().exists()
 
 

@@ -267,6 +267,22 @@ def test_what_names_the_draft_as_it_was_seen_is_done_once(
     assert call("GET", path).json() == first.json()
 
 
+def test_draft_is_discarded_as_it_was_seen(account, call) -> None:
+    draft = begin_invoice(account, lines=[ManualLine("Workshop", Decimal(100))], edited_by="ada")
+    path = f"/invoices/{draft.pk}/"
+    seen = call("GET", path).json()["digest"]
+    call("POST", f"{path}lines/", {"name": "Travel", "amount": "5"})
+
+    overtaken = call("DELETE", f"{path}?digest={seen}")
+    misspelt = call("DELETE", f"{path}?digets={seen}")
+    now_seen = call("GET", path).json()["digest"]
+
+    assert_problem(overtaken, 409, "draft_changed_since")
+    assert misspelt.status_code == 422
+    assert call("DELETE", f"{path}?digest={now_seen}").status_code == 204
+    assert not Invoice.objects.exists()
+
+
 def test_draft_of_a_run_is_computed_anew_and_discarded(account, call):
     tokens = a_metric("tokens")
     a_subscription(account, a_plan(a_usage_price(tokens)), effective_until=at(APRIL))

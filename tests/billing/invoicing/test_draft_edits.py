@@ -4,8 +4,14 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.approvals import approve
-from billing.invoicing.draft_edits import ManualLine, add_discount, add_line, begin_invoice, set_notes
-from billing.invoicing.drafting import discard_draft
+from billing.invoicing.draft_edits import (
+    ManualLine,
+    add_discount,
+    add_line,
+    begin_invoice,
+    discard_draft,
+    set_notes,
+)
 from billing.invoicing.issuing import issue
 from billing.models import Invoice
 from metering.errors import Invalid, NotFound

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing.invoicing.drafting import discard_draft
+from billing.invoicing.draft_edits import discard_draft
 from billing.invoicing.voiding import void
 from billing.models import Invoice, PeriodCorrection
 from billing.selling.subscriptions import cancel

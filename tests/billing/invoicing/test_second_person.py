@@ -18,10 +18,10 @@ from billing.invoicing.draft_edits import (
     ManualLine,
     add_line,
     begin_invoice,
+    discard_draft,
     remove_line,
     set_notes,
 )
-from billing.invoicing.drafting import discard_draft
 from billing.invoicing.issuing import issue
 from billing.invoicing.standing import Status, status_of
 from billing.invoicing.voiding import void
