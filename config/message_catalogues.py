@@ -40,6 +40,7 @@ KEYWORDS: Mapping[str, Any] = {
     "pgettext": ((1, "c"), 2),
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
+    "EventKind": (2,),  # metering.announcing.kinds knows no Django; pages translate what it says
 }
 # The kinds of metering.errors and what derives from them: `Invalid("At most {most} steps.", most=20)`.
 REFUSALS: Mapping[str, Any] = dict.fromkeys(

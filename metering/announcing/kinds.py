@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import gettext_noop
-
 METRIC_DEFINED = "metric.defined"
 USAGE_RECORDED = "usage.recorded"
 USAGE_AGGREGATED = "usage.aggregated"
@@ -72,7 +70,7 @@ KINDS: Mapping[str, EventKind] = {
     for kind in (
         EventKind(
             METRIC_DEFINED,
-            gettext_noop("A metric was defined. Without a project it is one that every project sees."),
+            "A metric was defined. Without a project it is one that every project sees.",
             {
                 "metric": "tokens",
                 "display_name": "Tokens",
@@ -85,7 +83,7 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             USAGE_RECORDED,
-            gettext_noop("Usage was recorded: one for each request, with how many new events of each name."),
+            "Usage was recorded: one for each request, with how many new events of each name.",
             {
                 "count": 3,
                 "last_id": 182734,
@@ -94,9 +92,7 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             USAGE_AGGREGATED,
-            gettext_noop(
-                "Usage was merged into the rollups: what changed, by metric, project, payer and UTC day."
-            ),
+            "Usage was merged into the rollups: what changed, by metric, project, payer and UTC day.",
             {
                 "touched_count": 1,
                 "touched": [
@@ -112,39 +108,27 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             THRESHOLD_APPROACHING,
-            gettext_noop("Usage came near a threshold: to the fraction of it that is set, 80 % by default."),
+            "Usage came near a threshold: to the fraction of it that is set, 80 % by default.",
             {**_THRESHOLD, "value": "812400", "approach_fraction": "0.8"},
         ),
-        EventKind(
-            THRESHOLD_EXCEEDED, gettext_noop("Usage reached a threshold."), {**_THRESHOLD, "value": "1000350"}
-        ),
-        EventKind(
-            QUOTA_EXCEEDED,
-            gettext_noop("Usage was refused because it would have exceeded a hard quota."),
-            _QUOTA,
-        ),
+        EventKind(THRESHOLD_EXCEEDED, "Usage reached a threshold.", {**_THRESHOLD, "value": "1000350"}),
+        EventKind(QUOTA_EXCEEDED, "Usage was refused because it would have exceeded a hard quota.", _QUOTA),
         EventKind(
             QUOTA_SOFT_BREACHED,
-            gettext_noop("Usage went over a soft quota and was recorded; told once in each period."),
+            "Usage went over a soft quota and was recorded; told once in each period.",
             _QUOTA,
         ),
-        EventKind(
-            INVOICE_ISSUED,
-            gettext_noop("An invoice was issued: it has its number and never changes."),
-            _INVOICE,
-        ),
-        EventKind(INVOICE_PAID, gettext_noop("Nothing is owed on an invoice any more."), _INVOICE),
-        EventKind(
-            INVOICE_OVERDUE, gettext_noop("An invoice wasn't paid by its due day; told once."), _INVOICE
-        ),
+        EventKind(INVOICE_ISSUED, "An invoice was issued: it has its number and never changes.", _INVOICE),
+        EventKind(INVOICE_PAID, "Nothing is owed on an invoice any more.", _INVOICE),
+        EventKind(INVOICE_OVERDUE, "An invoice wasn't paid by its due day; told once.", _INVOICE),
         EventKind(
             INVOICE_VOIDED,
-            gettext_noop("An invoice was taken back in full, by a credit note."),
+            "An invoice was taken back in full, by a credit note.",
             {**_INVOICE, "credit_note": "CN-000007", "reason": "Billed to the wrong company."},
         ),
         EventKind(
             CREDIT_NOTE_ISSUED,
-            gettext_noop("A credit note was issued; its amounts are negative."),
+            "A credit note was issued; its amounts are negative.",
             {
                 **_INVOICE,
                 "number": "CN-000007",
@@ -155,9 +139,7 @@ KINDS: Mapping[str, EventKind] = {
         ),
         EventKind(
             ENDPOINT_TESTED,
-            gettext_noop(
-                "Somebody tried an endpoint. It is sent to that one alone, whatever it subscribes to."
-            ),
+            "Somebody tried an endpoint. It is sent to that one alone, whatever it subscribes to.",
             {"message": "It works.", "requested_by": "ada"},
         ),
     )
