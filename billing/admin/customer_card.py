@@ -17,7 +17,7 @@ from metering.catalogue import current
 from metering.measuring.windows import first_instant, zone_named
 from metering.models import Project
 
-from .subscription_words import LocalTimes, period_in_words, state_badge, until_words
+from .subscription_words import LocalTimes, in_a_line, period_in_words
 
 UNBILLED_DAYS = 62  # two months: this one and the last
 SHORTEST_PAST, LONGEST_PAST = dt.timedelta(days=30), dt.timedelta(days=365)
@@ -79,12 +79,7 @@ def _subscription_line(
     start = timeline.place(subscription.effective_from)
     end = 100.0 if subscription.effective_until is None else timeline.place(subscription.effective_until)
     return {
-        "url": reverse("admin:billing_subscription_change", args=[subscription.pk]),
-        "plan": subscription.plan.name,
-        "version": subscription.plan.version,
-        "badge": state_badge(subscription, now=now),
-        "since": times.short(subscription.effective_from),
-        "until": until_words(subscription, times),
+        **in_a_line(subscription, times=times, now=now),
         "period": period_in_words(period) if period else cells.DASH,
         "left": start,
         "width": max(end - start, 0.0),

@@ -44,6 +44,11 @@ class SeenForm(RefusableForm):
         super().__init__(data, initial={"seen": content_digest(invoice).hex(), **(initial or {})})
 
     @property
+    def given(self) -> dict[str, Any]:
+        """What was typed."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "seen"}
+
+    @property
     def digest(self) -> bytes:
         """Raises `DraftChangedSince` for what can't be one."""
         return digest_from(self.cleaned_data["seen"])

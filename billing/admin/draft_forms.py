@@ -1,7 +1,5 @@
 """What is added to drafts by hand, as forms: lines, discounts, a note, and whom an invoice is for."""
 
-from typing import Any
-
 from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -46,7 +44,7 @@ class LineForm(SeenForm):
 
     @property
     def line(self) -> ManualLine:
-        return ManualLine(**{name: value for name, value in self.cleaned_data.items() if name != "seen"})
+        return ManualLine(**self.given)
 
 
 class DiscountForm(SeenForm):
@@ -74,11 +72,6 @@ class DiscountForm(SeenForm):
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text=_("For colleagues and auditors; the customer doesn't see it."),
     )
-
-    @property
-    def discount(self) -> dict[str, Any]:
-        """As `add_discount` takes it."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "seen"}
 
 
 class NotesForm(SeenForm):

@@ -195,7 +195,7 @@ class DraftPages(DocumentPages):
             sentences=[_("On the whole document, after the discounts there are: two of 10 % make 19 %.")],
             form=form,
             verb=lambda: add_discount(
-                invoice, **form.discount, added_by=request.user.get_username(), seen=form.digest
+                invoice, **form.given, added_by=request.user.get_username(), seen=form.digest
             ),
             answer=lambda discount: self.changed(
                 request,

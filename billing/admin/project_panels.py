@@ -16,7 +16,7 @@ from metering.models import Project
 
 from .billing_links import document_link, documents_url
 from .document_words import money_cell, status_badge
-from .subscription_words import LocalTimes, state_badge, until_words
+from .subscription_words import LocalTimes, in_a_line
 
 SHOWN_INVOICES = 10
 SHOWN_SUBSCRIPTIONS = 5
@@ -53,17 +53,7 @@ def _subscription_lines(request: HttpRequest, account: BillingAccount) -> list[d
         return None
     now, times = asked_at(request), LocalTimes(zone_named(account.timezone))
     latest = account.subscriptions.lasting().select_related("plan").order_by("-effective_from", "-id")
-    return [
-        {
-            "url": reverse("admin:billing_subscription_change", args=[each.pk]),
-            "plan": each.plan.name,
-            "version": each.plan.version,
-            "badge": state_badge(each, now=now),
-            "since": times.short(each.effective_from),
-            "until": until_words(each, times),
-        }
-        for each in latest[:SHOWN_SUBSCRIPTIONS]
-    ]
+    return [in_a_line(each, times=times, now=now) for each in latest[:SHOWN_SUBSCRIPTIONS]]
 
 
 def invoices_panel(request: HttpRequest, project: Project) -> Panel | None:

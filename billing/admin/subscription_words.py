@@ -1,8 +1,10 @@
 """Subscriptions and their periods in words, on the clocks of the account."""
 
 import datetime as dt
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -48,6 +50,18 @@ def until_words(subscription: Subscription, times: LocalTimes) -> str:
     if subscription.is_empty:
         return cells.DASH
     return times.last(subscription.effective_until, empty=_("further notice"))
+
+
+def in_a_line(subscription: Subscription, *, times: LocalTimes, now: dt.datetime) -> dict[str, Any]:
+    """What lists on other pages say of it. Needs its plan."""
+    return {
+        "url": reverse("admin:billing_subscription_change", args=[subscription.pk]),
+        "plan": subscription.plan.name,
+        "version": subscription.plan.version,
+        "badge": state_badge(subscription, now=now),
+        "since": times.short(subscription.effective_from),
+        "until": until_words(subscription, times),
+    }
 
 
 def state_of(subscription: Subscription, *, now: dt.datetime) -> str:

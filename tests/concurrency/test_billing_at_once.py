@@ -128,19 +128,29 @@ def test_one_draft_issued_by_two_is_issued_once() -> None:
     assert_numbers_without_gaps(1)
 
 
-def test_approval_waits_for_a_line_that_is_being_added_and_falls() -> None:
+def approved_now(draft: Invoice, *, seen: bytes) -> Any:
+    return approve(draft, approved_by="eve", seen=seen)
+
+
+def issued_as_seen(draft: Invoice, *, seen: bytes) -> Any:
+    return issue(draft, now=at(APRIL), issued_by="eve", is_early=True, seen=seen)
+
+
+@pytest.mark.parametrize("verb", [approved_now, issued_as_seen])
+def test_draft_is_not_agreed_to_with_a_line_that_is_added_while_it_is_looked_at(verb: Any) -> None:
     customers(1)
     billed(APRIL)
     draft = Invoice.objects.get()
     seen = content_digest(draft)
 
     with Held(lambda: add_line(draft, ManualLine("Set-up", Decimal(900)), added_by="bob")) as held:
-        approving = Rival(lambda: approve(draft, approved_by="eve", seen=seen))
-        assert approving.is_still_waiting_after(0.3)
+        agreeing = Rival(lambda: verb(draft, seen=seen))
+        assert agreeing.is_still_waiting_after(0.3)
         held.commit()
 
-    assert isinstance(approving.error, DraftChangedSince)
+    assert isinstance(agreeing.error, DraftChangedSince)
     assert not approved_as_they_are([draft.pk])
+    assert not Invoice.objects.issued().exists()
 
 
 def test_approval_that_does_not_say_what_was_seen_is_of_what_came_in_between() -> None:
@@ -155,21 +165,6 @@ def test_approval_that_does_not_say_what_was_seen_is_of_what_came_in_between() -
 
     assert approving.error is None
     assert approved_as_they_are([draft.pk]) == {draft.pk}
-
-
-def test_draft_is_not_issued_with_a_line_that_is_added_while_it_is_looked_at() -> None:
-    customers(1)
-    billed(APRIL)
-    draft = Invoice.objects.get()
-    seen = content_digest(draft)
-
-    with Held(lambda: add_line(draft, ManualLine("Set-up", Decimal(900)), added_by="bob")) as held:
-        issuing = Rival(lambda: issue(draft, now=at(APRIL), issued_by="eve", is_early=True, seen=seen))
-        assert issuing.is_still_waiting_after(0.3)
-        held.commit()
-
-    assert isinstance(issuing.error, DraftChangedSince)
-    assert not Invoice.objects.issued().exists()
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
